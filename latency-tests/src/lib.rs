@@ -1,0 +1,1 @@
+//! The claims of bumpless, put to the test.

@@ -1,0 +1,89 @@
+//! What an LRE can be told, with the standard's defaults (IEC 62439-3, table of constants).
+
+use rt_core::time::Duration;
+
+use crate::types::MacAddress;
+use crate::wire::vlan::VlanTag;
+
+/// `lreTransparentReception`: what happens to the RCT of a frame that goes to the host.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum TransparentReception {
+    /// The RCT is cut off.
+    #[default]
+    RemoveRct,
+    /// The RCT stays on the frame.
+    PassRct,
+}
+
+/// `lreDuplicateDiscard`: what happens to second copies.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum DuplicateMode {
+    /// They are discarded; supervision announces TLV 20.
+    #[default]
+    Discard,
+    /// They are delivered too; supervision announces TLV 21. For tests of networks.
+    Accept,
+}
+
+/// How a unicast frame to a known singly attached node is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum SanUnicast {
+    /// Tagged, on both LANs: costs bandwidth, survives a node that moves.
+    #[default]
+    BothLans,
+    /// Untagged, on the LAN where the node was heard last.
+    ItsLan,
+}
+
+/// What the LRE's own supervision frames look like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SupervisionConfig {
+    /// LifeCheckInterval: one frame each.
+    pub interval: Duration,
+    /// Last octet of the destination 01-15-4E-00-01-XX.
+    pub last_octet: u8,
+    /// The 802.1Q tag, if any.
+    pub vlan: Option<VlanTag>,
+}
+
+/// The configuration of a DANP's LRE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LreConfig {
+    /// The node's MAC address.
+    pub mac: MacAddress,
+    /// See [`SupervisionConfig`].
+    pub supervision: SupervisionConfig,
+    /// `lreEvaluateSupervision`: whether received supervision frames are evaluated, or dropped.
+    pub evaluate_supervision: bool,
+    /// See [`TransparentReception`].
+    pub transparent_reception: TransparentReception,
+    /// See [`DuplicateMode`].
+    pub duplicate_mode: DuplicateMode,
+    /// See [`SanUnicast`].
+    pub san_unicast: SanUnicast,
+    /// EntryForgetTime (`lreDupListResideMaxTime`): how long a number is remembered.
+    pub entry_forget_time: Duration,
+    /// NodeForgetTime: how long a silent node stays in the table.
+    pub node_forget_time: Duration,
+}
+
+impl LreConfig {
+    /// The standard's defaults for a node with this address.
+    #[must_use]
+    pub const fn new(mac: MacAddress) -> Self {
+        Self {
+            mac,
+            supervision: SupervisionConfig {
+                interval: Duration::from_secs(2),
+                last_octet: 0,
+                vlan: None,
+            },
+            evaluate_supervision: true,
+            transparent_reception: TransparentReception::RemoveRct,
+            duplicate_mode: DuplicateMode::Discard,
+            san_unicast: SanUnicast::BothLans,
+            entry_forget_time: Duration::from_millis(400),
+            node_forget_time: Duration::from_secs(60),
+        }
+    }
+}

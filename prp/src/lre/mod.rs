@@ -1,0 +1,4 @@
+//! (being written)
+pub mod config;
+pub mod counters;
+pub mod event;

@@ -1,0 +1,2 @@
+//! Everything that runs: the daemon, the operator command and the test networks. Glue only: a
+//! protocol decision found here is in the wrong crate.
