@@ -119,11 +119,7 @@ impl MacAddress {
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let m = self.0;
-        write!(
-            f,
-            "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}",
-            m[0], m[1], m[2], m[3], m[4], m[5]
-        )
+        write!(f, "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", m[0], m[1], m[2], m[3], m[4], m[5])
     }
 }
 
@@ -176,7 +172,8 @@ mod tests {
         assert_eq!(mac.to_string(), "02:00:5e:10:00:01");
         assert_eq!("02-00-5e-10-00-01".parse(), Ok(mac));
         assert_eq!(mac.to_key(), 0x0200_5e10_0001);
-        for bad in ["", "02:00:5e:10:00", "02:00:5e:10:00:01:02", "2:0:5e:10:0:1", "02:00:5e:10:00:+1"]
+        for bad in
+            ["", "02:00:5e:10:00", "02:00:5e:10:00:01:02", "2:0:5e:10:0:1", "02:00:5e:10:00:+1"]
         {
             assert_eq!(bad.parse::<MacAddress>(), Err(MacAddressSyntax), "{bad}");
         }
