@@ -1,4 +1,255 @@
-//! (being written)
+//! The link redundancy entity (LRE) of a doubly attached node with PRP (DANP).
+//!
+//! A value that is fed frames and instants. It never reads a clock, opens a socket or allocates; the
+//! work of each call is bounded. The loop around it:
+//!
+//! ```text
+//! wait for a port, or until next_timeout()
+//! for each frame of the host:   receive_host(now, frame)  -> Outgoing: send as it says
+//! for each frame of a LAN:      receive_lan(now, lan, frame) -> Fate: deliver so many octets, or not
+//! poll_supervision(now)         -> send what it gives
+//! service(now)                  -> ageing, a bounded piece of it
+//! ```
+//!
+//! The order of calls does not matter and superfluous calls are harmless; `now` must not run
+//! backwards (if it does, time stands still).
+//!
+//! | Module | Question |
+//! |---|---|
+//! | [`config`] | what can be configured |
+//! | `reception` | what happens to a frame from a LAN |
+//! | `transmission` | how a frame of the host, and the own supervision, leaves |
+//! | `duplicate` | is this the first copy |
+//! | `node_table` | who is out there |
+//! | `ageing` | what ends when time passes |
+//! | [`counters`], [`event`] | what is told |
+//! | [`memory`] | how much it takes |
+
+use rt_core::time::{Duration, Instant};
+
+use crate::types::{LanId, MacAddress};
+
+mod ageing;
+mod alarm;
 pub mod config;
 pub mod counters;
+mod duplicate;
 pub mod event;
+pub mod memory;
+mod node_table;
+mod reception;
+#[cfg(test)]
+mod tests;
+mod transmission;
+
+pub use duplicate::Block;
+pub use memory::memory_octets;
+pub use node_table::{NodeRecord, NodeSlot};
+pub use reception::{DiscardReason, Fate};
+pub use transmission::{Outgoing, Supervision, Unsent};
+
+use alarm::Alarm;
+use config::LreConfig;
+use counters::LreCounters;
+use duplicate::DuplicateDiscard;
+use event::LreEvent;
+use memory::LreMemory;
+use node_table::NodeTable;
+
+/// NodeRebootInterval: how long a node stays silent that cannot continue its numbers.
+pub const NODE_REBOOT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Takes what the LRE reports. Called on the thread that runs the LRE: it must not block.
+pub trait EventSink {
+    /// `event` happened at `now`.
+    fn event(&mut self, now: Instant, event: LreEvent);
+}
+
+/// For those who do not listen.
+impl EventSink for () {
+    fn event(&mut self, _now: Instant, _event: LreEvent) {}
+}
+
+/// Where the numbers of an LRE begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SequenceStart {
+    /// The number of the first data frame.
+    pub sequence_number: u16,
+    /// The number of the first supervision frame.
+    pub supervision_sequence_number: u16,
+    /// Nothing is sent before this instant: peers must forget the numbers of a former life. The
+    /// origin when the numbers continue those of the former life.
+    pub silent_until: Instant,
+}
+
+impl SequenceStart {
+    /// For a node that does not know which numbers it used last: it keeps NodeRebootInterval.
+    #[must_use]
+    pub fn after_reboot(now: Instant) -> Self {
+        Self {
+            sequence_number: 0,
+            supervision_sequence_number: 0,
+            silent_until: now + NODE_REBOOT_INTERVAL,
+        }
+    }
+
+    /// For a node that continues its numbers.
+    #[must_use]
+    pub const fn continued(sequence_number: u16, supervision_sequence_number: u16) -> Self {
+        Self { sequence_number, supervision_sequence_number, silent_until: Instant::ORIGIN }
+    }
+}
+
+/// The LRE. `'m` is the life of its memory.
+#[derive(Debug)]
+pub struct Lre<'m, E> {
+    config: LreConfig,
+    nodes: NodeTable<'m>,
+    discard: DuplicateDiscard<'m>,
+    counters: LreCounters,
+    events: E,
+    sequence_number: u16,
+    supervision_sequence_number: u16,
+    silent_until: Instant,
+    supervision_at: Instant,
+    round_at: Instant,
+    discard_caught_up: bool,
+    link_up: [bool; 2],
+    wrong_lan: [Alarm; 2],
+    own_frame: [Alarm; 2],
+    table_full: Alarm,
+    discard_full: Alarm,
+}
+
+/// The conditions that last now.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LreAlarms {
+    /// Frames of the other LAN arrive on port A, B.
+    pub wrong_lan: [bool; 2],
+    /// Own frames arrive on port A, B.
+    pub own_frame: [bool; 2],
+    /// The node table has no place for all nodes.
+    pub node_table_full: bool,
+    /// The memory of duplicate discard does not suffice.
+    pub duplicate_memory_full: bool,
+}
+
+impl<'m, E: EventSink> Lre<'m, E> {
+    /// Makes an LRE over `memory`. `secret` keys its hashes: a random number that no sender knows.
+    #[must_use]
+    pub fn new(
+        config: LreConfig,
+        memory: LreMemory<'m>,
+        secret: u64,
+        start: SequenceStart,
+        now: Instant,
+        events: E,
+    ) -> Self {
+        let LreMemory { nodes, node_buckets, blocks, block_buckets } = memory;
+        Self {
+            nodes: NodeTable::new(nodes, node_buckets, secret.rotate_left(32)),
+            discard: DuplicateDiscard::new(
+                blocks,
+                block_buckets,
+                secret,
+                now,
+                config.entry_forget_time,
+            ),
+            config,
+            counters: LreCounters::default(),
+            events,
+            sequence_number: start.sequence_number,
+            supervision_sequence_number: start.supervision_sequence_number,
+            silent_until: start.silent_until,
+            supervision_at: start.silent_until.max(now + transmission::FIRST_SUPERVISION_AFTER),
+            round_at: now + ageing::ROUND_INTERVAL,
+            discard_caught_up: true,
+            link_up: [true; 2],
+            wrong_lan: [Alarm::QUIET; 2],
+            own_frame: [Alarm::QUIET; 2],
+            table_full: Alarm::QUIET,
+            discard_full: Alarm::QUIET,
+        }
+    }
+
+    /// The MIB's counters as of now.
+    #[must_use]
+    pub fn counters(&self) -> LreCounters {
+        LreCounters { nodes: self.nodes.len() as u64, ..self.counters }
+    }
+
+    /// The conditions that last now.
+    #[must_use]
+    pub fn alarms(&self) -> LreAlarms {
+        LreAlarms {
+            wrong_lan: self.wrong_lan.map(|alarm| alarm.is_active()),
+            own_frame: self.own_frame.map(|alarm| alarm.is_active()),
+            node_table_full: self.table_full.is_active(),
+            duplicate_memory_full: self.discard_full.is_active(),
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &LreConfig {
+        &self.config
+    }
+
+    /// The number of the next data frame, and of the next supervision frame: what to store, so that
+    /// the next life continues them.
+    #[must_use]
+    pub const fn next_sequence_numbers(&self) -> (u16, u16) {
+        (self.sequence_number, self.supervision_sequence_number)
+    }
+
+    /// Tells whether a LAN port has a link. Nodes are not reported silent on a LAN where we could
+    /// not hear them.
+    pub fn set_link(&mut self, lan: LanId, up: bool) {
+        self.link_up[lan.index()] = up;
+    }
+
+    /// The node's address changed.
+    pub fn set_mac(&mut self, mac: MacAddress) {
+        self.config.mac = mac;
+    }
+
+    /// What is known of one node.
+    #[must_use]
+    pub fn node(&self, now: Instant, mac: MacAddress) -> Option<NodeRecord> {
+        self.nodes.find(mac).and_then(|at| self.nodes.get(at)).map(|slot| slot.record(now))
+    }
+
+    /// Reads the node table piece by piece: hands each node found in at most `budget` slots from
+    /// `cursor` on to `take`, which may refuse by returning `false`. Returns where to go on, `None`
+    /// at the end. A node that comes or goes meanwhile may be missing or told twice.
+    pub fn export_nodes(
+        &self,
+        now: Instant,
+        cursor: usize,
+        budget: usize,
+        mut take: impl FnMut(NodeRecord) -> bool,
+    ) -> Option<usize> {
+        for at in cursor..cursor.saturating_add(budget) {
+            if at >= self.nodes.capacity() {
+                return None;
+            }
+            let slot = u32::try_from(at).ok().and_then(|at| self.nodes.get(at));
+            if let Some(slot) = slot.filter(|slot| slot.is_used())
+                && !take(slot.record(now))
+            {
+                return Some(at);
+            }
+        }
+        Some(cursor.saturating_add(budget))
+    }
+
+    /// Forgets every node (`lreNodesTableClear`). For a moment, copies may be delivered twice.
+    pub fn clear_node_table(&mut self) {
+        self.nodes.clear();
+    }
+
+    /// Where events go.
+    pub const fn events_mut(&mut self) -> &mut E {
+        &mut self.events
+    }
+}

@@ -31,9 +31,9 @@ pub const FRAME_OCTETS_MAX: usize = FRAME_OCTETS_MIN + TAG_OCTETS;
 mod tlv {
     pub(super) const END: u8 = 0;
     pub(super) const REDBOX_MAC: u8 = 30;
-    pub(super) const MAC_OCTETS: usize = 6;
+    pub(super) const MAC_OCTETS: u8 = 6;
     /// Version 0 carried two addresses in its first TLV.
-    pub(super) const TWO_MAC_OCTETS: usize = 12;
+    pub(super) const TWO_MAC_OCTETS: u8 = 12;
 }
 
 /// The first TLV's type: what the announced node does.
@@ -149,10 +149,10 @@ impl SupervisionRepr {
         put_u16(frame, at, ETHERTYPE);
         put_u16(frame, at + 2, self.version & 0x0fff);
         put_u16(frame, at + 4, self.sequence_number);
-        put(frame, at + 6, &[self.kind as u8, tlv::MAC_OCTETS as u8]);
+        put(frame, at + 6, &[self.kind as u8, tlv::MAC_OCTETS]);
         put(frame, at + 8, &self.mac.0);
         if let Some(redbox) = self.redbox_mac {
-            put(frame, at + 14, &[tlv::REDBOX_MAC, tlv::MAC_OCTETS as u8]);
+            put(frame, at + 14, &[tlv::REDBOX_MAC, tlv::MAC_OCTETS]);
             put(frame, at + 16, &redbox.0);
         }
         // The end TLV is two zeros: they are there already.
@@ -164,8 +164,8 @@ impl SupervisionRepr {
 fn first_tlv(tlvs: &[u8], version: u16) -> Result<(SupervisionKind, MacAddress, &[u8]), Malformed> {
     let (kind, value, rest) = split_tlv(tlvs)?;
     let kind = SupervisionKind::from_tlv(kind).ok_or(Malformed)?;
-    let length_fits =
-        value.len() == tlv::MAC_OCTETS || (version == 0 && value.len() == tlv::TWO_MAC_OCTETS);
+    let length_fits = value.len() == usize::from(tlv::MAC_OCTETS)
+        || (version == 0 && value.len() == usize::from(tlv::TWO_MAC_OCTETS));
     if !length_fits {
         return Err(Malformed);
     }
@@ -180,7 +180,7 @@ fn redbox_tlv(mut tlvs: &[u8]) -> Result<Option<MacAddress>, Malformed> {
         match kind {
             tlv::END if value.is_empty() => return Ok(redbox),
             tlv::END => return Err(Malformed),
-            tlv::REDBOX_MAC if value.len() == tlv::MAC_OCTETS && redbox.is_none() => {
+            tlv::REDBOX_MAC if value.len() == usize::from(tlv::MAC_OCTETS) && redbox.is_none() => {
                 redbox = Some(station(value)?);
             }
             tlv::REDBOX_MAC => return Err(Malformed),

@@ -1,0 +1,127 @@
+//! The memory of an LRE: how much for how many nodes, and its shape.
+//!
+//! Everything is sized once, from the number of nodes, and handed in by the caller, so that nothing
+//! allocates later and the whole can be locked and touched before the first frame.
+
+use super::duplicate::Block;
+use super::node_table::NodeSlot;
+
+/// The most nodes a table can be configured for.
+pub const NODES_MAX: usize = 16_384;
+/// The number of nodes when nothing else is said.
+pub const NODES_DEFAULT: usize = 1_024;
+/// What the tables of the largest configuration may take.
+pub const MEMORY_OCTETS_MAX: usize = 64 << 20;
+
+/// Blocks of duplicate discard per node: a node at gigabit line rate, or one that mixes us with
+/// sixty-three others, fills 512 within the life of an entry; most fill one or two.
+const BLOCKS_PER_NODE: usize = 64;
+/// Few nodes may still send at line rate.
+const BLOCKS_MIN: usize = 8_192;
+/// 556,000 numbers live at gigabit line rate: room for them at two per block on average.
+const BLOCKS_MAX: usize = 262_144;
+
+const _: () = assert!(
+    LreSizes::for_nodes(NODES_MAX).octets() <= MEMORY_OCTETS_MAX,
+    "the largest configuration must fit into the memory that is stated"
+);
+
+/// Lengths of the four parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LreSizes {
+    /// Slots of the node table.
+    pub nodes: usize,
+    /// Heads of its hash, a power of two.
+    pub node_buckets: usize,
+    /// Blocks of duplicate discard.
+    pub blocks: usize,
+    /// Heads of its hash, a power of two.
+    pub block_buckets: usize,
+}
+
+impl LreSizes {
+    /// The sizes for a table of `nodes` nodes, which is brought into 1 to [`NODES_MAX`].
+    #[must_use]
+    pub const fn for_nodes(nodes: usize) -> Self {
+        let nodes = if nodes == 0 {
+            1
+        } else if nodes > NODES_MAX {
+            NODES_MAX
+        } else {
+            nodes
+        };
+        let wanted = nodes * BLOCKS_PER_NODE;
+        let blocks = if wanted < BLOCKS_MIN {
+            BLOCKS_MIN
+        } else if wanted > BLOCKS_MAX {
+            BLOCKS_MAX
+        } else {
+            wanted
+        };
+        Self {
+            nodes,
+            node_buckets: (2 * nodes).next_power_of_two(),
+            blocks,
+            block_buckets: (2 * blocks).next_power_of_two(),
+        }
+    }
+
+    /// Octets of all four parts.
+    #[must_use]
+    pub const fn octets(&self) -> usize {
+        self.nodes * size_of::<NodeSlot>()
+            + self.blocks * size_of::<Block>()
+            + (self.node_buckets + self.block_buckets) * size_of::<u32>()
+    }
+}
+
+/// Octets that an LRE with a table of `nodes` nodes keeps for its whole life.
+#[must_use]
+pub const fn memory_octets(nodes: usize) -> usize {
+    LreSizes::for_nodes(nodes).octets()
+}
+
+/// The memory itself. What is in it does not matter. The lengths should be those of [`LreSizes`];
+/// those of the bucket parts must be powers of two.
+#[derive(Debug)]
+pub struct LreMemory<'m> {
+    /// Slots of the node table.
+    pub nodes: &'m mut [NodeSlot],
+    /// Heads of its hash.
+    pub node_buckets: &'m mut [u32],
+    /// Blocks of duplicate discard.
+    pub blocks: &'m mut [Block],
+    /// Heads of its hash.
+    pub block_buckets: &'m mut [u32],
+}
+
+/// The bucket of a key: the highest bits of the product with a secret odd number (a universal hash:
+/// who does not know the secret cannot choose keys that collide). `buckets` is a power of two.
+#[inline]
+pub(super) const fn bucket_of(key: u64, secret: u64, buckets: usize) -> usize {
+    let mixed = key.wrapping_mul(secret);
+    // The upper half of the product suffices: there are never 2^32 buckets.
+    ((mixed >> 32).wrapping_mul(buckets as u64) >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stated_memory_holds_what_is_promised() {
+        assert!(memory_octets(NODES_MAX) <= MEMORY_OCTETS_MAX);
+        assert_eq!(memory_octets(0), memory_octets(1));
+        assert_eq!(memory_octets(usize::MAX), memory_octets(NODES_MAX));
+        assert!(memory_octets(NODES_DEFAULT) < 12 << 20);
+    }
+
+    #[test]
+    fn every_key_has_a_bucket() {
+        for buckets in [1usize, 2, 1 << 15] {
+            for key in [0, 1, u64::MAX, 1 << 63] {
+                assert!(bucket_of(key, 0x9e37_79b9_7f4a_7c15, buckets) < buckets);
+            }
+        }
+    }
+}
