@@ -1,1 +1,1 @@
-//! (being written)
+//! The operating system half.
