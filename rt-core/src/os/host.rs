@@ -1,1 +1,1 @@
-//! (next)
+//! Placeholder.

@@ -89,7 +89,7 @@ mod tests {
             .unwrap()
             .join()
             .unwrap();
-        assert!(touched <= STACK_OCTETS);
+        // It may be more: the C library hands out stacks of ended threads again, larger ones, too.
         assert!(touched >= STACK_OCTETS - 64 * 1024, "only {touched} octets");
     }
 }
