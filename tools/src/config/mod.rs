@@ -1,0 +1,336 @@
+//! The daemon's configuration: parsed into valid types once, then never checked again.
+//!
+//! A file (TOML) and the command line end in the same raw form and pass through the same checks, so
+//! a value is refused with the same words wherever it came from. All defects of a file are reported
+//! together; each names its key, the value, and the remedy. What is valid but probably not meant is
+//! a [`Warning`].
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`keys`] | every key of the file, and the nearest one to a word that is none |
+//! | [`interface_name`] | a network interface's name, checked |
+//! | [`error`] | what is wrong, and what is only odd |
+//! | `raw`, `validate` | the file as written, and the one way from there to [`DaemonConfig`] |
+//! | [`memory`] | how much the tables will lock |
+//! | [`describe`] | the configuration as understood, for `bumpless check` |
+
+use std::path::PathBuf;
+
+use prp::lre::config::TransparentReception;
+use prp::lre::config::{DuplicateMode, LreConfig, SanUnicast, SupervisionConfig};
+use prp::types::{LanId, MacAddress};
+use rt_core::time::Duration;
+
+use crate::exit::Failure;
+
+pub mod describe;
+pub mod error;
+pub mod interface_name;
+pub mod keys;
+pub mod memory;
+mod raw;
+mod validate;
+
+pub use error::{ConfigError, ConfigErrors, Origin, Warning};
+pub use interface_name::InterfaceName;
+pub(crate) use raw::{RawConfig, RawSupervision};
+
+/// Where instances keep their runtime folders.
+pub const RUNTIME_ROOT: &str = "/run/bumpless";
+
+/// The group that may talk to a daemon, when the configuration names none and the group exists.
+pub const DEFAULT_GROUP: &str = "bumpless";
+
+/// What the daemon is on its LANs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// A doubly attached node of the Parallel Redundancy Protocol.
+    Prp,
+}
+
+impl Protocol {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Prp => "prp",
+        }
+    }
+}
+
+/// How the `lre` thread waits for frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReceiveMode {
+    /// Sleeps in the kernel until a frame comes.
+    Block,
+    /// Polls for `spin` after the last frame, then sleeps.
+    Adaptive {
+        /// How long it polls.
+        spin: Duration,
+    },
+    /// Never sleeps: for an isolated CPU of its own.
+    Busy,
+}
+
+impl ReceiveMode {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Adaptive { .. } => "adaptive",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// What the host interface is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostPort {
+    /// A TAP; a veth pair where none can be had.
+    Auto,
+    /// A TAP, or nothing.
+    Tap,
+    /// A veth pair: faster, and possible without `/dev/net/tun`.
+    Veth,
+}
+
+impl HostPort {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tap => "tap",
+            Self::Veth => "veth",
+        }
+    }
+}
+
+/// How frames leave on a LAN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LanTransmit {
+    /// AF_XDP where it works, a packet socket elsewhere.
+    Auto,
+    /// A packet socket.
+    Packet,
+    /// AF_XDP, or nothing.
+    Xdp,
+}
+
+impl LanTransmit {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Packet => "packet",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
+/// Whether the LAN ports take frames that are for other stations.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Promiscuous {
+    /// When something needs it.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Promiscuous {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "on",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// How the kernel schedules a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ThreadPolicy {
+    /// SCHED_FIFO with a priority of 1 to 98.
+    Fifo {
+        /// The priority.
+        priority: u8,
+    },
+    /// SCHED_OTHER: any process may delay it.
+    Other,
+}
+
+/// One real-time thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThreadConfig {
+    /// See [`ThreadPolicy`].
+    pub policy: ThreadPolicy,
+    /// The CPU it is pinned to; `None`: the daemon chooses.
+    pub cpu: Option<usize>,
+}
+
+/// The daemon's threads that can be told something.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ThreadsConfig {
+    /// The thread that carries the frames.
+    pub lre: ThreadConfig,
+}
+
+/// The host interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostConfig {
+    /// See [`HostPort`].
+    pub port: HostPort,
+    /// Its MTU, where the LANs carry six octets more; else as much as they leave, with a warning.
+    pub mtu: u16,
+}
+
+/// Which group may talk to the daemon.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SocketGroup {
+    /// `bumpless` if the group exists, else the daemon's own.
+    Default,
+    /// This one; it has to exist.
+    Named(String),
+}
+
+impl SocketGroup {
+    /// The group's number, `None` for the daemon's own group. Reads the group database: not for a
+    /// real-time thread.
+    ///
+    /// # Errors
+    /// The named group does not exist, or the group database cannot be read.
+    pub fn resolve(&self) -> Result<Option<u32>, Failure> {
+        let (name, required) = match self {
+            Self::Default => (DEFAULT_GROUP, false),
+            Self::Named(name) => (name.as_str(), true),
+        };
+        match nix::unistd::Group::from_name(name) {
+            Ok(Some(group)) => Ok(Some(group.gid.as_raw())),
+            Ok(None) | Err(_) if !required => Ok(None),
+            Ok(None) => Err(Failure::usage(
+                format!("socket_group: there is no group {name}"),
+                format!("create it (groupadd --system {name}) or leave the key out"),
+            )),
+            Err(errno) => Err(Failure::failed(
+                format!("socket_group: cannot look up {name}: {}", errno.desc()),
+                "leave the key out to use the daemon's own group",
+            )),
+        }
+    }
+}
+
+/// What the LRE is told, short of its MAC address, which may be that of a NIC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LreOptions {
+    /// How its supervision frames look and how often they are sent.
+    pub supervision: SupervisionConfig,
+    /// Whether received supervision frames are evaluated.
+    pub evaluate_supervision: bool,
+    /// What happens to the RCT of delivered frames.
+    pub transparent_reception: TransparentReception,
+    /// What happens to second copies.
+    pub duplicate_mode: DuplicateMode,
+    /// How a known singly attached node is reached.
+    pub san_unicast: SanUnicast,
+    /// EntryForgetTime.
+    pub entry_forget_time: Duration,
+    /// NodeForgetTime.
+    pub node_forget_time: Duration,
+}
+
+/// All that `bumplessd` can be told, valid.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DaemonConfig {
+    /// The instance and its host interface.
+    pub name: InterfaceName,
+    /// See [`Protocol`].
+    pub protocol: Protocol,
+    /// The NICs of LAN A and LAN B, by [`LanId::index`].
+    pub lans: [InterfaceName; 2],
+    /// The node's MAC address; `None`: that of LAN A.
+    pub mac: Option<MacAddress>,
+    /// See [`ReceiveMode`].
+    pub receive_mode: ReceiveMode,
+    /// See [`HostConfig`].
+    pub host: HostConfig,
+    /// See [`LanTransmit`].
+    pub lan_transmit: LanTransmit,
+    /// See [`Promiscuous`].
+    pub promiscuous: Promiscuous,
+    /// See [`LreOptions`].
+    pub lre: LreOptions,
+    /// How many nodes the table holds.
+    pub node_table_size: usize,
+    /// See [`ThreadsConfig`].
+    pub threads: ThreadsConfig,
+    /// What is written to `/dev/cpu_dma_latency`, in µs; `None`: it is left alone.
+    pub cpu_dma_latency_us: Option<u32>,
+    /// See [`SocketGroup`].
+    pub socket_group: SocketGroup,
+    /// Whether to run, degraded, without real-time scheduling and locked memory.
+    pub allow_non_rt: bool,
+    /// Where the control socket and the marker of what is ours live.
+    pub runtime_dir: PathBuf,
+}
+
+/// A valid configuration and what is odd about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: DaemonConfig,
+    /// What is valid but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+impl DaemonConfig {
+    /// The NIC of one LAN.
+    #[must_use]
+    pub fn lan(&self, lan: LanId) -> &InterfaceName {
+        &self.lans[lan.index()]
+    }
+
+    /// The LRE's configuration; `lan_a` is the MAC address of LAN A's NIC, used when none is
+    /// configured.
+    #[must_use]
+    pub fn lre_config(&self, lan_a: MacAddress) -> LreConfig {
+        let lre = self.lre;
+        LreConfig {
+            mac: self.mac.unwrap_or(lan_a),
+            supervision: lre.supervision,
+            evaluate_supervision: lre.evaluate_supervision,
+            transparent_reception: lre.transparent_reception,
+            duplicate_mode: lre.duplicate_mode,
+            san_unicast: lre.san_unicast,
+            entry_forget_time: lre.entry_forget_time,
+            node_forget_time: lre.node_forget_time,
+        }
+    }
+
+    /// Reads a configuration file's text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn from_toml(text: &str) -> Result<Checked, ConfigErrors> {
+        validate::validate(raw::from_toml(text)?, Origin::File)
+    }
+
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// It cannot be read (code 2, or 3 where a permission is missing), or is not valid (code 2).
+    pub fn from_file(path: &std::path::Path) -> Result<Checked, Failure> {
+        let text = raw::read_file(path)?;
+        Self::from_toml(&text).map_err(|errors| errors.into_failure(Some(path)))
+    }
+
+    /// Checks what came from the command line.
+    pub(crate) fn from_arguments(raw: RawConfig) -> Result<Checked, ConfigErrors> {
+        validate::validate(raw, Origin::CommandLine)
+    }
+}

@@ -1,0 +1,161 @@
+//! The configuration as written, before anything is known to be valid.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::error::{ConfigError, ConfigErrors};
+use super::keys;
+use crate::exit::Failure;
+
+/// Far more than any real file; a wrong path may name something endless.
+const FILE_OCTETS_MAX: u64 = 256 * 1024;
+
+/// Every key, as written.
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawConfig {
+    pub(crate) name: Option<String>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) lan_a: Option<String>,
+    pub(crate) lan_b: Option<String>,
+    pub(crate) interlink: Option<String>,
+    pub(crate) hsr_version: Option<i64>,
+    pub(crate) mac: Option<String>,
+    pub(crate) receive_mode: Option<String>,
+    pub(crate) adaptive_spin_time_us: Option<i64>,
+    pub(crate) host_port: Option<String>,
+    pub(crate) host_mtu: Option<i64>,
+    pub(crate) lan_transmit: Option<String>,
+    pub(crate) promiscuous: Option<String>,
+    pub(crate) transparent_reception: Option<String>,
+    pub(crate) duplicate_mode: Option<String>,
+    pub(crate) san_unicast: Option<String>,
+    pub(crate) entry_forget_time_ms: Option<i64>,
+    pub(crate) node_forget_time_ms: Option<i64>,
+    pub(crate) node_table_size: Option<i64>,
+    pub(crate) cpu_dma_latency_us: Option<i64>,
+    pub(crate) socket_group: Option<String>,
+    pub(crate) allow_non_rt: Option<bool>,
+    pub(crate) supervision: RawSupervision,
+    pub(crate) threads: RawThreads,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawSupervision {
+    pub(crate) interval_ms: Option<i64>,
+    pub(crate) last_byte: Option<i64>,
+    pub(crate) evaluate: Option<bool>,
+    pub(crate) vlan: Option<RawVlan>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawVlan {
+    pub(crate) vid: Option<i64>,
+    pub(crate) pcp: Option<i64>,
+    pub(crate) dei: Option<bool>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawThreads {
+    pub(crate) lre: RawThread,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawThread {
+    pub(crate) policy: Option<String>,
+    pub(crate) priority: Option<i64>,
+    pub(crate) cpu: Option<i64>,
+}
+
+/// Reads TOML. Unknown keys and values of a wrong type are found first and all together, with the
+/// remedy for each; what serde would say stays as the net beneath.
+pub(super) fn from_toml(text: &str) -> Result<RawConfig, ConfigErrors> {
+    let table: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
+    let mut errors = Vec::new();
+    check_table(&table, "", &mut errors);
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    RawConfig::deserialize(table).map_err(|error| syntax(text, &error))
+}
+
+fn check_table(table: &toml::Table, path: &str, errors: &mut Vec<ConfigError>) {
+    for (word, value) in table {
+        let key = if path.is_empty() { word.clone() } else { format!("{path}.{word}") };
+        let Some(key_type) = keys::type_of(&key) else {
+            let remedy = keys::nearest(&key).map_or_else(
+                || "bumpless.toml(5) lists the keys".to_owned(),
+                |near| format!("did you mean {near}?"),
+            );
+            errors.push(ConfigError { key, message: "no such key".to_owned(), remedy });
+            continue;
+        };
+        if !key_type.fits(value) {
+            errors.push(ConfigError {
+                key,
+                message: format!("{} is not {}", shorten(&value.to_string()), key_type.words()),
+                remedy: format!("write {}", key_type.words()),
+            });
+        } else if let Some(inner) = value.as_table() {
+            check_table(inner, &key, errors);
+        }
+    }
+}
+
+/// A value short enough for a message, on one line, without control characters.
+pub(super) fn shorten(value: &str) -> String {
+    const CHARACTERS_MAX: usize = 60;
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut short: String = value.chars().take(CHARACTERS_MAX).map(clean).collect();
+    if value.chars().nth(CHARACTERS_MAX).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> ConfigErrors {
+    let line = error.span().map_or(1, |span| {
+        text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1)
+    });
+    ConfigErrors(vec![ConfigError {
+        key: format!("line {line}"),
+        message: format!("not TOML: {}", error.message().lines().collect::<Vec<_>>().join(", ")),
+        remedy: "write key = value, texts in quotes".to_owned(),
+    }])
+}
+
+/// Reads the file whole, bounded.
+pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
+    let name = path.display();
+    let fault = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::usage(
+            format!("{name}: no such file"),
+            "name the configuration file, as in /etc/bumpless/bumpless.toml",
+        ),
+        io::ErrorKind::PermissionDenied => Failure::missing(
+            format!("{name}: no permission to read it"),
+            "run as root or let this user read the file",
+        ),
+        io::ErrorKind::InvalidData => {
+            Failure::usage(format!("{name}: not UTF-8 text"), "name a TOML file")
+        }
+        _ => Failure::usage(format!("{name}: {error}"), "name a readable file"),
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(fault)?;
+    file.take(FILE_OCTETS_MAX + 1).read_to_string(&mut text).map_err(fault)?;
+    if text.len() as u64 > FILE_OCTETS_MAX {
+        return Err(Failure::usage(
+            format!("{name}: longer than {FILE_OCTETS_MAX} octets"),
+            "name a configuration file",
+        ));
+    }
+    Ok(text)
+}

@@ -1,0 +1,99 @@
+//! What goes over the control socket.
+//!
+//! | Direction | Line |
+//! |---|---|
+//! | → | `{"request":"status"}` (or `nodes`, `counters`, `events`) |
+//! | ← | `{"reply":"status","document":{…}}` |
+//! | ← | `{"reply":"refused","code":"busy","message":"…"}` |
+//! | → | `{"request":"events","follow":true}` |
+//! | ← | `{"reply":"events","document":{…}}`, then one `{"sequence":…}` line per event |
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::Document;
+
+/// The longest request in octets, its line feed included.
+pub const REQUEST_OCTETS_MAX: usize = 4096;
+
+/// The longest reply line a client reads: 16,384 nodes at 350 octets, with room.
+pub const REPLY_OCTETS_MAX: usize = 16 * 1024 * 1024;
+
+/// What a client can ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// The status document.
+    Status,
+    /// The node table.
+    Nodes,
+    /// The counters.
+    Counters,
+    /// The events that are kept.
+    Events {
+        /// Whether to go on with one line per event until the client closes.
+        #[serde(default)]
+        follow: bool,
+    },
+}
+
+/// What a client gets.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Reply {
+    /// What it asked for.
+    Document(Document),
+    /// Why it does not get it.
+    Refused(Refusal),
+}
+
+/// Why a client gets no document.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "reply", rename = "refused")]
+pub struct Refusal {
+    /// For programs.
+    pub code: RefusalCode,
+    /// For people.
+    pub message: String,
+}
+
+/// Why a client gets no document.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalCode {
+    /// Too many clients, or too much waiting to be read by them; ask again.
+    Busy,
+    /// The request is no request.
+    BadRequest,
+    /// The request did not arrive in time, or the answer was not ready in time.
+    TimedOut,
+    /// The daemon cannot answer this now.
+    Unavailable,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_read_as_documented() {
+        let read = |text: &str| serde_json::from_str::<Request>(text).ok();
+        assert_eq!(read(r#"{"request":"status"}"#), Some(Request::Status));
+        assert_eq!(read(r#"{"request":"events"}"#), Some(Request::Events { follow: false }));
+        let follow = r#"{"request":"events","follow":true}"#;
+        assert_eq!(read(follow), Some(Request::Events { follow: true }));
+        for bad in ["", "{}", "[]", r#"{"request":"stop"}"#, r#"{"request":"events","x":1}"#] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_document() {
+        let refusal = Refusal { code: RefusalCode::Busy, message: "later".to_owned() };
+        let text = serde_json::to_string(&Reply::Refused(refusal.clone())).unwrap();
+        assert_eq!(text, r#"{"reply":"refused","code":"busy","message":"later"}"#);
+        assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), Reply::Refused(refusal));
+        let text = serde_json::to_string(&Reply::Document(Document::Nodes(Vec::new()))).unwrap();
+        assert_eq!(text, r#"{"reply":"nodes","document":[]}"#);
+        assert!(matches!(serde_json::from_str(&text), Ok(Reply::Document(Document::Nodes(_)))));
+    }
+}

@@ -1,0 +1,165 @@
+//! The daemon's status as a document.
+
+use prp::port::PortStatistics;
+use serde::{Deserialize, Serialize};
+
+use super::MibCounters;
+
+/// `bumpless status --json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// See [`super::SCHEMA`].
+    pub schema: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// The instance, and its host interface.
+    pub name: String,
+    /// `prp`.
+    pub protocol: String,
+    /// The daemon's process.
+    pub pid: u32,
+    /// The node's MAC address.
+    pub mac: String,
+    /// Time since the daemon started, in ns.
+    pub uptime_ns: u64,
+    /// Why this runs with less than was asked for, a sentence each, with the remedy.
+    pub degraded: Vec<String>,
+    /// What is wrong in the network now, a sentence each.
+    pub alarms: Vec<String>,
+    /// `block`, `adaptive` or `busy`.
+    pub receive_mode: String,
+    /// The number of the next tagged frame.
+    pub sequence_number: u16,
+    /// The host interface.
+    pub host: Host,
+    /// The ports.
+    pub ports: Ports,
+    /// The MIB's counters.
+    pub counters: MibCounters,
+    /// How many nodes are in the table.
+    pub nodes: u64,
+    /// The threads, as read back from the kernel.
+    pub threads: Vec<Thread>,
+    /// Allocations on real-time threads since they started: 0, or a defect of the daemon.
+    pub rt_allocations: u64,
+    /// Memory of the process that is locked, in octets.
+    pub memory_locked_octets: u64,
+}
+
+/// The ports of the node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ports {
+    /// On LAN A.
+    pub a: Port,
+    /// On LAN B.
+    pub b: Port,
+    /// The interlink of a RedBox; null on a node without.
+    pub interlink: Option<Port>,
+}
+
+/// One port.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Port {
+    /// The network interface.
+    pub interface: String,
+    /// See [`Link`].
+    pub link: Link,
+    /// The interface's MTU; null when it is absent.
+    pub mtu: Option<u32>,
+    /// The interface's MAC address; null when it is absent.
+    pub mac: Option<String>,
+    /// How frames leave: `packet` or `xdp`; null when the interface is absent.
+    pub transmit_path: Option<String>,
+    /// What the port counted.
+    pub counters: PortCounters,
+}
+
+/// The state of a port's interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// Up, with carrier.
+    Up,
+    /// Administratively down, or without carrier.
+    Down,
+    /// There is no such interface now.
+    Absent,
+}
+
+/// What a port counted itself, all frames since the daemon started.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct PortCounters {
+    /// Frames received.
+    pub rx_frames: u64,
+    /// Frames dropped before the daemon saw them.
+    pub rx_dropped_frames: u64,
+    /// Frames dropped because the NIC had merged or truncated them.
+    pub rx_merged_frames: u64,
+    /// Frames whose deferred checksum was completed.
+    pub rx_checksums_completed: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+    /// Frames that the kernel refused to send.
+    pub tx_dropped_frames: u64,
+}
+
+impl From<PortStatistics> for PortCounters {
+    fn from(port: PortStatistics) -> Self {
+        Self {
+            rx_frames: port.rx_frames,
+            rx_dropped_frames: port.rx_dropped,
+            rx_merged_frames: port.rx_merged,
+            rx_checksums_completed: port.rx_checksums_completed,
+            tx_frames: port.tx_frames,
+            tx_dropped_frames: port.tx_dropped,
+        }
+    }
+}
+
+/// The host interface.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub interface: String,
+    /// See [`HostKind`].
+    pub kind: HostKind,
+    /// Its MTU.
+    pub mtu: u32,
+    /// Whether it has carrier: something forwards.
+    pub carrier: bool,
+    /// What the host port counted: received is what the host sent.
+    pub counters: PortCounters,
+}
+
+/// What the host interface is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostKind {
+    /// A TAP.
+    Tap,
+    /// One end of a veth pair.
+    Veth,
+}
+
+/// One thread, as the kernel has it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its name.
+    pub name: String,
+    /// `fifo`, `rr`, `other` or what the kernel says.
+    pub policy: String,
+    /// Its real-time priority; 0 without one.
+    pub priority: u8,
+    /// The CPU it is pinned to; null when it may run on several.
+    pub cpu: Option<u32>,
+    /// Its thread id.
+    pub tid: u32,
+    /// How often it waited.
+    pub voluntary_switches: u64,
+    /// How often something else took its CPU.
+    pub involuntary_switches: u64,
+    /// Page faults without I/O since it started.
+    pub minor_faults: u64,
+    /// Page faults with I/O since it started.
+    pub major_faults: u64,
+}
