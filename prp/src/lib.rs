@@ -6,9 +6,9 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`types`] | ports, LANs, MAC addresses |
-//! | [`wire`] | the bytes: Ethernet and VLAN tags, RCT, supervision frames; a view and a repr each |
-//! | [`lre`] | the link redundancy entity: sequence numbers, duplicate discard, node table, counters |
-//! | [`port`] | the [`port::Port`] trait, a port in memory, and wrappers (faults, trace) |
+//! | [`wire`] | the bytes: Ethernet, VLAN tags, RCT, supervision frames; a view and a repr each |
+//! | [`lre`] | the link redundancy entity: numbers, duplicate discard, node table, counters |
+//! | [`port`] | the [`port::Port`] trait, a port in memory, wrappers (faults, trace) |
 //! | `os` | packet ring, AF_XDP transmit, TAP and veth; network interfaces and namespaces |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
