@@ -48,7 +48,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("`{unknown}` is no step of check\n\n{HELP}")));
     }
     let tally = run(&Workspace::find()?, arguments)?;
-    println!("{} passed, {} failed", tally.passed(), tally.failed());
+    say!("{} passed, {} failed", tally.passed(), tally.failed());
     if tally.failed() == 0 { Ok(()) } else { Err(Failure::Failed) }
 }
 
@@ -63,11 +63,11 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<Tally, Failu
         let complaints = step(workspace)?;
         let seconds = stopwatch.elapsed().as_secs_f64();
         if complaints.is_empty() {
-            println!("check/{name}: ok ({seconds:.1} s)");
+            say!("check/{name}: ok ({seconds:.1} s)");
             tally.pass();
         } else {
-            complaints.iter().for_each(|line| println!("{line}"));
-            println!("check/{name}: FAILED ({seconds:.1} s)");
+            complaints.iter().for_each(|line| say!("{line}"));
+            say!("check/{name}: FAILED ({seconds:.1} s)");
             tally.fail(name);
         }
     }

@@ -27,11 +27,11 @@ pub(crate) fn provide(groups: &[Group]) {
     }
     let list = missing.join(" ");
     if !Path::new("/etc/debian_version").exists() {
-        println!("The tests use what Debian packages as: {list}. Install the like of it.");
+        say!("The tests use what Debian packages as: {list}. Install the like of it.");
     } else if !is_root() {
-        println!("The tests use packages that are missing: apt-get install {list}");
+        say!("The tests use packages that are missing: apt-get install {list}");
     } else {
-        println!("Installing what the tests use: {list}");
+        say!("Installing what the tests use: {list}");
         apt_get(&["update"]);
         let install = ["install", "--yes", "--no-install-recommends"];
         apt_get(&[&install[..], &missing[..]].concat());
@@ -44,10 +44,10 @@ fn apt_get(arguments: &[&str]) {
     match captured(&mut command, LIMIT, |_| ()) {
         Ok(outcome) if outcome.ending == Ending::Fine => {}
         Ok(outcome) => {
-            outcome.lines.iter().for_each(|line| println!("{line}"));
-            println!("apt-get {} failed", arguments.join(" "));
+            outcome.lines.iter().for_each(|line| say!("{line}"));
+            say!("apt-get {} failed", arguments.join(" "));
         }
-        Err(failure) => println!("{failure}"),
+        Err(failure) => say!("{failure}"),
     }
 }
 

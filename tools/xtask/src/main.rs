@@ -4,6 +4,15 @@
 //! standard library, so that it is the same on every machine and starts within seconds. Shell
 //! scripts were the other choice; they are shorter until the first table has to be added up.
 
+/// Prints a line. Unlike `println!` it carries on when nobody reads any more: a run of tests that
+/// is piped into `head` still cleans up.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod check;
 mod debian;
 mod groups;
@@ -76,10 +85,10 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
     };
     let asks_help = rest.iter().any(|a| a == "--help" || a == "-h");
     match (command.as_str(), asks_help) {
-        ("help" | "--help" | "-h", _) => say(HELP),
-        ("check", true) => say(check::HELP),
-        ("test", true) => say(test::HELP),
-        ("soak", true) => say(soak::HELP),
+        ("help" | "--help" | "-h", _) => explain(HELP),
+        ("check", true) => explain(check::HELP),
+        ("test", true) => explain(test::HELP),
+        ("soak", true) => explain(soak::HELP),
         ("check", false) => check::command(rest),
         ("test", false) => test::command(rest),
         ("soak", false) => soak::command(rest),
@@ -91,7 +100,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "one shape for every arm of the dispatch")]
-fn say(text: &str) -> Result<(), Failure> {
-    print!("{text}");
+fn explain(text: &str) -> Result<(), Failure> {
+    say!("{}", text.trim_end());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -71,15 +71,22 @@ pub(crate) fn captured(
     mut watch: impl FnMut(&str),
 ) -> Result<Outcome, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
+    let cannot = |e| Failure::Cannot(format!("a pipe for {name}: {e}"));
+    // One pipe for both, so that what was printed first comes first.
+    let (output, one) = pipe().map_err(cannot)?;
+    let other = one.try_clone().map_err(cannot)?;
     let stopwatch = Stopwatch::start();
     let mut child = command
         .env("CARGO_TERM_COLOR", "never")
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(one)
+        .stderr(other)
         .spawn()
         .map_err(|e| Failure::Cannot(format!("{name} does not start: {e}")))?;
-    let lines = read_both(&mut child);
+    // The command holds the writing ends too; the output ends when the last one is closed.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (sender, lines) = channel();
+    thread::spawn(move || read_lines(output, &sender));
 
     let mut kept = Kept::default();
     let mut take = |line: String| {
@@ -113,20 +120,7 @@ impl Kept {
     }
 }
 
-/// Starts one reader for each of the child's two outputs.
-fn read_both(child: &mut Child) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    if let Some(stdout) = child.stdout.take() {
-        let sender = sender.clone();
-        thread::spawn(move || read_lines(stdout, &sender));
-    }
-    if let Some(stderr) = child.stderr.take() {
-        thread::spawn(move || read_lines(stderr, &sender));
-    }
-    receiver
-}
-
-fn read_lines(from: impl Read, to: &Sender<String>) {
+fn read_lines(from: PipeReader, to: &Sender<String>) {
     let mut reader = BufReader::new(from);
     let mut bytes = Vec::new();
     while matches!(reader.read_until(b'\n', &mut bytes), Ok(n) if n > 0) {
@@ -150,7 +144,7 @@ fn follow(
         match lines.recv_timeout(POLL) {
             Ok(line) => take(line),
             Err(RecvTimeoutError::Timeout) => {}
-            // Both outputs closed: only the end is missing, and it may take its time.
+            // The output is closed: only the end is missing, and it may take its time.
             Err(RecvTimeoutError::Disconnected) => thread::sleep(POLL / 10),
         }
         match child.try_wait() {

@@ -63,7 +63,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Failure> {
     let groups: Vec<Group> =
         groups::discover(&workspace)?.into_iter().filter(|g| g.soakable).collect();
     if groups.is_empty() {
-        println!("No group of tests has a long form.");
+        say!("No group of tests has a long form.");
     }
     let mut report = Report::default();
     let manner = Manner { verbose: options.verbose, soak: true, limit: LIMIT };
@@ -84,20 +84,20 @@ fn fuzz(workspace: &Workspace, time: Duration, report: &mut Report) -> Result<()
         .collect();
     let can = can_fuzz();
     if !can && !targets.is_empty() {
-        println!("No fuzzing here. Install what it takes: {FUZZ_REMEDY}");
+        say!("No fuzzing here. Install what it takes: {FUZZ_REMEDY}");
     }
     for target in targets {
         let mut tally = Tally::default();
         let mut took = Duration::ZERO;
         if can {
-            println!("fuzz/{target}: {} s …", time.as_secs());
+            say!("fuzz/{target}: {} s …", time.as_secs());
             let outcome =
                 captured(&mut fuzz_command(workspace, &target, time), time + FUZZ_MARGIN, |_| ())?;
             took = outcome.took;
             if outcome.ending == Ending::Fine {
                 tally.pass();
             } else {
-                outcome.lines.iter().for_each(|line| println!("{line}"));
+                outcome.lines.iter().for_each(|line| say!("{line}"));
                 tally.fail(&target);
             }
         } else {

@@ -69,8 +69,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<(), Failure> {
     let workspace = Workspace::find()?;
     let all = groups::discover(&workspace)?;
     if options.list {
-        println!("check");
-        all.iter().for_each(|g| println!("{}{}", g.name, if g.soakable { " *" } else { "" }));
+        say!("check");
+        all.iter().for_each(|g| say!("{}{}", g.name, if g.soakable { " *" } else { "" }));
         return Ok(());
     }
     for name in &options.only {
@@ -121,12 +121,12 @@ pub(crate) fn run_groups(
         return Ok(());
     }
     debian::provide(groups);
-    println!("build: the workspace, profile `{PROFILE}`");
+    say!("build: the workspace, profile `{PROFILE}`");
     // All targets, not only tests: tests start the programs that lie beside them.
     let build = ["build", "--workspace", "--all-targets", "--profile", PROFILE];
     let outcome = captured(&mut workspace.cargo(&build), manner.limit, |line| {
         if manner.verbose {
-            println!("{line}");
+            say!("{line}");
         }
     })?;
     if outcome.ending != Ending::Fine {
@@ -149,7 +149,7 @@ fn run_group(
     group: &Group,
     manner: &Manner,
 ) -> Result<(Tally, Duration), Failure> {
-    println!("{}: …", group.name);
+    say!("{}: …", group.name);
     let arguments = group.cargo_arguments();
     let mut command = workspace.cargo(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     if manner.soak {
@@ -160,7 +160,7 @@ fn run_group(
     let outcome = captured(&mut command, manner.limit, |line| {
         let telling = tally.feed(line);
         if manner.verbose {
-            println!("{line}");
+            say!("{line}");
         } else if telling {
             brief.push(line.to_owned());
         }
@@ -178,19 +178,19 @@ fn run_group(
     if tally.failed() > 0 && !manner.verbose {
         show_tail(&outcome);
     } else {
-        brief.iter().for_each(|line| println!("{line}"));
+        brief.iter().for_each(|line| say!("{line}"));
     }
     let word = if tally.failed() == 0 { "ok" } else { "FAILED" };
-    println!("{}: {word} ({:.1} s)", group.name, outcome.took.as_secs_f64());
+    say!("{}: {word} ({:.1} s)", group.name, outcome.took.as_secs_f64());
     Ok((tally, outcome.took))
 }
 
 fn show_tail(outcome: &Outcome) {
     let hidden = outcome.lines.len().saturating_sub(LINES_SHOWN_MAX);
     if hidden + outcome.lines_lost > 0 {
-        println!("… {} lines before these …", hidden + outcome.lines_lost);
+        say!("… {} lines before these …", hidden + outcome.lines_lost);
     }
-    outcome.lines.iter().skip(hidden).for_each(|line| println!("{line}"));
+    outcome.lines.iter().skip(hidden).for_each(|line| say!("{line}"));
 }
 
 /// What all groups came to.
@@ -221,17 +221,17 @@ impl Report {
         for (group, skip) in self.skips() {
             let refused = refused.iter().any(|(g, s)| *g == group && *s == skip);
             let word = if refused { "not to be skipped" } else { "skipped" };
-            println!("{word}: {group}: {}: {}", skip.test, skip.missing);
+            say!("{word}: {group}: {}: {}", skip.test, skip.missing);
         }
         for row in &self.rows {
             for failure in &row.tally.failures {
-                println!("failed: {}: {failure}", row.group);
+                say!("failed: {}: {failure}", row.group);
             }
         }
         let passed = self.sum(Tally::passed);
         let failed = self.sum(Tally::failed) + refused.len();
         let skipped = self.sum(Tally::skipped).saturating_sub(refused.len());
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        say!("{passed} passed, {failed} failed, {skipped} skipped");
         if failed == 0 { Ok(()) } else { Err(Failure::Failed) }
     }
 
@@ -256,9 +256,9 @@ impl Report {
 
     fn print_table(&self) {
         let width = self.rows.iter().map(|row| row.group.len()).max().unwrap_or(0).max(5);
-        println!("\n{:width$}  passed  failed  skipped  seconds", "group");
+        say!("\n{:width$}  passed  failed  skipped  seconds", "group");
         for Row { group, tally, took } in &self.rows {
-            println!(
+            say!(
                 "{group:width$}  {:6}  {:6}  {:7}  {:7.1}",
                 tally.passed(),
                 tally.failed(),
@@ -267,7 +267,7 @@ impl Report {
             );
         }
         let total: Duration = self.rows.iter().map(|row| row.took).sum();
-        println!("{:width$}  {:31.1}", "total", total.as_secs_f64());
+        say!("{:width$}  {:31.1}", "total", total.as_secs_f64());
     }
 }
 
