@@ -1,1 +1,16 @@
 //! The claims of bumpless, put to the test.
+//!
+//! What disturbs and what judges stands apart from what is judged: [`impair`] and [`stream`] use
+//! nothing of the crates `prp` and `tools`, so a defect there cannot hide itself by being in both
+//! the product and its witness.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
+//! | [`stream`] | numbered traffic and the exact account of what arrived |
+//! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |
+
+pub mod impair;
+#[allow(unsafe_code, reason = "system calls; each block carries its proof")]
+pub mod os;
+pub mod stream;

@@ -1,0 +1,445 @@
+//! The loop: one thread takes frames from all interfaces, asks the lanes, and sends what is due.
+//!
+//! One thread, because then "nothing leaves after the answer to `cut`" and "the counters add up" are
+//! true without a lock, and because one is fast enough by a wide margin.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use nix::poll::{PollFd, PollFlags};
+use rt_core::time::{Duration, Instant};
+
+use super::command::{Command, Direction, Reply};
+use super::counters::{Counters, LaneReport};
+use super::decide::{Copy, Fate, Flips, Lane};
+use super::queue::{Bounds, Queue};
+use super::random::lane_key;
+use super::server::Server;
+use super::settings::Settings;
+use crate::os::clock;
+use crate::os::net;
+use crate::os::packet::{BATCH_FRAMES, Inbox, Offload, Options, Outgoing, PacketSocket};
+use crate::os::wait::{EndSignals, wait};
+
+/// Wished size of each socket's kernel buffers.
+const BUFFER_OCTETS: usize = 32 << 20;
+/// How often interfaces are looked after: a deleted one is found again under its name.
+const CARE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Interfaces of all pairs, sockets, lanes.
+#[derive(Debug)]
+pub struct Relay {
+    pairs: Vec<Pair>,
+    inbox: Inbox,
+    copies: Vec<Copy>,
+    ready: Vec<Ready>,
+    care_at: Instant,
+}
+
+#[derive(Debug)]
+struct Pair {
+    ports: [Port; 2],
+    lanes: [LaneState; 2],
+}
+
+#[derive(Debug)]
+struct Port {
+    name: String,
+    /// Nothing while the interface does not exist.
+    socket: Option<PacketSocket>,
+    /// Drops of the sockets before the present one.
+    dropped_before: u64,
+}
+
+#[derive(Debug)]
+struct LaneState {
+    lane: Lane,
+    queue: Queue<Frame>,
+    counters: Counters,
+}
+
+/// A frame with storage of its own, shared by its copies.
+#[derive(Clone, Debug)]
+struct Frame {
+    offload: Offload,
+    octets: Rc<[u8]>,
+}
+
+/// A copy that leaves now.
+#[derive(Debug)]
+enum Ready {
+    /// It stands in the inbox.
+    Received(usize),
+    /// It was changed or has waited.
+    Own(Frame),
+}
+
+/// Why the relay could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("interface {interface}: {error}")]
+pub struct OpenError {
+    /// The interface.
+    pub interface: String,
+    /// What the system said.
+    #[source]
+    pub error: io::Error,
+}
+
+impl Relay {
+    /// Opens both interfaces of each pair. `bounds` are for the queue of each direction.
+    ///
+    /// # Errors
+    /// [`OpenError`] for the first interface that cannot be opened.
+    pub fn open(pairs: &[[String; 2]], seed: u64, bounds: Bounds) -> Result<Self, OpenError> {
+        let pairs = pairs.iter().zip(0..).map(|(names, pair)| {
+            let [first, second] = names;
+            let lane = |backward| LaneState {
+                lane: Lane::new(lane_key(seed, pair, backward)),
+                queue: Queue::new(bounds),
+                counters: Counters::default(),
+            };
+            Ok(Pair {
+                ports: [Port::open(first)?, Port::open(second)?],
+                lanes: [lane(false), lane(true)],
+            })
+        });
+        Ok(Self {
+            pairs: pairs.collect::<Result<_, _>>()?,
+            inbox: Inbox::default(),
+            copies: Vec::new(),
+            ready: Vec::new(),
+            care_at: Instant::ORIGIN,
+        })
+    }
+
+    /// Forwards until a signal comes or a client says `quit`.
+    ///
+    /// # Errors
+    /// The system's, when waiting itself fails.
+    pub fn run(&mut self, server: &mut Server, signals: &EndSignals) -> io::Result<()> {
+        /// Rounds between two looks at control and signals while frames keep coming.
+        const ROUNDS_BUSY_MAX: u32 = 8;
+        loop {
+            let mut rounds = 0;
+            while self.turn(clock::now()) && rounds < ROUNDS_BUSY_MAX {
+                rounds += 1;
+            }
+            let mut quit = false;
+            server.serve(|command| {
+                quit |= matches!(command, Command::Quit {});
+                self.carry_out(command)
+            });
+            if quit || signals.came() {
+                return Ok(());
+            }
+            if rounds < ROUNDS_BUSY_MAX {
+                self.rest(server, signals)?;
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn rest(&self, server: &Server, signals: &EndSignals) -> io::Result<()> {
+        let mut descriptors = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        descriptors.extend(server.descriptors());
+        let sockets = self.pairs.iter().flat_map(|pair| &pair.ports).filter_map(|p| p.socket.as_ref());
+        descriptors.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        let lanes = self.pairs.iter().flat_map(|pair| &pair.lanes);
+        let next = lanes.filter_map(|state| state.queue.next_instant()).min();
+        wait(&mut descriptors, next.unwrap_or(Instant::FAR_FUTURE).min(self.care_at))?;
+        Ok(())
+    }
+
+    /// One round at `now` over all lanes: what is due leaves, then one batch per interface comes
+    /// in. True when anything moved.
+    fn turn(&mut self, now: Instant) -> bool {
+        if now >= self.care_at {
+            self.care_at = now + CARE_INTERVAL;
+            for port in self.pairs.iter_mut().flat_map(|pair| &mut pair.ports) {
+                port.care();
+            }
+        }
+        let mut moved = false;
+        for Pair { ports: [first, second], lanes: [forward, backward] } in &mut self.pairs {
+            for (from, to, state) in [(&*first, &*second, forward), (&*second, &*first, backward)] {
+                moved |= state.send_due(now, to, &mut self.ready, &self.inbox);
+                if !receive(from, &mut self.inbox, &mut state.counters) {
+                    continue;
+                }
+                moved = true;
+                for index in 0..self.inbox.len() {
+                    state.take(index, &self.inbox, now, &mut self.copies, &mut self.ready);
+                }
+                to.send(&self.inbox, &mut self.ready, &mut state.counters);
+            }
+        }
+        moved
+    }
+
+    /// Carries a command out.
+    pub fn carry_out(&mut self, command: Command) -> Reply {
+        match command {
+            Command::Counters {} | Command::Quit {} => Reply::lanes(self.report()),
+            Command::Set { pair, direction, impair } => {
+                self.each(pair, direction, |state| state.lane.set((*impair).clone()))
+            }
+            Command::Clear { pair, direction } => self.each(pair, direction, |state| {
+                state.lane.set(Settings::default());
+                state.lane.set_cut(false);
+            }),
+            Command::Cut { pair, direction } => self.each(pair, direction, |state| {
+                state.lane.set_cut(true);
+                let taken = u64::try_from(state.queue.clear()).unwrap_or(u64::MAX);
+                state.counters.cut += taken;
+            }),
+            Command::Restore { pair, direction } => {
+                self.each(pair, direction, |state| state.lane.set_cut(false))
+            }
+        }
+    }
+
+    fn each(
+        &mut self,
+        pair: Option<usize>,
+        direction: Direction,
+        mut change: impl FnMut(&mut LaneState),
+    ) -> Reply {
+        let count = self.pairs.len();
+        let pairs = match pair {
+            None => &mut self.pairs[..],
+            Some(index) => match self.pairs.get_mut(index) {
+                Some(pair) => std::slice::from_mut(pair),
+                None => return Reply::refused(format!("no pair {index}: there are {count}")),
+            },
+        };
+        for [forward, backward] in pairs.iter_mut().map(|pair| &mut pair.lanes) {
+            if direction != Direction::Backward {
+                change(forward);
+            }
+            if direction != Direction::Forward {
+                change(backward);
+            }
+        }
+        Reply::done()
+    }
+
+    /// The account of all lanes.
+    pub fn report(&mut self) -> Vec<LaneReport> {
+        let mut reports = Vec::new();
+        for (pair, number) in self.pairs.iter_mut().zip(0..) {
+            for (state, from) in pair.lanes.iter().zip(0..) {
+                let kernel_dropped = pair.ports[from].kernel_dropped();
+                let queued = u64::try_from(state.queue.len()).unwrap_or(u64::MAX);
+                reports.push(LaneReport {
+                    pair: number,
+                    from: pair.ports[from].name.clone(),
+                    to: pair.ports[1 - from].name.clone(),
+                    is_cut: state.lane.is_cut(),
+                    counters: Counters { queued, kernel_dropped, ..state.counters },
+                });
+            }
+        }
+        reports
+    }
+}
+
+impl LaneState {
+    /// Decides about frame `index` of `inbox`, which came at `now`.
+    fn take(
+        &mut self,
+        index: usize,
+        inbox: &Inbox,
+        now: Instant,
+        copies: &mut Vec<Copy>,
+        ready: &mut Vec<Ready>,
+    ) {
+        if inbox.truncated(index) {
+            self.counters.unreadable += 1;
+            return;
+        }
+        let octets = inbox.frame(index);
+        let offload = inbox.offload(index);
+        self.counters.received += 1;
+        match self.lane.decide(octets.len(), now, copies) {
+            Fate::Cut => self.counters.cut += 1,
+            Fate::Lost => self.counters.lost += 1,
+            Fate::Overflow => self.counters.overflow += 1,
+            Fate::Sent { held } => {
+                self.counters.reordered += u64::from(held);
+                self.counters.repeated += u64::try_from(copies.len() - 1).unwrap_or(0);
+            }
+        }
+        let mut shared: Option<Frame> = None;
+        for copy in copies.iter() {
+            let at_once = copy.send_at <= now;
+            self.counters.delayed += u64::from(!at_once);
+            let frame = match copy.flips {
+                None if at_once => {
+                    ready.push(Ready::Received(index));
+                    continue;
+                }
+                None => shared.get_or_insert_with(|| Frame { offload, octets: octets.into() }).clone(),
+                Some(_) if offload.merged() => {
+                    self.counters.merged_lost += 1;
+                    continue;
+                }
+                Some(flips) => {
+                    self.counters.corrupted += 1;
+                    corrupt(octets, offload, flips)
+                }
+            };
+            if at_once {
+                ready.push(Ready::Own(frame));
+            } else if self.queue.push(copy.send_at, octets.len(), frame).is_err() {
+                self.counters.overflow += 1;
+            }
+        }
+    }
+
+    /// Sends what is due at `now`.
+    fn send_due(&mut self, now: Instant, to: &Port, ready: &mut Vec<Ready>, inbox: &Inbox) -> bool {
+        let mut moved = false;
+        loop {
+            let due = std::iter::from_fn(|| self.queue.pop_due(now));
+            ready.extend(due.take(BATCH_FRAMES).map(Ready::Own));
+            if ready.is_empty() {
+                return moved;
+            }
+            moved = true;
+            to.send(inbox, ready, &mut self.counters);
+        }
+    }
+}
+
+/// A copy of a frame with flipped bits. Its checksum is completed first: the kernel would otherwise
+/// compute it over the flipped bits, or trust it unseen, and nobody would notice the fault.
+fn corrupt(octets: &[u8], offload: Offload, flips: Flips) -> Frame {
+    let mut octets = octets.to_vec();
+    if let Some((start, at)) = offload.open_checksum() {
+        complete_checksum(&mut octets, start, at);
+    }
+    flips.apply(&mut octets);
+    Frame { offload: Offload::default(), octets: octets.into() }
+}
+
+/// Stores the Internet checksum over everything from `start` on at `at`, where the sender has left
+/// the sum of the pseudo header. Positions outside the frame leave it as it is.
+pub fn complete_checksum(frame: &mut [u8], start: usize, at: usize) {
+    let Some(covered) = frame.get(start..) else { return };
+    let mut sum = covered.chunks(2).fold(0u64, |sum, pair| {
+        sum + u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]))
+    });
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    // Zero would mean "no checksum" in UDP; its other form is the same number everywhere.
+    let folded = !u16::try_from(sum).unwrap_or(0);
+    let stored = if folded == 0 { 0xffff } else { folded };
+    if let Some(field) = frame.get_mut(at..at + 2) {
+        field.copy_from_slice(&stored.to_be_bytes());
+    }
+}
+
+/// Takes one batch from `port`; false when there was nothing.
+fn receive(port: &Port, inbox: &mut Inbox, counters: &mut Counters) -> bool {
+    let Some(socket) = &port.socket else { return false };
+    match socket.receive(inbox) {
+        Ok(()) => !inbox.is_empty(),
+        Err(error) => {
+            // A frame that the offload header cannot describe is dropped by the kernel with this.
+            counters.unreadable += u64::from(error.raw_os_error() == Some(libc::EINVAL));
+            false
+        }
+    }
+}
+
+impl Port {
+    fn open(name: &str) -> Result<Self, OpenError> {
+        let socket = Self::open_socket(name)
+            .map_err(|error| OpenError { interface: name.to_owned(), error })?;
+        Ok(Self { name: name.to_owned(), socket: Some(socket), dropped_before: 0 })
+    }
+
+    fn open_socket(name: &str) -> io::Result<PacketSocket> {
+        PacketSocket::open(
+            name,
+            Options {
+                promiscuous: true,
+                offload: true,
+                outgoing: false,
+                buffer_octets: BUFFER_OCTETS,
+                filter: &[],
+            },
+        )
+    }
+
+    fn kernel_dropped(&mut self) -> u64 {
+        self.dropped_before + self.socket.as_mut().map_or(0, PacketSocket::kernel_dropped)
+    }
+
+    /// Lets go of a socket whose interface was deleted and opens one on the interface that has the
+    /// name now.
+    fn care(&mut self) {
+        let present = net::interface_index(&self.name).ok();
+        let open = self.socket.as_ref().map(PacketSocket::interface_index);
+        if open == present {
+            return;
+        }
+        self.dropped_before = self.kernel_dropped();
+        self.socket = Self::open_socket(&self.name).ok();
+    }
+
+    /// Sends and empties `ready`.
+    fn send(&self, inbox: &Inbox, ready: &mut Vec<Ready>, counters: &mut Counters) {
+        let Some(socket) = &self.socket else {
+            counters.send_failed += u64::try_from(ready.len()).unwrap_or(0);
+            ready.clear();
+            return;
+        };
+        for batch in ready.chunks(BATCH_FRAMES) {
+            let nothing = Outgoing { offload: Offload::default(), octets: &[] };
+            let mut frames = [nothing; BATCH_FRAMES];
+            for (frame, ready) in frames.iter_mut().zip(batch) {
+                *frame = match ready {
+                    Ready::Received(index) => {
+                        Outgoing { offload: inbox.offload(*index), octets: inbox.frame(*index) }
+                    }
+                    Ready::Own(frame) => Outgoing { offload: frame.offload, octets: &frame.octets },
+                };
+            }
+            let mut rest = &frames[..batch.len()];
+            while !rest.is_empty() {
+                if let Ok(sent) = socket.send(rest) {
+                    counters.forwarded += u64::try_from(sent).unwrap_or(0);
+                    rest = rest.get(sent..).unwrap_or(&[]);
+                } else {
+                    counters.send_failed += 1;
+                    rest = &rest[1..];
+                }
+            }
+        }
+        ready.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complete_checksum;
+
+    #[test]
+    fn an_open_checksum_is_completed() {
+        // The example of RFC 1071, section 3, behind two octets that are not covered.
+        let mut frame = [9, 9, 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7, 0, 0];
+        complete_checksum(&mut frame, 2, 10);
+        assert_eq!(frame[10..], [0x22, 0x0d]);
+    }
+
+    #[test]
+    fn positions_outside_the_frame_are_no_panic() {
+        let mut frame = [1, 2, 3];
+        complete_checksum(&mut frame, 4, 5);
+        complete_checksum(&mut frame, 0, 2);
+        assert_eq!(frame, [1, 2, 3]);
+    }
+}

@@ -1,0 +1,1 @@
+//! Numbered traffic (being written).
