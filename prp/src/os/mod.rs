@@ -1,7 +1,27 @@
-//! The operating system half: packet ports, network interfaces and namespaces.
+//! The operating system half: ports on Linux, network interfaces and namespaces.
 //!
-//! (being written)
+//! | Module | Holds |
+//! |---|---|
+//! | [`lan_port`] | a LAN port: packet ring in, `sendmmsg` or AF_XDP out |
+//! | [`host_port`] | the host's side: a TAP, or the inner end of a veth pair |
+//! | [`tap`] | a TAP interface that this process owns |
+//! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
+//! | `packet_tx`, `xdp_tx` | the two ways to transmit |
+//! | [`checksum`] | checksums that a sender on this machine left open |
+//! | [`netns`] | network namespaces |
+//! | [`link`] | network interfaces, and what happens to them |
 
+pub mod checksum;
+pub mod host_port;
+pub mod lan_port;
 pub mod link;
 mod netlink;
 pub mod netns;
+pub mod open_error;
+pub mod packet_ring;
+mod packet_tx;
+mod ring_slot;
+mod socket;
+pub mod tap;
+mod xdp_ring;
+mod xdp_tx;

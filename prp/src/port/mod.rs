@@ -18,6 +18,13 @@ pub mod tracer;
 /// and six octets of redundancy tag or trailer, rounded up generously for receivers.
 pub const FRAME_OCTETS_MAX: usize = 2048;
 
+/// The shortest frame a port carries: two addresses and a type. (Padding is not the port's task.)
+pub const FRAME_OCTETS_MIN: usize = 14;
+
+/// What [`PortFault::Other`] holds for a frame shorter than [`FRAME_OCTETS_MIN`]: `EINVAL`, what
+/// the kernel says to such a frame.
+pub const TOO_SHORT: PortFault = PortFault::Other(22);
+
 /// Why a port did not take or give frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PortFault {
@@ -79,12 +86,14 @@ pub trait Port {
     /// Takes one frame of `len` octets, which `fill` writes into a buffer of exactly that length.
     /// The frame leaves at the latest with the next [`Port::flush`]; order is kept.
     ///
-    /// `fill` is not called when the frame cannot be taken. The buffer's former content is
-    /// unspecified: `fill` writes every octet.
+    /// `fill` is not called when the frame cannot be taken, with one exception: whether an
+    /// interface carries a frame of its longest can depend on the VLAN tag that `fill` writes. The
+    /// buffer's former content is unspecified: `fill` writes every octet.
     ///
     /// # Errors
     /// [`PortFault::Full`] when no buffer is free, [`PortFault::TooLong`] when `len` is more than
-    /// [`FRAME_OCTETS_MAX`] or than the interface carries.
+    /// [`FRAME_OCTETS_MAX`] or than the interface carries, [`TOO_SHORT`] when it is less than
+    /// [`FRAME_OCTETS_MIN`].
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault>;
 
     /// Sends what was taken and not yet sent. Without anything to send it does nothing.
