@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 
+use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::link::{BridgeOptions, LinkError, LinkMonitor, Links, MonitorFault, WhatChanged};
 use prp::os::netns::{NetNs, NetNsError, command_in, command_in_user_namespace};
 use prp::types::MacAddress;
@@ -311,6 +312,42 @@ fn the_monitor_says_when_it_lost_something_and_goes_on() {
         gone |= change.index == index && change.what == WhatChanged::Gone;
     }
     assert!(gone);
+}
+
+#[test]
+fn offloads_are_switched_and_read_back() {
+    let Some(ns) = namespace("offloads") else { return };
+    Links::open_in(&ns).unwrap().create_veth("a", "b", None).unwrap();
+    let ethtool = ns.run(|| Ethtool::open().unwrap()).unwrap();
+    assert_eq!(ethtool.offload("a", Offload::Gro), Ok(Some(false)), "a veth pair begins so");
+    assert_eq!(ethtool.set_offload("a", Offload::Gro, true), Ok(Some(true)));
+    assert_eq!(ethtool.offload("a", Offload::Gro), Ok(Some(true)));
+    assert_eq!(ethtool.offload("b", Offload::Gro), Ok(Some(false)), "the other end is its own");
+    for which in [Offload::Gso, Offload::Tso, Offload::TxChecksum] {
+        assert_eq!(ethtool.offload("a", which), Ok(Some(true)), "{which:?}");
+        assert_eq!(ethtool.set_offload("a", which, false), Ok(Some(false)), "{which:?}");
+    }
+    assert_eq!(ethtool.set_offload("a", Offload::Tso, true), Ok(Some(false)), "needs checksums");
+    for which in [Offload::Lro, Offload::GroHw] {
+        let state = ethtool.offload("a", which).unwrap();
+        assert!(state != Some(true), "{which:?}");
+        assert_eq!(ethtool.set_offload("a", which, true), Ok(state), "a veth cannot: {which:?}");
+    }
+}
+
+#[test]
+fn the_driver_tells_its_name_and_the_links_speed() {
+    let Some(ns) = namespace("driver") else { return };
+    let mut links = Links::open_in(&ns).unwrap();
+    links.create_veth("a", "b", None).unwrap();
+    links.create_bridge("br", &BridgeOptions::default()).unwrap();
+    let ethtool = ns.run(|| Ethtool::open().unwrap()).unwrap();
+    assert_eq!(ethtool.driver("a").unwrap().as_deref(), Some("veth"));
+    assert_eq!(ethtool.link_speed_mbit_s("a"), Ok(Some(10_000)), "what veth claims");
+    assert_eq!(ethtool.link_speed_mbit_s("br"), Ok(None), "no port, no speed");
+    let absent = ethtool.driver("eth77").unwrap_err();
+    assert_eq!((absent.errno(), absent.interface()), (libc::ENODEV, "eth77"));
+    assert_eq!(ethtool.driver("a name that is too long").unwrap_err().errno(), libc::ENODEV);
 }
 
 #[test]

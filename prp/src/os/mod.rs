@@ -10,9 +10,15 @@
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`netns`] | network namespaces |
 //! | [`link`] | network interfaces, and what happens to them |
+//! | [`ethtool`] | their offloads |
+//! | [`ingress`] | what arrives there and must not reach the host's own stack |
+//! | [`claim`] | a LAN interface as the daemon's own, and given back as it was |
 
 pub mod checksum;
+pub mod claim;
+pub mod ethtool;
 pub mod host_port;
+pub mod ingress;
 pub mod lan_port;
 pub mod link;
 mod netlink;

@@ -1,0 +1,354 @@
+//! A LAN interface becomes the daemon's, and is given back as it was.
+//!
+//! What arrives reaches the host only through the LRE ([`super::ingress`]), and the host's stack
+//! sends nothing by itself: no IPv6, no address resolution. Frames arrive as they were on the wire:
+//! nothing merges them. Both LAN interfaces carry the node's one MAC address and take frames that
+//! are six octets longer than a host's.
+//!
+//! The order matters: the drop comes first and goes last, so that at no moment the host's stack
+//! answers on a LAN. Only what would make it wrong to go on is an error; all else is told as a
+//! [`LanWarning`], because one crippled LAN is better than none.
+//!
+//! Everything here works on the calling thread's namespace, `/proc/sys/net` included.
+//!
+//! Thread class: never a real-time thread.
+
+mod originals;
+
+use super::ethtool::{Ethtool, Offload};
+use super::ingress::{IngressDrop, IngressError, Method};
+use super::link::{LinkError, LinkInfo, Links};
+use crate::types::MacAddress;
+
+pub use originals::LanOriginals;
+
+/// What a LAN interface has to carry so that hosts keep an MTU of 1,500: six octets more.
+pub const LAN_MTU_OCTETS: u32 = 1506;
+
+/// Why an interface cannot be a LAN port.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// It is not there, or cannot be asked or changed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// It belongs to a bridge, bond or the like, which takes the frames.
+    #[error(
+        "interface {interface} is enslaved to {master}: take it out first \
+         (`ip link set {interface} nomaster`) or choose another"
+    )]
+    Enslaved {
+        /// The interface.
+        interface: String,
+        /// The name of what it belongs to.
+        master: String,
+    },
+    /// It is a loopback, or carries no Ethernet frames.
+    #[error(
+        "interface {interface} carries no Ethernet frames to other hosts: choose a network port"
+    )]
+    NotEthernet {
+        /// The interface.
+        interface: String,
+    },
+    /// What arrives there cannot be kept from the host's own stack.
+    #[error(transparent)]
+    Ingress(#[from] IngressError),
+}
+
+/// Something that is not as it should be on a LAN interface, and what can be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LanWarning {
+    /// What is wrong, naming the interface.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl std::fmt::Display for LanWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.what, self.remedy)
+    }
+}
+
+/// What the LAN interface shall be like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LanRequest {
+    /// The node's MAC address; `None` leaves the interface's own.
+    pub mac: Option<MacAddress>,
+    /// The least MTU, in octets; usually [`LAN_MTU_OCTETS`].
+    pub mtu_min: u32,
+}
+
+impl Default for LanRequest {
+    fn default() -> Self {
+        Self { mac: None, mtu_min: LAN_MTU_OCTETS }
+    }
+}
+
+/// A claimed LAN interface, as it is now. Dropping this changes nothing: the claim outlives the
+/// process, so that a crash does not let the host's stack loose on the LAN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LanClaim {
+    /// The interface's name.
+    pub interface: String,
+    /// The interface's index.
+    pub index: u32,
+    /// What to restore.
+    pub originals: LanOriginals,
+    /// How its ingress is closed.
+    pub ingress: Method,
+    /// The MAC address it has now; when it is not the requested one, the port has to be promiscuous.
+    pub mac: MacAddress,
+    /// The MTU it has now, in octets.
+    pub mtu: u32,
+    /// Whether it had to be set down for a moment, because its driver wants that for a new address.
+    pub interrupted: bool,
+    /// What is not as it should be.
+    pub warnings: Vec<LanWarning>,
+}
+
+impl LanClaim {
+    /// Makes `interface` the daemon's. Claiming what is claimed already (after a crash) changes
+    /// nothing, and `originals` stay those given.
+    ///
+    /// # Errors
+    /// [`ClaimError`]: not there, enslaved, no Ethernet, or its ingress cannot be closed. Nothing
+    /// has been changed then.
+    pub fn claim(
+        interface: &str,
+        request: &LanRequest,
+        originals: LanOriginals,
+    ) -> Result<Self, ClaimError> {
+        let mut links = Links::open()?;
+        let ethtool = Ethtool::open()?;
+        let info = suitable(&mut links, interface)?;
+        let ingress = IngressDrop::open()?.install(info.index)?;
+        let mut port = Port { links, ethtool, info, interrupted: false, warnings: Vec::new() };
+        port.warn_of_addresses();
+        port.silence();
+        port.merge_nothing();
+        if let Some(mac) = request.mac {
+            let remedy = "the port works all the same, with every frame of the LAN received";
+            port.set_mac(mac, remedy);
+        }
+        port.raise_mtu(request.mtu_min);
+        let up = port.links.set_up(port.info.index, true);
+        port.note(up, "bring the interface up by hand and look at its driver's messages");
+        let now = port.links.by_index(port.info.index)?;
+        Ok(Self {
+            interface: now.name,
+            index: now.index,
+            originals,
+            ingress,
+            mac: now.mac,
+            mtu: now.mtu,
+            interrupted: port.interrupted,
+            warnings: port.warnings,
+        })
+    }
+
+    /// Gives the interface back as it was.
+    #[must_use = "tells what could not be restored"]
+    pub fn release(self) -> Vec<LanWarning> {
+        release(&self.interface, &self.originals)
+    }
+}
+
+/// Gives an interface back as `originals` say, whoever claimed it. An interface that is gone, or
+/// another one of the same name, is left as it is. Returns what could not be restored.
+#[must_use = "tells what could not be restored"]
+pub fn release(interface: &str, originals: &LanOriginals) -> Vec<LanWarning> {
+    let mut warnings = Vec::new();
+    if let Err(error) = try_release(interface, originals, &mut warnings) {
+        let remedy = format!("look at interface {interface} and set it up as it shall be");
+        warnings.push(LanWarning { what: error.to_string(), remedy });
+    }
+    warnings
+}
+
+fn try_release(
+    interface: &str,
+    originals: &LanOriginals,
+    warnings: &mut Vec<LanWarning>,
+) -> Result<(), ClaimError> {
+    let mut ingress = IngressDrop::open()?;
+    let mut links = Links::open()?;
+    let info = match links.by_name(interface) {
+        Err(LinkError::NoSuchInterface { .. }) => {
+            ingress.forget(interface);
+            return Ok(());
+        }
+        info => info?,
+    };
+    if info.index != originals.index {
+        // A new device of the old name has nothing of ours but, perhaps, the chain of that name.
+        return Ok(ingress.remove(info.index, true)?);
+    }
+    let mut port =
+        Port { links, ethtool: Ethtool::open()?, info, interrupted: false, warnings: Vec::new() };
+    port.restore(originals);
+    port.note(ingress.remove(originals.index, originals.clsact), "remove it with `tc` or `nft`");
+    port.restore_ipv6(originals);
+    warnings.append(&mut port.warnings);
+    Ok(())
+}
+
+/// The interface, if it can be a LAN port.
+fn suitable(links: &mut Links, interface: &str) -> Result<LinkInfo, ClaimError> {
+    let info = links.by_name(interface)?;
+    if info.loopback || !info.ethernet {
+        return Err(ClaimError::NotEthernet { interface: info.name });
+    }
+    if let Some(master) = info.master {
+        let master = links.by_index(master).map_or_else(|_| format!("#{master}"), |m| m.name);
+        return Err(ClaimError::Enslaved { interface: info.name, master });
+    }
+    Ok(info)
+}
+
+/// An interface while it is being changed.
+struct Port {
+    links: Links,
+    ethtool: Ethtool,
+    info: LinkInfo,
+    interrupted: bool,
+    warnings: Vec<LanWarning>,
+}
+
+impl Port {
+    fn warn(&mut self, what: String, remedy: &str) {
+        self.warnings.push(LanWarning { what, remedy: remedy.to_owned() });
+    }
+
+    /// Keeps a failure as a warning.
+    fn note<T, E: std::fmt::Display>(&mut self, result: Result<T, E>, remedy: &str) -> Option<T> {
+        result.map_err(|error| self.warn(error.to_string(), remedy)).ok()
+    }
+
+    fn warn_of_addresses(&mut self) {
+        let remedy = "the addresses can be listed with `ip address`";
+        let addresses = self.links.addresses(self.info.index);
+        let addresses = self.note(addresses, remedy).unwrap_or_default();
+        // A link-local address is the host's own doing and goes with IPv6.
+        let texts: Vec<_> = addresses
+            .iter()
+            .filter(|address| match address.ip {
+                std::net::IpAddr::V6(ip) => !ip.is_unicast_link_local(),
+                std::net::IpAddr::V4(_) => true,
+            })
+            .map(|address| format!("{}/{}", address.ip, address.prefix_bits))
+            .collect();
+        if !texts.is_empty() {
+            let (name, texts) = (&self.info.name, texts.join(", "));
+            let what =
+                format!("LAN interface {name} carries IP addresses that are dead now: {texts}");
+            self.warn(what, "move them to the host interface");
+        }
+    }
+
+    /// The host's stack sends nothing on the interface: before it is up.
+    fn silence(&mut self) {
+        let name = self.info.name.clone();
+        let ipv6 = originals::disable_ipv6(&name, true)
+            .map_err(|error| format!("cannot switch IPv6 off on LAN interface {name}: {error}"));
+        let remedy = "make /proc/sys/net writable for the daemon, or switch it off by hand: \
+                      the host may send router solicitations on the LAN";
+        self.note(ipv6, remedy);
+        if !self.info.noarp {
+            let noarp = self.links.set_noarp(self.info.index, true);
+            self.note(noarp, "the host may send ARP requests on the LAN");
+        }
+    }
+
+    /// Frames arrive one by one.
+    fn merge_nothing(&mut self) {
+        for which in Offload::MERGING {
+            let name = self.info.name.clone();
+            let remedy = "merged frames that arrive are dropped and counted; use another driver";
+            let state = self.ethtool.set_offload(&name, which, false);
+            if self.note(state, remedy).flatten() == Some(true) {
+                let what = format!("the driver of LAN interface {name} keeps {} on", which.name());
+                self.warn(what, remedy);
+            }
+        }
+    }
+
+    /// Sets the MAC address: live, or, where the driver does not allow that, with the interface down
+    /// for a moment.
+    fn set_mac(&mut self, mac: MacAddress, remedy: &str) {
+        if self.info.mac == mac {
+            return;
+        }
+        let index = self.info.index;
+        let mut result = self.links.set_mac(index, mac);
+        if matches!(&result, Err(error) if error.errno() == libc::EBUSY) && self.info.up {
+            self.interrupted = true;
+            result = self.links.set_up(index, false).and_then(|()| {
+                let changed = self.links.set_mac(index, mac);
+                self.links.set_up(index, true).and(changed)
+            });
+        }
+        self.note(result, remedy);
+    }
+
+    fn raise_mtu(&mut self, mtu_min: u32) {
+        if self.info.mtu >= mtu_min {
+            return;
+        }
+        let result = self.links.set_mtu(self.info.index, mtu_min);
+        let remedy = format!(
+            "the host interface's MTU is lowered to fit; use a network card that carries {mtu_min}"
+        );
+        self.note(result, &remedy);
+    }
+
+    /// All but the drop and IPv6, which have an order among them.
+    fn restore(&mut self, originals: &LanOriginals) {
+        let index = self.info.index;
+        let remedy = "set it by hand";
+        if self.info.up && !originals.up {
+            let down = self.links.set_up(index, false);
+            self.note(down, remedy);
+            self.info.up = false;
+        }
+        self.set_mac(originals.mac, remedy);
+        if self.info.mtu != originals.mtu {
+            let mtu = self.links.set_mtu(index, originals.mtu);
+            self.note(mtu, remedy);
+        }
+        if self.info.noarp != originals.noarp {
+            let noarp = self.links.set_noarp(index, originals.noarp);
+            self.note(noarp, remedy);
+        }
+        for which in Offload::MERGING {
+            if let Some(state) = originals.offload(which) {
+                let set = self.ethtool.set_offload(&self.info.name, which, state);
+                self.note(set, remedy);
+            }
+        }
+        if originals.up && !self.info.up {
+            let up = self.links.set_up(index, true);
+            self.note(up, remedy);
+        }
+    }
+
+    fn restore_ipv6(&mut self, originals: &LanOriginals) {
+        let Some(disabled) = originals.ipv6_disabled else { return };
+        let name = self.info.name.clone();
+        let ipv6 = originals::disable_ipv6(&name, disabled)
+            .map_err(|error| format!("cannot restore IPv6 on interface {name}: {error}"));
+        self.note(ipv6, "set /proc/sys/net/ipv6/conf/INTERFACE/disable_ipv6 by hand");
+        if disabled {
+            return;
+        }
+        for &(ip, prefix) in &originals.ipv6_addresses {
+            match self.links.add_address(self.info.index, ip.into(), prefix) {
+                Err(LinkError::Exists { .. }) => {}
+                result => {
+                    let remedy = format!("add {ip}/{prefix} by hand");
+                    self.note(result, &remedy);
+                }
+            }
+        }
+    }
+}
