@@ -51,11 +51,8 @@ fn main() -> ExitCode {
         eprintln!("bumpless-impair: --between INTERFACE INTERFACE is missing");
         return ExitCode::from(2);
     }
-    let pairs: Vec<[String; 2]> = arguments
-        .between
-        .chunks_exact(2)
-        .map(|pair| [pair[0].clone(), pair[1].clone()])
-        .collect();
+    let pairs: Vec<[String; 2]> =
+        arguments.between.chunks_exact(2).map(|pair| [pair[0].clone(), pair[1].clone()]).collect();
     if let Some(twice) = first_repeated(&arguments.between) {
         eprintln!("bumpless-impair: --between: interface {twice} is named twice");
         return ExitCode::from(2);

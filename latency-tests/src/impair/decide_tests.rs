@@ -229,6 +229,7 @@ fn an_impairment_more_does_not_change_the_choices_of_the_others() {
     };
     let alone = fates(Settings { lose, ..Settings::default() });
     let repeat = Some(Repeat { probability: 0.5, count: 3, spacing_us: 0 });
-    let together = fates(Settings { lose, repeat, delay_us: 9, jitter_us: 9, ..Settings::default() });
+    let together =
+        fates(Settings { lose, repeat, delay_us: 9, jitter_us: 9, ..Settings::default() });
     assert!(alone == together);
 }

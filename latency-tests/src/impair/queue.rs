@@ -119,8 +119,7 @@ mod tests {
             queue.push(Instant::from_nanos(at), 1, item).unwrap();
         }
         assert_eq!(queue.pop_due(Instant::from_nanos(9)), None);
-        let due: String =
-            std::iter::from_fn(|| queue.pop_due(Instant::from_nanos(20))).collect();
+        let due: String = std::iter::from_fn(|| queue.pop_due(Instant::from_nanos(20))).collect();
         assert_eq!(due, "abc");
         assert_eq!(queue.next_instant(), Some(Instant::from_nanos(30)));
     }

@@ -143,7 +143,8 @@ impl Relay {
     fn rest(&self, server: &Server, signals: &EndSignals) -> io::Result<()> {
         let mut descriptors = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         descriptors.extend(server.descriptors());
-        let sockets = self.pairs.iter().flat_map(|pair| &pair.ports).filter_map(|p| p.socket.as_ref());
+        let sockets =
+            self.pairs.iter().flat_map(|pair| &pair.ports).filter_map(|p| p.socket.as_ref());
         descriptors.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         let lanes = self.pairs.iter().flat_map(|pair| &pair.lanes);
         let next = lanes.filter_map(|state| state.queue.next_instant()).min();
@@ -279,7 +280,9 @@ impl LaneState {
                     ready.push(Ready::Received(index));
                     continue;
                 }
-                None => shared.get_or_insert_with(|| Frame { offload, octets: octets.into() }).clone(),
+                None => {
+                    shared.get_or_insert_with(|| Frame { offload, octets: octets.into() }).clone()
+                }
                 Some(_) if offload.merged() => {
                     self.counters.merged_lost += 1;
                     continue;
