@@ -209,7 +209,7 @@ pub fn receive(mut source: Source, options: &ReceiveOptions) -> io::Result<Ledge
         let now = clock::now();
         if ledger.ended() > ended {
             ended = ledger.ended();
-            if ended >= options.ends.unwrap_or(options.streams.len().max(ledger.seen())) {
+            if ended >= options.ends.unwrap_or_else(|| options.streams.len().max(ledger.seen())) {
                 end = end.min(now + Duration::from_millis(options.grace_ms));
             }
         }
