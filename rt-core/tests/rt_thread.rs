@@ -8,9 +8,10 @@
 #![allow(clippy::unwrap_used, reason = "tests and their helpers")]
 
 use std::hint::black_box;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::{fs, process, thread};
+use std::{env, fs, process, thread};
 
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::resource::{Resource, setrlimit};
@@ -30,7 +31,7 @@ use rt_core::trace::TraceEvent;
 
 mod support;
 
-use support::{assert_passed, in_child};
+use support::{assert_passed, in_child, in_child_by};
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();
@@ -94,6 +95,11 @@ fn the_kernel_confirms_policy_priority_cpu_and_name() {
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     assert_eq!((fields[40 - 3], fields[41 - 3]), ("70", "1"), "rt_priority and policy of {stat}");
     assert_eq!(scheduling_of(report.tid).unwrap(), report.found);
+    // SIGTERM (15) is for others, SIGSEGV (11) is not put off.
+    let status = fs::read_to_string(format!("{task}/status")).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+    let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+    assert_eq!((blocked >> 14 & 1, blocked >> 10 & 1), (1, 0), "{blocked:x}");
     stop.store(true, Ordering::Relaxed);
     assert_eq!(thread.join().unwrap(), report.tid);
 }
@@ -243,6 +249,36 @@ fn drop_to_nobody() {
         setgid(Gid::from_raw(65534)).unwrap();
         setuid(Uid::from_raw(65534)).unwrap();
     }
+}
+
+/// In a user namespace root holds every capability, and none that counts here.
+#[test]
+fn root_of_a_user_namespace_is_told_why_its_privilege_does_not_count() {
+    const NAME: &str = "root_of_a_user_namespace_is_told_why_its_privilege_does_not_count";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user"]);
+    match unshare.arg("true").status() {
+        Ok(status) if status.success() => {}
+        _ => return println!("SKIP: {NAME}: user namespaces, or the program unshare"),
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user"]).arg(env::current_exe().unwrap());
+    if let Some(output) = in_child_by(unshare, NAME) {
+        return assert_passed(&output);
+    }
+    setrlimit(Resource::RLIMIT_RTPRIO, 0, 0).unwrap();
+    setrlimit(Resource::RLIMIT_MEMLOCK, 64 << 10, 64 << 10).unwrap();
+    assert!(geteuid().is_root());
+    let Err(RtThreadError::Refused(reasons)) = RtThread::spawn(fifo("lre", 60), || ()) else {
+        panic!("a user namespace gives real-time threads?");
+    };
+    let expected = PolicyCause::UserNamespace { needed: 60, limit: 0 };
+    assert!(
+        matches!(reasons.as_slice(), [RtShortfall::Policy { cause, .. }] if *cause == expected),
+        "{reasons:?}"
+    );
+    let error = memory::lock_all().unwrap_err();
+    assert!(matches!(error, memory::LockError::Limit { user_namespace: true, .. }), "{error}");
 }
 
 /// A cgroup of the controller cpu (version 1) that this test made, for the present process only.

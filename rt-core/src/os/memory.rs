@@ -135,7 +135,8 @@ fn touch(octet: Option<&mut u8>) {
 
 /// Tells the C library's heap to keep what it has: memory that is freed stays with the process,
 /// large blocks come from the heap too (instead of a mapping each, made and unmade), and all threads
-/// share one heap (the heap of each further thread reserves 64 MiB, which counts as locked). Call it
+/// share one heap (the heap of each further thread reserves 64 MiB, which counts as locked: with
+/// three threads `VmLck` was 205 MB without this call and 4 MB with it). Call it
 /// before anything is allocated in earnest and before any thread is started. Returns false where the
 /// C library has no such settings; then [`lock_all`] alone has to do.
 #[must_use]

@@ -6,6 +6,10 @@
 //! only what the kernel says goes into the [`ThreadReport`], beside what was asked. The body runs
 //! afterwards.
 //!
+//! Signals that are sent to the process are blocked on these threads: a handler has no business on a
+//! real-time path, and there is always another thread (the main one) to take them. Signals that a
+//! defect of the thread itself raises are not.
+//!
 //! The caller's way to stop a thread is the caller's: a flag, a [`Wake`](crate::os::wake::Wake).
 
 mod figures;
@@ -19,6 +23,7 @@ use std::io;
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::gettid;
 
 pub use figures::{FiguresError, ThreadFigures, thread_figures, thread_figures_of};
@@ -254,6 +259,7 @@ pub struct RtThreadPanic {
 fn set_up(asked: RtThreadPlan) -> ThreadReport {
     let thread = || asked.name.clone();
     let mut shortfalls = Vec::new();
+    block_signals();
     if let Some(cpu) = asked.cpu
         && let Err(errno) = scheduling::pin_to(cpu)
     {
@@ -284,6 +290,22 @@ fn set_up(asked: RtThreadPlan) -> ThreadReport {
         shortfalls.push(RtShortfall::NotKept { thread: thread(), asked, found: found.clone() });
     }
     ThreadReport { asked, tid, found, stack_touched_octets, shortfalls }
+}
+
+fn block_signals() {
+    let mut signals = SigSet::all();
+    for own_fault in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGILL,
+        Signal::SIGFPE,
+        Signal::SIGTRAP,
+        Signal::SIGABRT,
+    ] {
+        signals.remove(own_fault);
+    }
+    // Fails only for a way of setting that does not exist.
+    let _always_done = signals.thread_block();
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> String {
