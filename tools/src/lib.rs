@@ -5,5 +5,8 @@ pub mod args;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod exit;
+#[allow(unsafe_code, reason = "memory that other processes see; each block carries its proof")]
+pub mod os;
 pub mod report;

@@ -38,6 +38,24 @@ impl LreCounters {
     /// How many values [`LreCounters::named`] gives.
     pub const COUNT: usize = 25;
 
+    /// The counters whose values [`LreCounters::named`] gave, in its order.
+    #[must_use]
+    pub const fn from_values(values: [u64; Self::COUNT]) -> Self {
+        let v = values;
+        Self {
+            tx: [v[0], v[1], v[2]],
+            err_wrong_lan: [v[3], v[4], v[5]],
+            rx: [v[6], v[7], v[8]],
+            errors: [v[9], v[10], v[11]],
+            nodes: v[12],
+            proxy_nodes: v[13],
+            unique: [v[14], v[15], v[16]],
+            duplicate: [v[17], v[18], v[19]],
+            multi: [v[20], v[21], v[22]],
+            own_rx: [v[23], v[24]],
+        }
+    }
+
     /// Every counter with its name in the MIB, in the MIB's order.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64); Self::COUNT] {
@@ -75,6 +93,12 @@ impl LreCounters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_come_back_in_their_places() {
+        let values = core::array::from_fn(|n| n as u64 + 1);
+        assert_eq!(LreCounters::from_values(values).named().map(|(_, value)| value), values);
+    }
 
     #[test]
     fn each_name_stands_once() {

@@ -104,7 +104,25 @@ impl Tap {
         result.map(drop).map_err(|errno| refuse("make TAP interface persistent", errno))
     }
 
-    /// Whether the interface has a carrier, as the host sees it. Not for a real-time thread.
+    /// A second handle, for the thread that minds the interface while another one reads it.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the process is out of descriptors.
+    pub fn control(&self) -> Result<TapControl, OpenError> {
+        let device = self.device.try_clone();
+        let device = device.map_err(|error| refuse("duplicate TAP handle", io_errno(&error)))?;
+        Ok(TapControl { device })
+    }
+}
+
+/// What can be said of a TAP interface beside its traffic. Not for a real-time thread.
+#[derive(Debug)]
+pub struct TapControl {
+    device: File,
+}
+
+impl TapControl {
+    /// Whether the interface has a carrier, as the host sees it.
     ///
     /// # Errors
     /// [`OpenError`].

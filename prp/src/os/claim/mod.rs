@@ -193,6 +193,19 @@ fn try_release(
     Ok(())
 }
 
+/// Keeps the host's stack from sending on an interface by itself, without claiming it: for the inner
+/// end of a veth pair, which is nobody's but ours.
+///
+/// # Errors
+/// The interface is not there, or cannot be changed.
+pub fn silence(links: &mut Links, index: u32) -> Result<(), LinkError> {
+    let info = links.by_index(index)?;
+    // Without IPv6, or with a /proc that cannot be written, there is nothing more to do: what the
+    // stack might send there, the LRE treats as the host's frames.
+    let _ = originals::disable_ipv6(&info.name, true);
+    links.set_noarp(index, true)
+}
+
 /// The interface, if it can be a LAN port.
 fn suitable(links: &mut Links, interface: &str) -> Result<LinkInfo, ClaimError> {
     let info = links.by_name(interface)?;

@@ -1,0 +1,243 @@
+//! The host interface: created, or adopted from a former life that crashed; removed at the end.
+
+use prp::os::ethtool::{Ethtool, Offload};
+use prp::os::host_port::HostPort;
+use prp::os::ingress::IngressDrop;
+use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::link::{LinkError, LinkInfo, Links};
+use prp::os::open_error::OpenError;
+use prp::os::tap::{Tap, TapControl};
+use prp::types::MacAddress;
+
+use super::failure;
+use super::marker::{Marker, OwnedHost};
+use crate::config::{DaemonConfig, HostPort as Wanted};
+use crate::exit::Failure;
+use crate::report::HostKind;
+
+/// A TAP drops what finds its queue full, and it is read by one thread that has other ports too:
+/// room for some milliseconds at full rate.
+const QUEUE_PACKETS: u32 = 8192;
+
+/// The host interface and what the control thread needs of it.
+#[derive(Debug)]
+pub struct HostInterface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// What it is made of.
+    pub kind: HostKind,
+    /// Its MTU.
+    pub mtu: u32,
+    carrier: Carrier,
+}
+
+/// How the host is shown whether anything forwards.
+#[derive(Debug)]
+enum Carrier {
+    Tap(TapControl),
+    /// The inner end of the pair, whose state is the outer end's carrier.
+    Veth(u32),
+}
+
+impl HostInterface {
+    /// Creates the interface, or adopts it, with the node's address and the MTU; not up yet.
+    ///
+    /// # Errors
+    /// The name belongs to somebody else (code 2), or a privilege is missing (code 3).
+    pub fn open(
+        config: &DaemonConfig,
+        marker: &mut Marker,
+        mac: MacAddress,
+        mtu: u32,
+    ) -> Result<(Self, HostPort), Failure> {
+        let mut links = Links::open().map_err(failure::link)?;
+        let name = config.name.as_str();
+        let found = match links.by_name(name) {
+            Ok(info) => Some(info),
+            Err(LinkError::NoSuchInterface { .. }) => None,
+            Err(error) => return Err(failure::link(error)),
+        };
+        let adopted = found.map(|info| ours(info, marker)).transpose()?;
+        let mut opening = Opening { config, marker, links, mac, mtu };
+        match (config.host.port, adopted) {
+            (_, Some(OwnedHost { inner: Some(inner), .. })) => opening.veth(&inner, true),
+            (_, Some(_)) | (Wanted::Tap, None) => opening.tap().map_err(|e| failure::tap(name, &e)),
+            (Wanted::Veth, None) => opening.new_veth(),
+            (Wanted::Auto, None) => match opening.tap() {
+                Ok(host) => Ok(host),
+                Err(TapError::Open(OpenError::NotPermitted { .. } | OpenError::System { .. })) => {
+                    opening.new_veth()
+                }
+                Err(error) => Err(failure::tap(name, &error)),
+            },
+        }
+    }
+
+    /// Sets the interface up: from now on the host can use it.
+    ///
+    /// # Errors
+    /// The interface is gone, or the privilege.
+    pub fn set_up(&self) -> Result<(), Failure> {
+        let mut links = Links::open().map_err(failure::link)?;
+        links.set_up(self.index, true).map_err(failure::link)
+    }
+
+    /// Shows the host whether anything forwards.
+    ///
+    /// # Errors
+    /// What went wrong, as a sentence.
+    pub fn set_carrier(&self, carrier: bool) -> Result<(), String> {
+        match &self.carrier {
+            Carrier::Tap(tap) => tap.set_carrier(carrier).map_err(|error| error.to_string()),
+            Carrier::Veth(inner) => Links::open()
+                .and_then(|mut links| links.set_up(*inner, carrier))
+                .map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Removes the interface.
+    ///
+    /// # Errors
+    /// What went wrong, as a sentence.
+    pub fn remove(self) -> Result<(), String> {
+        match Links::open().and_then(|mut links| links.delete(self.index)) {
+            Ok(()) | Err(LinkError::NoSuchInterface { .. }) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Whether an interface of our name is what a former life of ours created.
+fn ours(info: LinkInfo, marker: &Marker) -> Result<OwnedHost, Failure> {
+    let is_ours = |owned: &&OwnedHost| {
+        owned.name == info.name
+            && owned.index == info.index
+            && info.alias.as_deref() == Some(owned.alias.as_str())
+    };
+    marker.owned.host.as_ref().filter(is_ours).cloned().ok_or_else(|| {
+        let name = &info.name;
+        Failure::usage(
+            format!("name: an interface {name} exists already and is not ours"),
+            format!("choose another name, or remove it (ip link delete {name})"),
+        )
+    })
+}
+
+/// Why there is no TAP.
+#[derive(Debug)]
+pub enum TapError {
+    /// It cannot be opened.
+    Open(OpenError),
+    /// It cannot be made what it should be.
+    Failure(Failure),
+}
+
+impl From<OpenError> for TapError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<LinkError> for TapError {
+    fn from(error: LinkError) -> Self {
+        Self::Failure(failure::link(error))
+    }
+}
+
+struct Opening<'a> {
+    config: &'a DaemonConfig,
+    marker: &'a mut Marker,
+    links: Links,
+    mac: MacAddress,
+    mtu: u32,
+}
+
+impl Opening<'_> {
+    fn tap(&mut self) -> Result<(HostInterface, HostPort), TapError> {
+        let name = self.config.name.as_str();
+        let tap = Tap::open(name)?;
+        let index = tap.interface_index();
+        self.own(index, None).map_err(TapError::Failure)?;
+        // From here on a crash leaves the interface, its addresses included, to be adopted.
+        tap.set_persistent(true)?;
+        self.set_up_as_wanted(index)?;
+        let host = HostInterface {
+            name: name.to_owned(),
+            index,
+            kind: HostKind::Tap,
+            mtu: self.mtu,
+            carrier: Carrier::Tap(tap.control()?),
+        };
+        Ok((host, tap.into()))
+    }
+
+    fn new_veth(&mut self) -> Result<(HostInterface, HostPort), Failure> {
+        let inner = inner_name(self.config.name.as_str());
+        self.veth(&inner, false)
+    }
+
+    fn veth(&mut self, inner: &str, exists: bool) -> Result<(HostInterface, HostPort), Failure> {
+        let name = self.config.name.as_str();
+        if !exists {
+            self.links.create_veth(name, inner, None).map_err(failure::link)?;
+        }
+        let outer = self.links.by_name(name).map_err(failure::link)?.index;
+        let inner_index = self.links.by_name(inner).map_err(failure::link)?.index;
+        self.own(outer, Some(inner))?;
+        self.set_up_as_wanted(outer).map_err(failure::link)?;
+        // The host must hand over whole frames with complete checksums.
+        let ethtool = Ethtool::open().map_err(failure::link)?;
+        for offload in [Offload::TxChecksum, Offload::Tso, Offload::Gso] {
+            ethtool.set_offload(name, offload, false).map_err(failure::link)?;
+        }
+        self.links.set_mtu(inner_index, self.mtu).map_err(failure::link)?;
+        let mut ingress = IngressDrop::open().map_err(|e| failure::ingress(&e))?;
+        ingress.install(inner_index).map_err(|e| failure::ingress(&e))?;
+        prp::os::claim::silence(&mut self.links, inner_index).map_err(failure::link)?;
+        self.links.set_up(inner_index, true).map_err(failure::link)?;
+        let options = LanPortOptions {
+            transmit: TransmitPath::Auto,
+            promiscuous: true,
+            ..LanPortOptions::new(inner_index, self.mtu)
+        };
+        let port = LanPort::open(&options).map_err(|e| failure::open(inner, &e))?;
+        let host = HostInterface {
+            name: name.to_owned(),
+            index: outer,
+            kind: HostKind::Veth,
+            mtu: self.mtu,
+            carrier: Carrier::Veth(inner_index),
+        };
+        Ok((host, port.into()))
+    }
+
+    /// Writes down that the interface is ours, on itself and in the marker.
+    fn own(&mut self, index: u32, inner: Option<&str>) -> Result<(), Failure> {
+        let name = self.config.name.as_str();
+        let alias = format!("bumpless {name}");
+        self.links.set_alias(index, &alias).map_err(failure::link)?;
+        self.marker.owned.host = Some(OwnedHost {
+            name: name.to_owned(),
+            index,
+            alias,
+            inner: inner.map(str::to_owned),
+        });
+        self.marker.store().map_err(|error| failure::marker(&error))
+    }
+
+    fn set_up_as_wanted(&mut self, index: u32) -> Result<(), LinkError> {
+        if self.links.by_index(index)?.mac != self.mac {
+            self.links.set_mac(index, self.mac)?;
+        }
+        self.links.set_mtu(index, self.mtu)?;
+        self.links.set_txqueuelen(index, QUEUE_PACKETS)
+    }
+}
+
+/// The name of the inner end: recognisable, and no longer than a name may be.
+fn inner_name(name: &str) -> String {
+    let kept: String = name.chars().take(13).collect();
+    format!("{kept}.i")
+}

@@ -1,0 +1,130 @@
+//! One LAN as the control thread sees it: its interface claimed, its port opened, its link watched,
+//! and all of it again when the interface was deleted and has come back.
+
+use prp::os::claim::{LanClaim, LanOriginals, LanRequest};
+use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::link::{LinkInfo, Links};
+use prp::types::{LanId, MacAddress};
+
+use super::failure;
+use super::marker::{Marker, OwnedLan};
+use crate::config::{DaemonConfig, LanTransmit, Promiscuous};
+use crate::exit::Failure;
+use crate::report::Link;
+
+/// One LAN.
+#[derive(Debug)]
+pub struct LanSide {
+    /// Which.
+    pub lan: LanId,
+    /// The interface's name, as configured.
+    pub interface: String,
+    /// The claim; none while the interface is gone.
+    pub claim: Option<LanClaim>,
+    /// The interface as the kernel described it last.
+    pub info: Option<LinkInfo>,
+    /// How frames leave, while there is a port.
+    pub transmit_path: Option<TransmitPath>,
+    /// Why frames leave by another way than the fastest.
+    pub transmit_fallback: Option<String>,
+}
+
+impl LanSide {
+    /// Claims the interface and opens its port.
+    ///
+    /// # Errors
+    /// The interface cannot be a LAN port; then it is as before.
+    pub fn open(
+        lan: LanId,
+        config: &DaemonConfig,
+        marker: &mut Marker,
+        mac: MacAddress,
+        originals: LanOriginals,
+    ) -> Result<(Self, Box<LanPort>), Failure> {
+        let interface = config.lan(lan).as_str();
+        marker.owned.lans[lan.index()] = Some(OwnedLan::new(interface, &originals));
+        marker.store().map_err(|error| failure::marker(&error))?;
+        let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
+        let claim = LanClaim::claim(interface, &request, originals)
+            .map_err(|error| failure::lan_claim(lan, error))?;
+        let port = open_port(config, &claim, mac);
+        let port = match port {
+            Ok(port) => port,
+            Err(failure) => {
+                let _ = claim.release();
+                return Err(failure);
+            }
+        };
+        let info = Links::open().and_then(|mut links| links.by_index(claim.index)).ok();
+        let side = Self {
+            lan,
+            interface: interface.to_owned(),
+            transmit_path: Some(port.transmit_path()),
+            transmit_fallback: port.transmit_fallback().map(ToString::to_string),
+            claim: Some(claim),
+            info,
+        };
+        Ok((side, Box::new(port)))
+    }
+
+    /// The state of the interface.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        match &self.info {
+            _ if self.claim.is_none() => Link::Absent,
+            Some(info) if info.running => Link::Up,
+            _ => Link::Down,
+        }
+    }
+
+    /// The interface is gone.
+    pub fn forget(&mut self) {
+        self.claim = None;
+        self.info = None;
+        self.transmit_path = None;
+        self.transmit_fallback = None;
+    }
+
+    /// What this LAN runs without, a sentence each.
+    #[must_use]
+    pub fn shortcomings(&self) -> Vec<String> {
+        let warnings = self.claim.iter().flat_map(|claim| &claim.warnings);
+        let mut sentences: Vec<_> = warnings.map(ToString::to_string).collect();
+        if let Some(reason) = &self.transmit_fallback {
+            let name = &self.interface;
+            sentences.push(format!(
+                "LAN {} ({name}) sends through a packet socket instead of AF_XDP, at a third more \
+                 cost: {reason}",
+                self.lan
+            ));
+        }
+        sentences
+    }
+}
+
+/// The MTU that a LAN has to have: the host's and room for the RCT.
+fn lan_mtu(config: &DaemonConfig) -> u32 {
+    u32::from(config.host.mtu) + RCT_OCTETS
+}
+
+/// What the RCT takes of a LAN's MTU.
+pub const RCT_OCTETS: u32 = 6;
+
+fn open_port(config: &DaemonConfig, claim: &LanClaim, mac: MacAddress) -> Result<LanPort, Failure> {
+    let promiscuous = match config.promiscuous {
+        Promiscuous::On => true,
+        Promiscuous::Off => false,
+        // A NIC that kept its own address would not take frames for ours.
+        Promiscuous::Auto => claim.mac != mac,
+    };
+    let options = LanPortOptions {
+        transmit: match config.lan_transmit {
+            LanTransmit::Auto => TransmitPath::Auto,
+            LanTransmit::Packet => TransmitPath::Packet,
+            LanTransmit::Xdp => TransmitPath::Xdp,
+        },
+        promiscuous,
+        ..LanPortOptions::new(claim.index, claim.mtu)
+    };
+    LanPort::open(&options).map_err(|error| failure::open(&claim.interface, &error))
+}

@@ -1,0 +1,315 @@
+//! The `lre` thread: host and LANs on one side, the LRE on the other.
+//!
+//! Each turn takes at most one batch from each port, so that a storm on one LAN costs the other
+//! ports one batch of delay and never their turn. A turn without work ends in the one wait. After
+//! its start the thread allocates nothing, takes no lock and logs nothing.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use prp::lre::{Fate, Lre, Outgoing};
+use prp::os::host_port::HostPort;
+use prp::os::lan_port::LanPort;
+use prp::port::{Port, PortFault, PortStatistics};
+use prp::types::{LanId, PortId};
+use rt_core::limits::BATCH_FRAMES;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::os::freeze;
+use rt_core::time::{Duration, Instant};
+
+use super::events::{ThreadEvent, TraceSink};
+use super::exchange::{Command, Exchange, Figures, Reply};
+use crate::config::ReceiveMode;
+use crate::os::sequence_file::SequenceFile;
+
+/// Slots of the node table that are looked at in one turn while it is being exported.
+const EXPORT_SLOTS: usize = 128;
+/// The wait while the control thread has to make room for the export to go on.
+const EXPORT_PAUSE: Duration = Duration::from_millis(1);
+
+/// Everything the thread owns.
+#[derive(Debug)]
+pub struct LreThread {
+    /// The LRE.
+    pub lre: Lre<'static, TraceSink>,
+    /// The LAN ports; none where the interface is gone.
+    pub lans: [Option<Box<LanPort>>; 2],
+    /// The host port.
+    pub host: HostPort,
+    /// How to wait.
+    pub receive_mode: ReceiveMode,
+    /// What is shared with the control thread.
+    pub exchange: Arc<Exchange>,
+    /// Where the next numbers are kept for the next life.
+    pub sequence_file: SequenceFile,
+    /// Figures of ports that are no longer used.
+    pub retired: [PortStatistics; 2],
+    /// Where the export of the node table goes on.
+    pub export_from: Option<usize>,
+    /// How often the thread waited.
+    pub waits: u64,
+}
+
+impl LreThread {
+    /// Runs until told to stop; gives everything back, so that it is closed elsewhere.
+    pub fn run(mut self) -> Self {
+        let frozen = freeze::freeze_this_thread();
+        let mut idle_since = MonotonicClock::now();
+        loop {
+            let now = MonotonicClock::now();
+            let frames = self.turn(now);
+            self.obey(now);
+            self.publish();
+            if self.exchange.is_stopping() {
+                break;
+            }
+            if frames > 0 {
+                idle_since = now;
+            } else if self.may_wait(now, idle_since) {
+                self.wait(now);
+            }
+        }
+        self.publish();
+        drop(frozen);
+        self
+    }
+
+    /// One batch from each port, and what is due. Returns how many frames were handled.
+    fn turn(&mut self, now: Instant) -> usize {
+        let mut frames = self.pump_host(now);
+        for lan in LanId::BOTH {
+            frames += self.pump_lan(now, lan);
+        }
+        self.send_supervision(now);
+        self.lre.service(now);
+        frames
+    }
+
+    /// Host to LANs.
+    fn pump_host(&mut self, now: Instant) -> usize {
+        let Self { lre, lans, host, sequence_file, .. } = self;
+        let taken = host.receive(BATCH_FRAMES, |frame| {
+            let outgoing = lre.receive_host(now, frame);
+            send(lre, lans, frame, outgoing);
+        });
+        let frames = taken.unwrap_or(0);
+        if frames > 0 {
+            sequence_file.store(lre.next_sequence_numbers());
+            self.flush_lans();
+        }
+        frames
+    }
+
+    /// One LAN to the host.
+    fn pump_lan(&mut self, now: Instant, lan: LanId) -> usize {
+        let Self { lre, lans, host, .. } = self;
+        let Some(port) = lans[lan.index()].as_deref_mut() else { return 0 };
+        let taken = port.receive(BATCH_FRAMES, |frame| {
+            if let Fate::Deliver { octets } = lre.receive_lan(now, lan, frame)
+                && let Some(frame) = frame.get(..octets)
+            {
+                // A host that takes no more loses the frame; the port counts it.
+                let _ = host.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+            }
+        });
+        let _ = host.flush();
+        match taken {
+            Ok(frames) => frames,
+            Err(PortFault::Gone) => {
+                self.retire(now, lan);
+                0
+            }
+            // Down: frames come again when it is up; the control thread watches the link.
+            Err(_) => 0,
+        }
+    }
+
+    fn send_supervision(&mut self, now: Instant) {
+        if let Some(supervision) = self.lre.poll_supervision(now) {
+            let Self { lre, lans, .. } = self;
+            send(lre, lans, supervision.frame(), supervision.outgoing);
+            self.sequence_file.store(self.lre.next_sequence_numbers());
+            self.flush_lans();
+        }
+    }
+
+    fn flush_lans(&mut self) {
+        for port in self.lans.iter_mut().flatten() {
+            // The port counts what it could not send; a fault shows when it receives.
+            let _ = port.flush();
+        }
+    }
+
+    /// Stops using a LAN port and hands it to the control thread.
+    fn retire(&mut self, now: Instant, lan: LanId) {
+        if let Some(port) = self.lans[lan.index()].take() {
+            self.lre.events_mut().0.push(now, &ThreadEvent::PortGone(lan));
+            self.give_back(lan, port);
+        }
+    }
+
+    fn give_back(&mut self, lan: LanId, port: Box<LanPort>) {
+        let retired = &mut self.retired[lan.index()];
+        *retired = sum(*retired, port.statistics());
+        // Closing here would cost time and free memory: rather leave the port open for good than
+        // do that, should the queue ever be full.
+        if let Err(Reply::Retired(port)) = self.exchange.replies.push(Reply::Retired(port)) {
+            std::mem::forget(port);
+        }
+        self.exchange.wake_control.signal();
+    }
+
+    /// Does what the control thread asked for.
+    fn obey(&mut self, now: Instant) {
+        while let Some(command) = self.exchange.commands.pop() {
+            match command {
+                Command::ReplaceLan(lan, port) => {
+                    if let Some(old) = std::mem::replace(&mut self.lans[lan.index()], port) {
+                        self.give_back(lan, old);
+                    }
+                }
+                Command::SetLink(lan, up) => self.lre.set_link(lan, up),
+                Command::SetMtu(lan, mtu) => {
+                    if let Some(port) = self.lans[lan.index()].as_deref_mut() {
+                        port.set_mtu(mtu);
+                    }
+                }
+                Command::SetMac(mac) => self.lre.set_mac(mac),
+                Command::ExportNodes => self.export_from = Some(0),
+            }
+        }
+        if let Some(cursor) = self.export_from {
+            self.export_nodes(now, cursor);
+        }
+    }
+
+    fn export_nodes(&mut self, now: Instant, cursor: usize) {
+        let replies = &self.exchange.replies;
+        self.export_from = self.lre.export_nodes(now, cursor, EXPORT_SLOTS, |node| {
+            // Some room is left for ports that come back.
+            replies.len() + 8 < replies.capacity() && replies.push(Reply::Node(node)).is_ok()
+        });
+        if self.export_from.is_none() && replies.push(Reply::NodesEnd).is_err() {
+            // Again from beyond the end: nothing but the end mark is left.
+            self.export_from = Some(usize::MAX);
+        }
+        self.exchange.wake_control.signal();
+    }
+
+    fn publish(&mut self) {
+        let lan = |lan: LanId| {
+            let port = self.lans[lan.index()].as_deref().map(Port::statistics);
+            sum(self.retired[lan.index()], port.unwrap_or_default())
+        };
+        let mut ports = [PortStatistics::default(); 3];
+        ports[PortId::A.index()] = lan(LanId::A);
+        ports[PortId::B.index()] = lan(LanId::B);
+        ports[PortId::C.index()] = self.host.statistics();
+        self.exchange.publish(&Figures {
+            lre: self.lre.counters(),
+            alarms: self.lre.alarms(),
+            sequence_number: self.lre.next_sequence_numbers().0,
+            ports,
+            waits: self.waits,
+        });
+    }
+
+    fn may_wait(&self, now: Instant, idle_since: Instant) -> bool {
+        match self.receive_mode {
+            ReceiveMode::Block => true,
+            ReceiveMode::Adaptive { spin } => now.since(idle_since) >= spin,
+            ReceiveMode::Busy => {
+                std::hint::spin_loop();
+                false
+            }
+        }
+    }
+
+    /// The one wait: for a port, for the control thread, or until something is due.
+    fn wait(&mut self, now: Instant) {
+        let mut left = self.lre.next_timeout().since(now);
+        if self.export_from.is_some() {
+            left = left.min(EXPORT_PAUSE);
+        }
+        let [a, b] = &self.lans;
+        let wake = self.exchange.wake_lre.as_fd();
+        let mut waits =
+            [wake, self.host.as_fd(), lan_fd(a.as_deref(), wake), lan_fd(b.as_deref(), wake)]
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let _ = ppoll(&mut waits, Some(timeout(left)), None);
+        let fault = |at: usize| {
+            waits[at].revents().is_some_and(|events| events.contains(PollFlags::POLLERR))
+        };
+        let (woken, faults) = (waits[0].any() == Some(true), [fault(2), fault(3)]);
+        self.waits += 1;
+        if woken {
+            self.exchange.wake_lre.clear();
+        }
+        for lan in LanId::BOTH {
+            if faults[lan.index()] {
+                self.look_at_fault(lan);
+            }
+        }
+    }
+
+    /// A port that reports an error would end each wait at once, until the error is taken.
+    fn look_at_fault(&mut self, lan: LanId) {
+        let fault = self.lans[lan.index()].as_deref_mut().map(LanPort::take_fault);
+        if fault == Some(Err(PortFault::Gone)) {
+            self.retire(MonotonicClock::now(), lan);
+        }
+    }
+}
+
+/// What to wait for on a LAN: without a port, the wake-up descriptor once more.
+fn lan_fd<'a>(port: Option<&'a LanPort>, wake: BorrowedFd<'a>) -> BorrowedFd<'a> {
+    port.map_or(wake, AsFd::as_fd)
+}
+
+/// Sends a frame as the LRE says.
+fn send(
+    lre: &mut Lre<'static, TraceSink>,
+    lans: &mut [Option<Box<LanPort>>; 2],
+    frame: &[u8],
+    outgoing: Outgoing,
+) {
+    match outgoing {
+        Outgoing::Tagged { room, rct } => {
+            for lan in LanId::BOTH {
+                let Some(port) = lans[lan.index()].as_deref_mut() else { continue };
+                let sent = port.transmit(room.total_octets(), |buffer| {
+                    room.emit(frame, rct[lan.index()], buffer);
+                });
+                if sent.is_ok() {
+                    lre.transmitted(lan);
+                }
+            }
+        }
+        Outgoing::Untagged { lan } => {
+            if let Some(port) = lans[lan.index()].as_deref_mut() {
+                // The port counts what it cannot take.
+                let _ = port.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+            }
+        }
+        Outgoing::Nothing(_) => {}
+    }
+}
+
+fn sum(a: PortStatistics, b: PortStatistics) -> PortStatistics {
+    PortStatistics {
+        rx_frames: a.rx_frames + b.rx_frames,
+        rx_dropped: a.rx_dropped + b.rx_dropped,
+        rx_merged: a.rx_merged + b.rx_merged,
+        rx_checksums_completed: a.rx_checksums_completed + b.rx_checksums_completed,
+        tx_frames: a.tx_frames + b.tx_frames,
+        tx_dropped: a.tx_dropped + b.tx_dropped,
+    }
+}
+
+fn timeout(span: Duration) -> TimeSpec {
+    // An hour is as good as never: superfluous turns are harmless.
+    let ns = span.as_nanos().min(3_600_000_000_000);
+    std::time::Duration::from_nanos(ns).into()
+}

@@ -1,0 +1,406 @@
+//! The daemon.
+//!
+//! What happens at start, in this order; each step can fail with a message that names the key or
+//! the interface and the remedy, and then everything before it is undone:
+//!
+//! 1. arguments and configuration
+//! 2. signals are caught; the runtime folder is taken (a second instance ends here)
+//! 3. what a former life left is read: the marker, the numbers
+//! 4. LAN interfaces are claimed, ports opened, the host interface created or adopted
+//! 5. memory: the LRE's tables, everything locked
+//! 6. the `lre` thread starts, is read back from the kernel, and freezes
+//! 7. the host interface goes up; `ready`
+//!
+//! At the end: the thread stops, the numbers are kept, the host interface goes, the LAN interfaces
+//! are given back as they were.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`lre_thread`] | the thread that carries the frames |
+//! | [`supervisor`], `status` | the control thread: links, signals, documents |
+//! | [`exchange`], [`events`] | what the two share |
+//! | [`host_interface`], [`lan_side`] | the interfaces |
+//! | [`marker`] | what is ours on this host, for after a crash |
+//! | [`journal`] | events for people |
+//! | [`thread_plan`] | the table of threads |
+//! | `failure` | what a failed start says |
+
+use std::io::Write;
+use std::sync::Arc;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use prp::lre::memory::{LreMemory, LreSizes};
+use prp::lre::{Block, Lre, NodeSlot};
+use prp::os::claim::LanOriginals;
+use prp::os::host_port::HostPort;
+use prp::os::lan_port::LanPort;
+use prp::os::link::LinkMonitor;
+use prp::port::PortStatistics;
+use prp::types::{LanId, MacAddress};
+use rt_core::limits::TRACE_SLOTS;
+use rt_core::os::clock::{self, MonotonicClock};
+use rt_core::os::dma_latency::DmaLatency;
+use rt_core::os::memory;
+use rt_core::os::thread::RtThread;
+use rt_core::os::trace::shared_ring;
+
+use crate::args::DaemonArgs;
+use crate::config::DaemonConfig;
+use crate::control::server::ControlServer;
+use crate::exit::{ExitCode, Failure};
+use crate::os::sequence_file::SequenceFile;
+use crate::report::DaemonEvent;
+
+pub mod events;
+pub mod exchange;
+mod failure;
+pub mod host_interface;
+pub mod journal;
+pub mod lan_side;
+pub mod lre_thread;
+pub mod marker;
+mod status;
+pub mod supervisor;
+pub mod thread_plan;
+
+use events::{EventReader, ThreadEvent, TraceSink};
+use exchange::Exchange;
+use host_interface::HostInterface;
+use journal::Journal;
+use lan_side::{LanSide, RCT_OCTETS};
+use lre_thread::LreThread;
+use marker::Marker;
+use supervisor::{NodeFetch, Supervisor};
+
+/// Heap that is touched at start, so that the control thread's allocations do not make the process
+/// grow (and fault) later.
+const HEAP_OCTETS: usize = 4 << 20;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start, or ended.
+pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
+    let checked = args.into_config()?;
+    let config = checked.config;
+    let journal = Journal::new(config.name.as_str(), MonotonicClock::now());
+    for warning in &checked.warnings {
+        journal.line("warning", &warning.to_string());
+    }
+    let signals = catch_signals()?;
+    thread_plan::check(&[thread_plan::lre(&config)])?;
+    let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
+    let mut start = Start { config, journal, degraded: Vec::new() };
+    let mut monitor = LinkMonitor::open().map_err(failure::link)?;
+    let marker = Marker::open(&start.config.runtime_dir);
+    let mut interfaces = start.interfaces(marker)?;
+    match start.threads(&mut interfaces) {
+        Ok(threads) => {
+            let mut running = start.go(interfaces, threads)?;
+            running.supervisor.run(&signals, &mut monitor, &mut server);
+            running.stop();
+            Ok(ExitCode::Fine)
+        }
+        Err(failure) => {
+            interfaces.give_back(&start.journal);
+            Err(failure)
+        }
+    }
+}
+
+/// Signals come through a descriptor: to the control thread, and to no other.
+fn catch_signals() -> Result<SignalFd, Failure> {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGTERM);
+    set.add(Signal::SIGINT);
+    set.thread_block()
+        .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
+        .map_err(|errno| Failure::failed(format!("signals cannot be caught: {errno}"), ""))
+}
+
+struct Start {
+    config: DaemonConfig,
+    journal: Journal,
+    degraded: Vec<String>,
+}
+
+/// The interfaces, ours now.
+struct Interfaces {
+    mac: MacAddress,
+    marker: Marker,
+    lans: [LanSide; 2],
+    ports: [Option<Box<LanPort>>; 2],
+    host: HostInterface,
+    host_port: Option<HostPort>,
+}
+
+impl Interfaces {
+    fn give_back(self, journal: &Journal) {
+        // Ports first: who holds an interface keeps it busy.
+        drop((self.ports, self.host_port));
+        if let Err(why) = self.host.remove() {
+            journal.line("warning", &format!("host interface not removed: {why}"));
+        }
+        give_back_lans(self.lans, journal);
+        if let Err(error) = self.marker.remove() {
+            journal.line("warning", &format!("marker not removed: {error}"));
+        }
+    }
+}
+
+fn give_back_lans(lans: impl IntoIterator<Item = LanSide>, journal: &Journal) {
+    for claim in lans.into_iter().filter_map(|side| side.claim) {
+        for warning in claim.release() {
+            journal.line("warning", &warning.to_string());
+        }
+    }
+}
+
+/// The running `lre` thread and the control thread's ends of what they share.
+struct Threads {
+    lre: RtThread<LreThread>,
+    exchange: Arc<Exchange>,
+    trace: EventReader,
+    dma_latency: Option<DmaLatency>,
+}
+
+struct Running {
+    supervisor: Supervisor,
+    lre: RtThread<LreThread>,
+    _dma_latency: Option<DmaLatency>,
+}
+
+impl Start {
+    /// Step 4.
+    fn interfaces(&mut self, mut marker: Marker) -> Result<Interfaces, Failure> {
+        let originals = LanId::BOTH.map(|lan| self.originals(lan, &marker));
+        let [a, b] = originals;
+        let (a, b) = (a?, b?);
+        let mac = self.config.mac.unwrap_or(a.mac);
+        let (side_a, port_a) = LanSide::open(LanId::A, &self.config, &mut marker, mac, a)?;
+        let (side_b, port_b) = match LanSide::open(LanId::B, &self.config, &mut marker, mac, b) {
+            Ok(opened) => opened,
+            Err(failure) => {
+                drop(port_a);
+                give_back_lans([side_a], &self.journal);
+                let _ = marker.remove();
+                return Err(failure);
+            }
+        };
+        let mtu = self.host_mtu(&[&side_a, &side_b]);
+        match HostInterface::open(&self.config, &mut marker, mac, mtu) {
+            Ok((host, host_port)) => Ok(Interfaces {
+                mac,
+                marker,
+                lans: [side_a, side_b],
+                ports: [Some(port_a), Some(port_b)],
+                host,
+                host_port: Some(host_port),
+            }),
+            Err(failure) => {
+                drop((port_a, port_b));
+                give_back_lans([side_a, side_b], &self.journal);
+                let _ = marker.remove();
+                Err(failure)
+            }
+        }
+    }
+
+    fn originals(&self, lan: LanId, marker: &Marker) -> Result<LanOriginals, Failure> {
+        let interface = self.config.lan(lan).as_str();
+        let stored = marker.owned.lans[lan.index()].as_ref();
+        let stored = stored.filter(|owned| owned.name == interface).and_then(|o| o.originals());
+        LanOriginals::read_unless_stored(interface, stored)
+            .map_err(|error| failure::lan_claim(lan, error))
+    }
+
+    /// The host's MTU: as configured, or what the LANs leave of it.
+    fn host_mtu(&mut self, lans: &[&LanSide; 2]) -> u32 {
+        let wanted = u32::from(self.config.host.mtu);
+        let carried = lans.iter().filter_map(|side| side.claim.as_ref()).map(|claim| claim.mtu);
+        let room = carried.min().unwrap_or(0).saturating_sub(RCT_OCTETS);
+        if room < wanted {
+            self.degraded.push(format!(
+                "the host interface has an MTU of {room} instead of {wanted}, because a LAN \
+                 interface carries no {} octets: use network cards that do, or set host.mtu to \
+                 {room}",
+                wanted + RCT_OCTETS
+            ));
+        }
+        wanted.min(room)
+    }
+
+    /// Steps 5 and 6.
+    fn threads(&mut self, interfaces: &mut Interfaces) -> Result<Threads, Failure> {
+        let _ = memory::tune_allocator();
+        memory::warm_heap(HEAP_OCTETS);
+        let exchange = Exchange::new()
+            .map_err(|error| Failure::failed(format!("out of descriptors: {error}"), ""))?;
+        let exchange = Arc::new(exchange);
+        let (writer, trace) = shared_ring::<ThreadEvent, TRACE_SLOTS>();
+        let thread = self.lre_thread(interfaces, Arc::clone(&exchange), TraceSink(writer))?;
+        if let Err(error) = memory::lock_all() {
+            self.missing(failure::lock(&error))?;
+        }
+        let dma_latency = self.dma_latency()?;
+        let planned = thread_plan::lre(&self.config).plan;
+        let spawned = RtThread::spawn(planned, move || thread.run());
+        let lre = spawned.map_err(|error| failure::thread(&error))?;
+        let report = lre.report();
+        self.journal.line("info", &format!("thread {report}"));
+        self.degraded.extend(report.shortfalls.iter().map(ToString::to_string));
+        Ok(Threads { lre, exchange, trace, dma_latency })
+    }
+
+    /// What cannot be had is fatal, unless degraded running was allowed.
+    fn missing(&mut self, failure: Failure) -> Result<(), Failure> {
+        if !self.config.allow_non_rt {
+            return Err(failure);
+        }
+        self.degraded.push(failure.message);
+        Ok(())
+    }
+
+    fn dma_latency(&mut self) -> Result<Option<DmaLatency>, Failure> {
+        let Some(microseconds) = self.config.cpu_dma_latency_us else { return Ok(None) };
+        match DmaLatency::hold(microseconds) {
+            Ok(held) => Ok(Some(held)),
+            Err(error) => {
+                let message = format!("cpu_dma_latency_us: {error}");
+                self.missing(Failure::missing(message, "or leave the key out"))?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn lre_thread(
+        &mut self,
+        interfaces: &mut Interfaces,
+        exchange: Arc<Exchange>,
+        sink: TraceSink,
+    ) -> Result<LreThread, Failure> {
+        let now = MonotonicClock::now();
+        let boot_id = clock::boot_id().unwrap_or_default();
+        let (sequence_file, start) = SequenceFile::open(&self.config.runtime_dir, &boot_id, now)
+            .map_err(|error| failure::marker(&error))?;
+        if now < start.silent_until {
+            let ms = status::SILENCE_MS;
+            self.journal.line(
+                "info",
+                &format!("no number to continue from: silent for {ms} ms (NodeRebootInterval)"),
+            );
+        }
+        let host = interfaces.host_port.take();
+        let host = host.ok_or_else(|| Failure::failed("the host port is in use already", ""))?;
+        let lre_config = self.config.lre_config(interfaces.mac);
+        let lre = Lre::new(
+            lre_config,
+            lre_memory(self.config.node_table_size),
+            secret()?,
+            start,
+            now,
+            sink,
+        );
+        Ok(LreThread {
+            lre,
+            lans: std::mem::take(&mut interfaces.ports),
+            host,
+            receive_mode: self.config.receive_mode,
+            exchange,
+            sequence_file,
+            retired: [PortStatistics::default(); 2],
+            export_from: None,
+            waits: 0,
+        })
+    }
+
+    /// Step 7.
+    fn go(mut self, interfaces: Interfaces, threads: Threads) -> Result<Running, Failure> {
+        for reason in &self.degraded {
+            self.journal.line("warning", &format!("degraded: {reason}"));
+        }
+        let now = MonotonicClock::now();
+        self.journal.daemon(now, &DaemonEvent::Started);
+        let Interfaces { mac, marker, lans, host, .. } = interfaces;
+        let mut supervisor = Supervisor {
+            config: self.config,
+            mac,
+            marker,
+            host,
+            lans,
+            lre_tid: threads.lre.report().tid,
+            exchange: threads.exchange,
+            trace: threads.trace,
+            journal: self.journal,
+            degraded: self.degraded,
+            carrier: true,
+            nodes: NodeFetch::default(),
+            retry_at: now,
+        };
+        supervisor.begin(now);
+        let up = supervisor.host.set_up();
+        let running = Running { supervisor, lre: threads.lre, _dma_latency: threads.dma_latency };
+        if let Err(failure) = up {
+            running.stop();
+            return Err(failure);
+        }
+        ready();
+        Ok(running)
+    }
+}
+
+/// Tells whoever started us: a line on stdout, and systemd.
+fn ready() {
+    let mut stdout = std::io::stdout().lock();
+    // A closed stdout is nobody's problem.
+    let _ = writeln!(stdout, "ready").and_then(|()| stdout.flush());
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+impl Running {
+    /// Ends in order. Nothing here is fatal: each step that fails is told and the next one taken.
+    fn stop(self) {
+        let Supervisor { exchange, journal, host, lans, marker, .. } = self.supervisor;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        exchange.stop();
+        match self.lre.join() {
+            Ok(thread) => {
+                if let Err(error) = thread.sequence_file.close() {
+                    journal.line("warning", &format!("sequence number not kept: {error}"));
+                }
+                drop((thread.lans, thread.host));
+            }
+            Err(panic) => journal.line("alarm", &panic.to_string()),
+        }
+        if let Err(why) = host.remove() {
+            journal.line("warning", &format!("host interface not removed: {why}"));
+        }
+        give_back_lans(lans, &journal);
+        if let Err(error) = marker.remove() {
+            journal.line("warning", &format!("marker not removed: {error}"));
+        }
+    }
+}
+
+/// The LRE's tables: for the life of the process, touched here.
+fn lre_memory(nodes: usize) -> LreMemory<'static> {
+    let sizes = LreSizes::for_nodes(nodes);
+    LreMemory {
+        nodes: vec![NodeSlot::FREE; sizes.nodes].leak(),
+        node_buckets: vec![u32::MAX; sizes.node_buckets].leak(),
+        blocks: vec![Block::FREE; sizes.blocks].leak(),
+        block_buckets: vec![u32::MAX; sizes.block_buckets].leak(),
+    }
+}
+
+/// A number that no sender knows, for the hashes.
+fn secret() -> Result<u64, Failure> {
+    let mut octets = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut source| std::io::Read::read_exact(&mut source, &mut octets))
+        .map_err(|error| {
+            Failure::failed(format!("/dev/urandom: {error}"), "make the device available")
+        })?;
+    Ok(u64::from_ne_bytes(octets))
+}

@@ -1,0 +1,192 @@
+//! The documents that the control socket hands out.
+
+use prp::os::lan_port::TransmitPath;
+use prp::types::PortId;
+use rt_core::limits::NODE_REBOOT_INTERVAL;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::os::thread::{scheduling_of, thread_figures};
+use rt_core::os::{freeze, memory};
+use rt_core::time::Instant;
+
+use super::exchange::{Command, Figures};
+use super::lan_side::LanSide;
+use super::supervisor::Supervisor;
+use crate::control::protocol::Request;
+use crate::control::server::{Answer, ControlSource};
+use crate::report::{
+    Counters, Document, Event, Events, Host, MibCounters, Port, Ports, SCHEMA, Status, Thread,
+};
+
+impl ControlSource for Supervisor {
+    fn answer(&mut self, request: &Request, asked: Instant) -> Answer {
+        let document = match request {
+            Request::Status => Document::Status(Box::new(self.status())),
+            Request::Counters => Document::Counters(Box::new(self.counters())),
+            Request::Events { .. } => Document::Events(self.events()),
+            Request::Nodes => return self.nodes(asked),
+        };
+        Answer::Document(document)
+    }
+
+    fn event_after(&mut self, sequence: u64) -> Option<Event> {
+        self.journal.after(sequence)
+    }
+}
+
+impl Supervisor {
+    /// The node table: fetched from the `lre` thread, which sends it in pieces.
+    fn nodes(&mut self, asked: Instant) -> Answer {
+        if let Some((started, nodes)) = &self.nodes.complete
+            && *started >= asked
+        {
+            return Answer::Document(Document::Nodes(nodes.clone()));
+        }
+        if self.nodes.started.is_none() {
+            self.nodes.collected.clear();
+            if self.exchange.send(Command::ExportNodes).is_ok() {
+                self.nodes.started = Some(MonotonicClock::now());
+            }
+        }
+        Answer::Pending
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            schema: SCHEMA,
+            name: self.config.name.as_str().to_owned(),
+            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            counters: MibCounters::from(&self.exchange.figures().lre),
+        }
+    }
+
+    fn events(&self) -> Events {
+        Events {
+            schema: SCHEMA,
+            name: self.config.name.as_str().to_owned(),
+            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            forgotten: self.journal.forgotten(),
+            events: self.journal.events(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let figures = self.exchange.figures();
+        let [a, b] = &self.lans;
+        Status {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.config.name.as_str().to_owned(),
+            protocol: self.config.protocol.name().to_owned(),
+            pid: std::process::id(),
+            mac: self.mac.to_string(),
+            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            degraded: self.degraded_now(),
+            alarms: alarms(&figures),
+            receive_mode: self.config.receive_mode.name().to_owned(),
+            sequence_number: figures.sequence_number,
+            host: Host {
+                interface: self.host.name.clone(),
+                kind: self.host.kind,
+                mtu: self.host.mtu,
+                carrier: self.carrier,
+                counters: figures.ports[PortId::C.index()].into(),
+            },
+            ports: Ports { a: port(a, &figures), b: port(b, &figures), interlink: None },
+            counters: MibCounters::from(&figures.lre),
+            nodes: figures.lre.nodes,
+            threads: self.threads(),
+            rt_allocations: freeze::frozen_allocations().count,
+            memory_locked_octets: memory::locked_octets().unwrap_or(0),
+        }
+    }
+
+    fn degraded_now(&self) -> Vec<String> {
+        let mut reasons = self.degraded.clone();
+        reasons.extend(self.lans.iter().flat_map(LanSide::shortcomings));
+        reasons
+    }
+
+    /// The threads as the kernel has them now, not as they were asked for.
+    fn threads(&self) -> Vec<Thread> {
+        let control = i32::try_from(std::process::id()).unwrap_or(0);
+        [("lre", self.lre_tid), ("control", control)]
+            .into_iter()
+            .filter_map(|(name, tid)| thread(name, tid))
+            .collect()
+    }
+}
+
+fn thread(name: &str, tid: i32) -> Option<Thread> {
+    let found = scheduling_of(tid).ok()?;
+    let figures = thread_figures(tid).ok()?;
+    let cpu = match found.cpus.as_slice() {
+        [cpu] => u32::try_from(*cpu).ok(),
+        _ => None,
+    };
+    Some(Thread {
+        name: name.to_owned(),
+        policy: found.policy.name().to_owned(),
+        priority: found.priority,
+        cpu,
+        tid: u32::try_from(tid).ok()?,
+        voluntary_switches: figures.voluntary_switches,
+        involuntary_switches: figures.involuntary_switches,
+        minor_faults: figures.minor_faults,
+        major_faults: figures.major_faults,
+    })
+}
+
+fn port(side: &LanSide, figures: &Figures) -> Port {
+    let info = side.info.as_ref();
+    Port {
+        interface: side.interface.clone(),
+        link: side.link(),
+        mtu: info.map(|info| info.mtu),
+        mac: info.map(|info| info.mac.to_string()),
+        transmit_path: side.transmit_path.map(|path| {
+            let word = match path {
+                TransmitPath::Xdp => "xdp",
+                TransmitPath::Packet | TransmitPath::Auto => "packet",
+            };
+            word.to_owned()
+        }),
+        counters: figures.ports[side.lan.index()].into(),
+    }
+}
+
+fn alarms(figures: &Figures) -> Vec<String> {
+    let alarms = figures.alarms;
+    let mut sentences = Vec::new();
+    for (at, port) in ["A", "B"].into_iter().enumerate() {
+        if alarms.wrong_lan[at] {
+            sentences.push(format!(
+                "port {port} receives frames of the other LAN: cables are swapped or the LANs are \
+                 joined; follow the cable of port {port} to its switch"
+            ));
+        }
+        if alarms.own_frame[at] {
+            sentences.push(format!(
+                "port {port} receives our own frames: the LANs are joined, or another node uses \
+                 our MAC address; look for a link between the LANs' switches"
+            ));
+        }
+    }
+    if alarms.node_table_full {
+        sentences.push(
+            "the node table is full: frames of the nodes outside it may be delivered twice; raise \
+             node_table_size"
+                .to_owned(),
+        );
+    }
+    if alarms.duplicate_memory_full {
+        sentences.push(
+            "the memory of duplicate discard is used up: frames may be delivered twice; raise \
+             node_table_size"
+                .to_owned(),
+        );
+    }
+    sentences
+}
+
+/// The silence that is told in messages.
+pub(super) const SILENCE_MS: u64 = NODE_REBOOT_INTERVAL.as_millis();
