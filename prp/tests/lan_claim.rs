@@ -2,6 +2,7 @@
 //! given back. Every test makes namespaces of its own; all of it runs a second time inside a user
 //! namespace, as an ordinary user could run it.
 #![cfg(feature = "os")]
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -432,6 +433,31 @@ fn an_mtu_that_the_device_does_not_take_is_a_warning() {
     let [warning] = &claim.warnings[..] else { panic!("{:?}", claim.warnings) };
     assert!(warning.what.contains("MTU of interface lan"), "{warning}");
     assert!(warning.remedy.contains("carries 100000"), "{warning}");
+}
+
+#[test]
+fn a_driver_that_keeps_its_address_is_a_warning() {
+    let Some(mut pair) = Pair::new("fixed address") else { return };
+    // An intermediate functional block is an Ethernet device that takes no other address.
+    let mut command = Command::new("ip");
+    command.args(["link", "add", "fixed", "type", "ifb"]);
+    match command_in(&pair.host, &mut command).unwrap().output() {
+        Ok(output) if output.status.success() => {}
+        output => {
+            println!("SKIP: fixed address: needs iproute2 and IFB: {output:?}");
+            return;
+        }
+    }
+    let before = pair.links.by_name("fixed").unwrap();
+    let originals = pair.host.run(|| LanOriginals::read("fixed").unwrap()).unwrap();
+    let request = LanRequest { mac: Some(NODE_MAC), ..LanRequest::default() };
+    let claim = pair.host.run(|| LanClaim::claim("fixed", &request, originals.clone()).unwrap());
+    let claim = claim.unwrap();
+    assert_eq!((claim.mac, claim.mtu), (before.mac, LAN_MTU_OCTETS));
+    let [warning] = &claim.warnings[..] else { panic!("{:?}", claim.warnings) };
+    assert!(warning.what.contains("set the MAC address of interface fixed"), "{warning}");
+    assert_eq!(pair.host.run(|| claim.release()).unwrap(), []);
+    assert_eq!(pair.host.run(|| LanOriginals::read("fixed").unwrap()).unwrap(), originals);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! All of it runs a second time as an ordinary user could run it, inside a user namespace:
 //! [`everything_works_without_privilege_in_a_user_namespace`].
 #![cfg(feature = "os")]
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd as _;

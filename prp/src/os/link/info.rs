@@ -9,7 +9,6 @@ const LINK_HEADER_OCTETS: usize = 16;
 
 /// An interface as the kernel described it at one moment.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "the kernel's independent flags, one each")]
 pub struct LinkInfo {
     /// Its number, unique in its namespace until it is deleted.
     pub index: u32,
