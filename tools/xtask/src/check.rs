@@ -75,7 +75,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<Tally, Failu
 }
 
 fn fmt(workspace: &Workspace) -> Result<Vec<String>, Failure> {
-    complaints_of(&mut workspace.cargo(&["fmt", "--all", "--check"]))
+    complaints_of(&mut workspace.cargo(&["fmt", "--all", "--check", "--", "--color", "never"]))
 }
 
 fn clippy(workspace: &Workspace) -> Result<Vec<String>, Failure> {

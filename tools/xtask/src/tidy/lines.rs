@@ -61,7 +61,7 @@ fn roles_in(file: &str, index: usize, line: &str) -> Option<String> {
     Some(at(
         file,
         index,
-        format_args!("`{word}`: roles are active and standby; ports are A, B and C"),
+        format_args!("`{word}`: roles are active and standby, a bridge is a `controller`"),
     ))
 }
 
