@@ -122,7 +122,7 @@ impl Relay {
         const ROUNDS_BUSY_MAX: u32 = 8;
         loop {
             let mut rounds = 0;
-            while self.turn(clock::now()) && rounds < ROUNDS_BUSY_MAX {
+            while self.turn() && rounds < ROUNDS_BUSY_MAX {
                 rounds += 1;
             }
             let mut quit = false;
@@ -152,11 +152,11 @@ impl Relay {
         Ok(())
     }
 
-    /// One round at `now` over all lanes: what is due leaves, then one batch per interface comes
-    /// in. True when anything moved.
-    fn turn(&mut self, now: Instant) -> bool {
-        if now >= self.care_at {
-            self.care_at = now + CARE_INTERVAL;
+    /// One round over all lanes: one batch per interface comes in, and what is due leaves. True when
+    /// anything moved.
+    fn turn(&mut self) -> bool {
+        if clock::now() >= self.care_at {
+            self.care_at = clock::now() + CARE_INTERVAL;
             for port in self.pairs.iter_mut().flat_map(|pair| &mut pair.ports) {
                 port.care();
             }
@@ -164,15 +164,16 @@ impl Relay {
         let mut moved = false;
         for Pair { ports: [first, second], lanes: [forward, backward] } in &mut self.pairs {
             for (from, to, state) in [(&*first, &*second, forward), (&*second, &*first, backward)] {
-                moved |= state.send_due(now, to, &mut self.ready, &self.inbox);
-                if !receive(from, &mut self.inbox, &mut state.counters) {
-                    continue;
+                let received = receive(from, &mut self.inbox, &mut state.counters);
+                // Read behind the receiving: a delay may be longer than asked for, never shorter.
+                let now = clock::now();
+                moved |= received | state.send_due(now, to, &mut self.ready, &self.inbox);
+                if received {
+                    for index in 0..self.inbox.len() {
+                        state.take(index, &self.inbox, now, &mut self.copies, &mut self.ready);
+                    }
+                    to.send(&self.inbox, &mut self.ready, &mut state.counters);
                 }
-                moved = true;
-                for index in 0..self.inbox.len() {
-                    state.take(index, &self.inbox, now, &mut self.copies, &mut self.ready);
-                }
-                to.send(&self.inbox, &mut self.ready, &mut state.counters);
             }
         }
         moved

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use rt_core::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::payload::{Damage, Kind, Payload};
+use super::payload::{Damage, Kind, Payload, advance};
 
 /// Streams that are told apart at most; payloads of further ones are counted as refused.
 pub const STREAMS_MAX: usize = 256;
@@ -38,6 +38,13 @@ impl Marks {
             self.0[word] += 1 << shift;
         }
         before
+    }
+
+    /// A value that is the same exactly when (but for chance) every number came as often, counting
+    /// to three.
+    fn digest(&self) -> u64 {
+        let used = self.0.iter().rposition(|&word| word != 0).map_or(0, |last| last + 1);
+        self.0[..used].iter().fold(0, |digest, &word| advance(digest ^ word))
     }
 
     /// How many numbers below `bound` have come.
@@ -182,6 +189,7 @@ impl Account {
             vlan_pcp: self.vlan_tci.map(|tci| tci >> 13),
             longest_gap_us: self.gap_longest.as_micros(),
             longest_gap_before: self.gap_before,
+            arrivals_digest: format!("{:016x}", self.marks.digest()),
             latency: self.latency.as_ref().map_or_else(Latency::default, Latency::of),
         }
     }
@@ -254,6 +262,8 @@ pub struct StreamReport {
     pub longest_gap_us: u64,
     /// The number that ended this gap.
     pub longest_gap_before: Option<u64>,
+    /// Equal for two runs in which the same numbers came equally often (counting to three).
+    pub arrivals_digest: String,
     /// From sending to arrival, of the first arrival of each number.
     pub latency: Latency,
 }
