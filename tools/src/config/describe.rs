@@ -1,1 +1,174 @@
-//! The configuration as understood.
+//! The configuration as understood: every key with its value, defaults included.
+//!
+//! The text is TOML again, so that what `bumpless check` prints can be compared, kept, and given
+//! back to the daemon.
+
+use std::fmt::Write;
+
+use prp::lre::config::{DuplicateMode, SanUnicast, TransparentReception};
+use prp::lre::memory_octets;
+use serde_json::{Map, Value, json};
+
+use super::{DaemonConfig, ReceiveMode, SocketGroup, ThreadPolicy, Warning};
+
+/// Every key that has a value, in the order of the manual page.
+#[must_use]
+pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
+    let lre = &config.lre;
+    let mut rows = vec![
+        ("name", json!(config.name.as_str())),
+        ("protocol", json!(config.protocol.name())),
+        ("lan_a", json!(config.lans[0].as_str())),
+        ("lan_b", json!(config.lans[1].as_str())),
+    ];
+    let mut push = |key, value| rows.push((key, value));
+    if let Some(mac) = config.mac {
+        push("mac", json!(mac.to_string()));
+    }
+    push("receive_mode", json!(config.receive_mode.name()));
+    if let ReceiveMode::Adaptive { spin } = config.receive_mode {
+        push("adaptive_spin_time_us", json!(spin.as_micros()));
+    }
+    push("host_port", json!(config.host.port.name()));
+    push("host_mtu", json!(config.host.mtu));
+    push("lan_transmit", json!(config.lan_transmit.name()));
+    push("promiscuous", json!(config.promiscuous.name()));
+    push(
+        "transparent_reception",
+        json!(match lre.transparent_reception {
+            TransparentReception::RemoveRct => "remove_rct",
+            TransparentReception::PassRct => "pass_rct",
+        }),
+    );
+    push(
+        "duplicate_mode",
+        json!(match lre.duplicate_mode {
+            DuplicateMode::Discard => "discard",
+            DuplicateMode::Accept => "accept",
+        }),
+    );
+    push(
+        "san_unicast",
+        json!(match lre.san_unicast {
+            SanUnicast::BothLans => "both_lans",
+            SanUnicast::ItsLan => "its_lan",
+        }),
+    );
+    push("entry_forget_time_ms", json!(lre.entry_forget_time.as_millis()));
+    push("node_forget_time_ms", json!(lre.node_forget_time.as_millis()));
+    push("node_table_size", json!(config.node_table_size));
+    if let Some(latency) = config.cpu_dma_latency_us {
+        push("cpu_dma_latency_us", json!(latency));
+    }
+    if let SocketGroup::Named(group) = &config.socket_group {
+        push("socket_group", json!(group));
+    }
+    push("allow_non_rt", json!(config.allow_non_rt));
+    push("supervision.interval_ms", json!(lre.supervision.interval.as_millis()));
+    push("supervision.last_byte", json!(lre.supervision.last_octet));
+    push("supervision.evaluate", json!(lre.evaluate_supervision));
+    if let Some(vlan) = lre.supervision.vlan {
+        push("supervision.vlan.vid", json!(vlan.vid));
+        push("supervision.vlan.pcp", json!(vlan.pcp));
+        push("supervision.vlan.dei", json!(vlan.dei));
+    }
+    match config.threads.lre.policy {
+        ThreadPolicy::Fifo { priority } => {
+            push("threads.lre.policy", json!("fifo"));
+            push("threads.lre.priority", json!(priority));
+        }
+        ThreadPolicy::Other => push("threads.lre.policy", json!("other")),
+    }
+    if let Some(cpu) = config.threads.lre.cpu {
+        push("threads.lre.cpu", json!(cpu));
+    }
+    rows
+}
+
+/// What has no value, and what that means.
+fn left_open(config: &DaemonConfig) -> Vec<(&'static str, String)> {
+    let mut open = Vec::new();
+    if config.mac.is_none() {
+        open.push(("mac", format!("that of LAN A ({})", config.lans[0])));
+    }
+    if config.threads.lre.cpu.is_none() {
+        open.push(("threads.lre.cpu", "the daemon chooses".to_owned()));
+    }
+    if config.cpu_dma_latency_us.is_none() {
+        open.push(("cpu_dma_latency_us", "CPU idle states are left alone".to_owned()));
+    }
+    if config.socket_group == SocketGroup::Default {
+        let meaning = "bumpless where that group exists, else the daemon's own";
+        open.push(("socket_group", meaning.to_owned()));
+    }
+    open
+}
+
+/// As text: TOML, with what is not a key in comments.
+#[must_use]
+pub fn text(config: &DaemonConfig, warnings: &[Warning]) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    for (key, value) in rows(config) {
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    let _ = writeln!(text);
+    for (key, meaning) in left_open(config) {
+        let _ = writeln!(text, "# {key} is not set: {meaning}");
+    }
+    let octets = memory_octets(config.node_table_size);
+    let _ = writeln!(
+        text,
+        "# memory for {} nodes: {} KiB, locked at start",
+        config.node_table_size,
+        octets.div_ceil(1024)
+    );
+    for warning in warnings {
+        let _ = writeln!(text, "# WARNING {warning}");
+    }
+    text
+}
+
+/// As a document.
+#[must_use]
+pub fn document(config: &DaemonConfig, warnings: &[Warning]) -> Value {
+    let mut tree = Map::new();
+    for (key, value) in rows(config) {
+        let mut table = &mut tree;
+        let mut words = key.split('.').peekable();
+        while let Some(word) = words.next() {
+            if words.peek().is_none() {
+                table.insert(word.to_owned(), value);
+                break;
+            }
+            let inner = table.entry(word).or_insert_with(|| Value::Object(Map::new()));
+            let Value::Object(inner) = inner else { break };
+            table = inner;
+        }
+    }
+    json!({
+        "schema": crate::report::SCHEMA,
+        "valid": true,
+        "config": tree,
+        "memory_table_octets": memory_octets(config.node_table_size),
+        "warnings": warnings,
+        "errors": [],
+    })
+}
+
+/// What is wrong with a file, as a document.
+#[must_use]
+pub fn refusal_document(errors: &[super::ConfigError]) -> Value {
+    let errors: Vec<Value> = errors
+        .iter()
+        .map(|error| json!({ "key": error.key, "message": error.message, "remedy": error.remedy }))
+        .collect();
+    json!({
+        "schema": crate::report::SCHEMA,
+        "valid": false,
+        "config": null,
+        "memory_table_octets": null,
+        "warnings": [],
+        "errors": errors,
+    })
+}

@@ -11,7 +11,6 @@
 //! | [`interface_name`] | a network interface's name, checked |
 //! | [`error`] | what is wrong, and what is only odd |
 //! | `raw`, `validate` | the file as written, and the one way from there to [`DaemonConfig`] |
-//! | [`memory`] | how much the tables will lock |
 //! | [`describe`] | the configuration as understood, for `bumpless check` |
 
 use std::path::PathBuf;
@@ -27,13 +26,12 @@ pub mod describe;
 pub mod error;
 pub mod interface_name;
 pub mod keys;
-pub mod memory;
 mod raw;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors, Origin, Warning};
 pub use interface_name::InterfaceName;
-pub(crate) use raw::{RawConfig, RawSupervision};
+pub(crate) use raw::{RawConfig, RawSupervision, read_file};
 
 /// Where instances keep their runtime folders.
 pub const RUNTIME_ROOT: &str = "/run/bumpless";
@@ -325,7 +323,7 @@ impl DaemonConfig {
     /// # Errors
     /// It cannot be read (code 2, or 3 where a permission is missing), or is not valid (code 2).
     pub fn from_file(path: &std::path::Path) -> Result<Checked, Failure> {
-        let text = raw::read_file(path)?;
+        let text = read_file(path)?;
         Self::from_toml(&text).map_err(|errors| errors.into_failure(Some(path)))
     }
 

@@ -132,7 +132,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> ConfigErrors {
 }
 
 /// Reads the file whole, bounded.
-pub(super) fn read_file(path: &Path) -> Result<String, Failure> {
+pub(crate) fn read_file(path: &Path) -> Result<String, Failure> {
     let name = path.display();
     let fault = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::usage(

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use prp::lre::NODE_REBOOT_INTERVAL;
 use prp::lre::config::{DuplicateMode, SanUnicast, SupervisionConfig, TransparentReception};
+use prp::lre::memory::{NODES_DEFAULT, NODES_MAX};
 use prp::types::MacAddress;
 use prp::wire::vlan::VlanTag;
 use rt_core::time::Duration;
@@ -14,9 +16,6 @@ use super::{
     LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
     ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
-
-/// How long a node stays silent when it restarts (NodeRebootInterval of IEC 62439-3).
-const NODE_REBOOT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Gathers what is wrong and what is odd while the keys are looked at one after the other.
 struct Checker {
@@ -107,8 +106,10 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         &[("auto", Promiscuous::Auto), ("on", Promiscuous::On), ("off", Promiscuous::Off)],
     );
     let lre = lre(check, &raw);
-    let node_table_size =
-        check.number("node_table_size", raw.node_table_size, 1..=16_384).unwrap_or(1_024);
+    let nodes_max = i64::try_from(NODES_MAX).unwrap_or(i64::MAX);
+    let node_table_size = check
+        .number("node_table_size", raw.node_table_size, 1..=nodes_max)
+        .unwrap_or(NODES_DEFAULT);
     let threads = ThreadsConfig { lre: lre_thread(check, &raw.threads.lre, receive_mode) };
     let cpu_dma_latency_us =
         check.number("cpu_dma_latency_us", raw.cpu_dma_latency_us, 0..=1_000_000);

@@ -20,7 +20,7 @@ pub const REPLY_OCTETS_MAX: usize = 16 * 1024 * 1024;
 
 /// What a client can ask.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(try_from = "Line", into = "Line")]
 pub enum Request {
     /// The status document.
     Status,
@@ -31,9 +31,53 @@ pub enum Request {
     /// The events that are kept.
     Events {
         /// Whether to go on with one line per event until the client closes.
-        #[serde(default)]
         follow: bool,
     },
+}
+
+/// A request as it stands on the wire. A tagged enumeration would let unknown keys pass where a
+/// request has none of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    request: Word,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    follow: Option<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Status,
+    Nodes,
+    Counters,
+    Events,
+}
+
+impl TryFrom<Line> for Request {
+    type Error = &'static str;
+
+    fn try_from(line: Line) -> Result<Self, &'static str> {
+        match (line.request, line.follow) {
+            (Word::Events, follow) => Ok(Self::Events { follow: follow.unwrap_or(false) }),
+            (_, Some(_)) => Err("only events can be followed"),
+            (Word::Status, None) => Ok(Self::Status),
+            (Word::Nodes, None) => Ok(Self::Nodes),
+            (Word::Counters, None) => Ok(Self::Counters),
+        }
+    }
+}
+
+impl From<Request> for Line {
+    fn from(request: Request) -> Self {
+        let (request, follow) = match request {
+            Request::Status => (Word::Status, None),
+            Request::Nodes => (Word::Nodes, None),
+            Request::Counters => (Word::Counters, None),
+            Request::Events { follow } => (Word::Events, Some(follow)),
+        };
+        Self { request, follow }
+    }
 }
 
 /// What a client gets.
@@ -81,8 +125,30 @@ mod tests {
         assert_eq!(read(r#"{"request":"events"}"#), Some(Request::Events { follow: false }));
         let follow = r#"{"request":"events","follow":true}"#;
         assert_eq!(read(follow), Some(Request::Events { follow: true }));
-        for bad in ["", "{}", "[]", r#"{"request":"stop"}"#, r#"{"request":"events","x":1}"#] {
+        for bad in [
+            "",
+            "{}",
+            "[]",
+            r#"{"request":"stop"}"#,
+            r#"{"request":"events","x":1}"#,
+            r#"{"request":"status","x":1}"#,
+            r#"{"request":"nodes","follow":true}"#,
+        ] {
             assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_understood() {
+        for request in [
+            Request::Status,
+            Request::Nodes,
+            Request::Counters,
+            Request::Events { follow: false },
+            Request::Events { follow: true },
+        ] {
+            let line = serde_json::to_string(&request).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request, "{line}");
         }
     }
 

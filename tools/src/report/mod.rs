@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod alarm;
 pub mod counters;
 pub mod event;
 pub mod node;

@@ -1,0 +1,93 @@
+//! `bumpless nodes`: who is out there, those with a problem first.
+
+use super::text::{Side, Style, Table, number, span};
+use super::{Ask, finish, json, wrong_document};
+use crate::control::Request;
+use crate::control::client::ask;
+use crate::exit::{ExitCode, Failure};
+use crate::report::{Document, Node};
+
+/// A doubly attached node that is heard on one LAN is missed on the other after this long: one
+/// supervision interval (2 s) and a half.
+const SILENT_NS: u64 = 3_000_000_000;
+
+pub(super) fn run(args: &Ask) -> Result<ExitCode, Failure> {
+    let Document::Nodes(nodes) = ask(&args.target.runtime_dir()?, &Request::Nodes)? else {
+        return Err(wrong_document());
+    };
+    if args.json {
+        return finish(&json(&nodes)?);
+    }
+    finish(&render(&nodes, usize::MAX, Style::of_stdout()))
+}
+
+pub(super) fn render(nodes: &[Node], rows_max: usize, style: Style) -> String {
+    if nodes.is_empty() {
+        return "no node was heard yet\n".to_owned();
+    }
+    let mut sorted: Vec<(Option<&str>, &Node)> =
+        nodes.iter().map(|node| (problem(node), node)).collect();
+    sorted.sort_by(|(a, x), (b, y)| b.is_some().cmp(&a.is_some()).then(x.mac.cmp(&y.mac)));
+    let wrong = sorted.iter().filter(|(problem, _)| problem.is_some()).count();
+    let mut text = match wrong {
+        0 => format!("{} nodes, {}\n\n", number(nodes.len() as u64), style.good("all fine")),
+        _ => {
+            let wrong = format!("{} with a problem", number(wrong as u64));
+            format!("{} nodes, {}\n\n", number(nodes.len() as u64), style.bad(&wrong))
+        }
+    };
+    let mut table = Table::new(&[
+        ("MAC address", Side::Left),
+        ("Kind", Side::Left),
+        ("Heard on A", Side::Right),
+        ("Heard on B", Side::Right),
+        ("Frames A", Side::Right),
+        ("Frames B", Side::Right),
+        ("Remark", Side::Left),
+    ]);
+    for (problem, node) in sorted.iter().take(rows_max) {
+        table.row(vec![
+            node.mac.clone(),
+            node.kind.clone(),
+            age(node.last_seen_a_ns),
+            age(node.last_seen_b_ns),
+            number(node.lan_a.rx_frames),
+            number(node.lan_b.rx_frames),
+            remark(node, *problem),
+        ]);
+    }
+    text += &table.render(style);
+    if sorted.len() > rows_max {
+        text += &format!("and {} more\n", number((sorted.len() - rows_max) as u64));
+    }
+    text
+}
+
+fn age(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "never".to_owned(), |ns| format!("{} ago", span(ns)))
+}
+
+/// What is wrong with a node now, if anything.
+fn problem(node: &Node) -> Option<&'static str> {
+    if !node.is_doubly_attached() {
+        return None;
+    }
+    let heard = |ns: Option<u64>| ns.is_some_and(|ns| ns < SILENT_NS);
+    match (heard(node.last_seen_a_ns), heard(node.last_seen_b_ns)) {
+        (true, true) => None,
+        (false, false) => Some("SILENT on both LANs"),
+        (true, false) => Some("NOT HEARD on LAN B"),
+        (false, true) => Some("NOT HEARD on LAN A"),
+    }
+}
+
+/// What is wrong now, and what was: a count of frames on the wrong LAN never falls, so that it
+/// alone does not say whether the cables are still swapped (`bumpless status` does).
+fn remark(node: &Node, problem: Option<&str>) -> String {
+    let lans = [("A", node.lan_a.wrong_lan_frames), ("B", node.lan_b.wrong_lan_frames)];
+    let wrong = lans
+        .into_iter()
+        .filter(|&(_, frames)| frames > 0)
+        .map(|(lan, frames)| format!("{} of the other LAN on {lan}", number(frames)));
+    problem.map(str::to_owned).into_iter().chain(wrong).collect::<Vec<_>>().join(", ")
+}

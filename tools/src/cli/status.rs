@@ -1,0 +1,205 @@
+//! `bumpless status`: what is wrong first, then how things are.
+
+use super::text::{Side, Style, Table, number, octets, span};
+use super::{Ask, finish, json, wrong_document};
+use crate::control::Request;
+use crate::control::client::ask;
+use crate::exit::{ExitCode, Failure};
+use crate::report::{Document, HostKind, Link, Port, Status};
+
+pub(super) fn run(args: &Ask) -> Result<ExitCode, Failure> {
+    let Document::Status(status) = ask(&args.target.runtime_dir()?, &Request::Status)? else {
+        return Err(wrong_document());
+    };
+    if args.json {
+        return finish(&json(&status)?);
+    }
+    finish(&render(&status, Style::of_stdout()))
+}
+
+/// One thing that is wrong.
+struct Problem {
+    /// `ALARM`, `WARNING` or `DEGRADED`.
+    head: &'static str,
+    text: String,
+}
+
+pub(super) fn render(status: &Status, style: Style) -> String {
+    let mut text = verdict(status, style);
+    text += &format!(
+        "\nNode     {}, {}, bumplessd {} (process {}), up {}\n",
+        status.mac,
+        status.protocol,
+        status.version,
+        status.pid,
+        span(status.uptime_ns)
+    );
+    let host = &status.host;
+    let kind = match host.kind {
+        HostKind::Tap => "TAP",
+        HostKind::Veth => "veth",
+    };
+    let carrier = if host.carrier { "carrier up" } else { "no carrier" };
+    text += &format!(
+        "Host     {} ({kind}), MTU {}, {carrier}, {} sent, {} received, {} dropped\n",
+        host.interface,
+        host.mtu,
+        number(host.counters.rx_frames),
+        number(host.counters.tx_frames),
+        number(host.counters.rx_dropped_frames.saturating_add(host.counters.tx_dropped_frames))
+    );
+    text += &format!("Nodes    {} heard (bumpless nodes)\n\n", number(status.nodes));
+    text += &ports(status, style);
+    text.push('\n');
+    text += &threads(status, style);
+    text += &format!(
+        "\nReceive mode {}, {} locked, {} allocations on real-time threads, next number {}\n",
+        status.receive_mode,
+        octets(status.memory_locked_octets),
+        number(status.rt_allocations),
+        status.sequence_number
+    );
+    text
+}
+
+/// The first lines: whether all is well, else each thing that is not.
+fn verdict(status: &Status, style: Style) -> String {
+    let problems = problems(status);
+    if problems.is_empty() {
+        return format!("{}: {}\n", status.name, style.good("fine, both LANs carry"));
+    }
+    let count = match problems.len() {
+        1 => "1 problem".to_owned(),
+        several => format!("{several} problems"),
+    };
+    let mut text = format!("{}: {}\n", status.name, style.bad(&count));
+    for Problem { head, text: what } in problems {
+        let head = format!("{head:<8}");
+        let head = if head.starts_with("ALARM") { style.bad(&head) } else { style.odd(&head) };
+        text += &format!("  {head}  {what}\n");
+    }
+    text
+}
+
+fn problems(status: &Status) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut push = |head, text| problems.push(Problem { head, text });
+    let (a, b) = (&status.ports.a, &status.ports.b);
+    if a.link != Link::Up && b.link != Link::Up {
+        push(
+            "ALARM",
+            format!(
+                "the host is cut off: LAN A ({}) {}, LAN B ({}) {}",
+                a.interface,
+                link_words(a.link),
+                b.interface,
+                link_words(b.link)
+            ),
+        );
+    }
+    for alarm in &status.alarms {
+        push("ALARM", alarm.clone());
+    }
+    if a.link == Link::Up || b.link == Link::Up {
+        for (lan, port) in [("A", a), ("B", b)] {
+            if port.link != Link::Up {
+                let words = link_words(port.link);
+                push("WARNING", format!("no redundancy: LAN {lan} ({}) {words}", port.interface));
+            }
+        }
+    }
+    if status.rt_allocations > 0 {
+        push(
+            "WARNING",
+            format!(
+                "{} allocations on real-time threads: a defect of the daemon, please report it",
+                number(status.rt_allocations)
+            ),
+        );
+    }
+    for reason in &status.degraded {
+        push("DEGRADED", reason.clone());
+    }
+    problems
+}
+
+const fn link_words(link: Link) -> &'static str {
+    match link {
+        Link::Up => "is up",
+        Link::Down => "has no link",
+        Link::Absent => "does not exist",
+    }
+}
+
+fn ports(status: &Status, style: Style) -> String {
+    let mut table = Table::new(&[
+        ("LAN", Side::Left),
+        ("Interface", Side::Left),
+        ("Link", Side::Left),
+        ("MTU", Side::Right),
+        ("Path", Side::Left),
+        ("Received", Side::Right),
+        ("Sent", Side::Right),
+        ("Errors", Side::Right),
+        ("Wrong LAN", Side::Right),
+        ("Dropped", Side::Right),
+        ("Merged", Side::Right),
+    ]);
+    let ports = &status.ports;
+    let interlink = ports.interlink.as_ref().map(|port| ("C", port));
+    for (lan, port) in [("A", &ports.a), ("B", &ports.b)].into_iter().chain(interlink) {
+        table.row(port_row(status, lan, port));
+    }
+    table.render(style)
+}
+
+fn port_row(status: &Status, lan: &str, port: &Port) -> Vec<String> {
+    let link = match port.link {
+        Link::Up => "up",
+        Link::Down => "DOWN",
+        Link::Absent => "ABSENT",
+    };
+    let mib = |name: &str| number(status.counters.get(&format!("{name}{lan}")));
+    let own = &port.counters;
+    vec![
+        lan.to_owned(),
+        port.interface.clone(),
+        link.to_owned(),
+        port.mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.to_string()),
+        port.transmit_path.clone().unwrap_or_else(|| "-".to_owned()),
+        number(own.rx_frames),
+        number(own.tx_frames),
+        mib("lreCntErrors"),
+        mib("lreCntErrWrongLan"),
+        number(own.rx_dropped_frames.saturating_add(own.tx_dropped_frames)),
+        number(own.rx_merged_frames),
+    ]
+}
+
+fn threads(status: &Status, style: Style) -> String {
+    let mut table = Table::new(&[
+        ("Thread", Side::Left),
+        ("Policy", Side::Left),
+        ("CPU", Side::Right),
+        ("Waited", Side::Right),
+        ("Preempted", Side::Right),
+        ("Faults", Side::Right),
+        ("TID", Side::Right),
+    ]);
+    for thread in &status.threads {
+        let policy = match thread.priority {
+            0 => thread.policy.clone(),
+            priority => format!("{} {priority}", thread.policy),
+        };
+        table.row(vec![
+            thread.name.clone(),
+            policy,
+            thread.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string()),
+            number(thread.voluntary_switches),
+            number(thread.involuntary_switches),
+            number(thread.minor_faults.saturating_add(thread.major_faults)),
+            thread.tid.to_string(),
+        ]);
+    }
+    table.render(style)
+}

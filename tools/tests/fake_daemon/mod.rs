@@ -1,0 +1,291 @@
+//! A control server with a source that the test steers, beneath the operator's command and hostile
+//! clients. Everything but the source is the real thing.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use nix::poll::{PollTimeout, poll};
+use nix::time::{ClockId, clock_gettime};
+use prp::lre::counters::LreCounters;
+use prp::lre::event::{LreEvent, NodeKind};
+use prp::lre::{LreAlarms, NodeRecord};
+use prp::types::{LanId, MacAddress};
+use rt_core::time::{Duration, Instant};
+use tools::config::SocketGroup;
+use tools::control::{Answer, ControlServer, ControlSource, Request};
+use tools::report::event::Moment;
+use tools::report::{
+    Counters, DaemonEvent, Document, Event, Events, Host, HostKind, Link, MibCounters, Node, Port,
+    PortCounters, Ports, SCHEMA, Status, Thread, alarm,
+};
+
+pub const MAC: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
+
+/// A folder of the test's own, removed at the end.
+pub struct TestFolder(pub PathBuf);
+
+impl TestFolder {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bumpless-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TestFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn counters() -> MibCounters {
+    MibCounters::from(&LreCounters {
+        tx: [1_234_567, 1_234_567, 7],
+        rx: [99, 98, 97],
+        errors: [3, 0, 0],
+        ..LreCounters::default()
+    })
+}
+
+fn port(interface: &str) -> Port {
+    Port {
+        interface: interface.to_owned(),
+        link: Link::Up,
+        mtu: Some(1506),
+        mac: Some(MAC.to_string()),
+        transmit_path: Some("packet".to_owned()),
+        counters: PortCounters { rx_frames: 1_000, tx_frames: 2_000, ..PortCounters::default() },
+    }
+}
+
+pub fn status() -> Status {
+    Status {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        name: "prp0".to_owned(),
+        protocol: "prp".to_owned(),
+        pid: 4242,
+        mac: MAC.to_string(),
+        uptime_ns: 7_384_000_000_000,
+        degraded: Vec::new(),
+        alarms: Vec::new(),
+        receive_mode: "block".to_owned(),
+        sequence_number: 65_535,
+        host: Host {
+            interface: "prp0".to_owned(),
+            kind: HostKind::Tap,
+            mtu: 1500,
+            carrier: true,
+            counters: PortCounters::default(),
+        },
+        ports: Ports { a: port("eth1"), b: port("eth2"), interlink: None },
+        counters: counters(),
+        nodes: 3,
+        threads: vec![Thread {
+            name: "lre".to_owned(),
+            policy: "fifo".to_owned(),
+            priority: 60,
+            cpu: Some(2),
+            tid: 4243,
+            voluntary_switches: 12_345,
+            involuntary_switches: 0,
+            minor_faults: 0,
+            major_faults: 0,
+        }],
+        rt_allocations: 0,
+        memory_locked_octets: 12 << 20,
+    }
+}
+
+/// A status with everything wrong.
+pub fn status_in_trouble() -> Status {
+    let mut status = status();
+    status.ports.b.link = Link::Absent;
+    status.ports.b.mtu = None;
+    status.ports.b.mac = None;
+    status.ports.b.transmit_path = None;
+    let alarms = LreAlarms { wrong_lan: [true, false], ..LreAlarms::default() };
+    status.alarms = alarm::sentences(&alarms);
+    status.degraded = vec!["no real-time scheduling; grant CAP_SYS_NICE".to_owned()];
+    status
+}
+
+/// One node per kind; the first hears nothing on B, the second never was on B.
+pub fn nodes() -> Vec<Node> {
+    let record = |(number, kind): (usize, NodeKind)| NodeRecord {
+        mac: MacAddress([2, 0, 0, 0, 0, u8::try_from(number).unwrap()]),
+        kind,
+        supervised: !kind.is_san(),
+        last_seen_age: match number {
+            2 => [Some(Duration::from_millis(12)), Some(Duration::from_secs(61))],
+            3 => [Some(Duration::from_millis(12)), None],
+            _ => [Some(Duration::from_millis(12)), Some(Duration::from_millis(2_500))],
+        },
+        rx: [10_000, 9_999],
+        rx_tagged: [9_000, 8_999],
+        rx_supervision: [100, 99],
+        err_wrong_lan: [0, if number == 4 { 5 } else { 0 }],
+        redbox_mac: (kind == NodeKind::VdanP).then_some(MAC),
+    };
+    NodeKind::ALL.into_iter().enumerate().map(record).map(|record| Node::from(&record)).collect()
+}
+
+/// As many nodes as a table holds.
+pub fn many_nodes(count: u32) -> Vec<Node> {
+    let template = nodes().remove(2);
+    let mac = |number: u32| {
+        let [a, b, c, d] = number.to_be_bytes();
+        MacAddress([2, 0, a, b, c, d]).to_string()
+    };
+    (0..count).map(|number| Node { mac: mac(number), ..template.clone() }).collect()
+}
+
+/// Every kind of event once, from sequence 1 on.
+pub fn all_events() -> Vec<Event> {
+    let (mac, kind) = (MAC, NodeKind::Danp);
+    let lre = [
+        LreEvent::NodeAppeared { mac, kind },
+        LreEvent::NodeKindChanged { mac, kind },
+        LreEvent::NodeForgotten { mac, kind },
+        LreEvent::NodeSilentOnLan { mac, silent: LanId::B },
+        LreEvent::NodeBackOnLan { mac, lan: LanId::B },
+        LreEvent::WrongLanBegan { port: LanId::A, mac },
+        LreEvent::WrongLanEnded { port: LanId::A },
+        LreEvent::OwnFrameBegan { port: LanId::B },
+        LreEvent::OwnFrameEnded { port: LanId::B },
+        LreEvent::NodeTableFull { mac },
+        LreEvent::NodeTableHasRoom,
+        LreEvent::DuplicateMemoryFull,
+        LreEvent::DuplicateMemoryHasRoom,
+    ];
+    let daemon = [
+        DaemonEvent::Started,
+        DaemonEvent::LinkUp(LanId::A),
+        DaemonEvent::LinkDown(LanId::B),
+        DaemonEvent::InterfaceGone(LanId::B),
+        DaemonEvent::InterfaceBack(LanId::B),
+        DaemonEvent::CarrierLost,
+        DaemonEvent::CarrierBack,
+        DaemonEvent::EventsLost(7),
+        DaemonEvent::Degraded("no locked memory; raise RLIMIT_MEMLOCK".to_owned()),
+    ];
+    let mut events: Vec<Event> =
+        lre.iter().map(|event| Event::from_lre(Moment::default(), event)).collect();
+    events.extend(daemon.iter().map(|event| Event::from_daemon(Moment::default(), event)));
+    for (number, event) in events.iter_mut().enumerate() {
+        event.sequence = number as u64 + 1;
+        event.uptime_ns = 7_000_000_000_000 + number as u64 * 1_000_000_000;
+        event.unix_time_ns = 1_709_251_199_000_000_000 + event.uptime_ns;
+    }
+    events
+}
+
+/// What the test steers.
+pub struct FakeSource {
+    pub status: Status,
+    pub nodes: Vec<Node>,
+    pub events: Vec<Event>,
+    pub forgotten: u64,
+    /// How often a request for nodes gets "not yet" before its answer.
+    pub pending_turns: u32,
+    pub unavailable: Option<String>,
+    pub asked: u32,
+}
+
+impl Default for FakeSource {
+    fn default() -> Self {
+        Self {
+            status: status(),
+            nodes: nodes(),
+            events: all_events(),
+            forgotten: 0,
+            pending_turns: 0,
+            unavailable: None,
+            asked: 0,
+        }
+    }
+}
+
+impl ControlSource for FakeSource {
+    fn answer(&mut self, request: &Request, _asked: Instant) -> Answer {
+        self.asked += 1;
+        if let Some(why) = &self.unavailable {
+            return Answer::Unavailable(why.clone());
+        }
+        Answer::Document(match request {
+            Request::Status => Document::Status(Box::new(self.status.clone())),
+            Request::Nodes if self.pending_turns > 0 => {
+                self.pending_turns -= 1;
+                return Answer::Pending;
+            }
+            Request::Nodes => Document::Nodes(self.nodes.clone()),
+            Request::Counters => Document::Counters(Box::new(Counters {
+                schema: SCHEMA,
+                name: self.status.name.clone(),
+                uptime_ns: self.status.uptime_ns,
+                counters: self.status.counters.clone(),
+            })),
+            Request::Events { .. } => Document::Events(Events {
+                schema: SCHEMA,
+                name: self.status.name.clone(),
+                uptime_ns: self.status.uptime_ns,
+                forgotten: self.forgotten,
+                events: self.events.clone(),
+            }),
+        })
+    }
+
+    fn event_after(&mut self, sequence: u64) -> Option<Event> {
+        self.events.iter().find(|event| event.sequence > sequence).cloned()
+    }
+}
+
+fn now() -> Instant {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
+    let nanos = u64::try_from(time.tv_nsec()).unwrap();
+    Instant::from_nanos(u64::try_from(time.tv_sec()).unwrap() * 1_000_000_000 + nanos)
+}
+
+/// A control thread with a server and a fake source, until dropped.
+pub struct FakeDaemon {
+    pub source: Arc<Mutex<FakeSource>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FakeDaemon {
+    pub fn start(runtime_dir: &Path, source: FakeSource) -> Self {
+        let mut server = ControlServer::bind(runtime_dir, &SocketGroup::Default).unwrap();
+        let source = Arc::new(Mutex::new(source));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (their_source, their_stop) = (Arc::clone(&source), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !their_stop.load(Ordering::Relaxed) {
+                // Short turns, so that events reach followers and the end is seen.
+                let wait = server.poll_timeout(now()).min(Duration::from_millis(10));
+                let wait = PollTimeout::from(u8::try_from(wait.as_millis()).unwrap());
+                let mut fds: Vec<_> = server.poll_fds(now()).collect();
+                let _ = poll(&mut fds, wait);
+                drop(fds);
+                server.handle_ready(now(), &mut *their_source.lock().unwrap());
+            }
+        });
+        Self { source, stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for FakeDaemon {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
