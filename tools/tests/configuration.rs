@@ -132,77 +132,71 @@ fn what_check_prints_is_a_file_that_says_the_same() {
 
 /// Lines of a file, and what is said about them.
 const DEFECTS: &[(&str, &str)] = &[
-        ("mtu = 1500", "mtu: no such key; did you mean host_mtu?"),
-        ("colour = 1", "colour: no such key; bumpless.toml(5) lists the keys"),
-        (
-            "supervision.intervall_ms = 2000",
-            "supervision.intervall_ms: no such key; did you mean supervision.interval_ms?",
-        ),
-        ("host_mtu = '1500'", "host_mtu: \"1500\" is not a whole number; write a whole number"),
-        ("host_mtu = 1500.0", "host_mtu: 1500.0 is not a whole number; write a whole number"),
-        ("allow_non_rt = 'yes'", "allow_non_rt: \"yes\" is not true or false; write true or false"),
-        ("threads = 3", "threads: 3 is not a table; write a table"),
-        ("host_mtu = 9000", "host_mtu: 9000 is out of range; write 68 to 1500"),
-        ("node_table_size = 0", "node_table_size: 0 is out of range; write 1 to 16384"),
-        ("node_table_size = 16385", "node_table_size: 16385 is out of range; write 1 to 16384"),
-        ("entry_forget_time_ms = 9", "entry_forget_time_ms: 9 is out of range; write 10 to 10000"),
-        (
-            "entry_forget_time_ms = 10_001",
-            "entry_forget_time_ms: 10001 is out of range; write 10 to 10000",
-        ),
-        (
-            "node_forget_time_ms = 65_001",
-            "node_forget_time_ms: 65001 is out of range; write 1000 to 65000",
-        ),
-        (
-            "supervision.interval_ms = 999",
-            "supervision.interval_ms: 999 is out of range; write 1000 to 10000",
-        ),
-        (
-            "supervision.last_byte = 256",
-            "supervision.last_byte: 256 is out of range; write 0 to 255",
-        ),
-        (
-            "supervision.vlan.vid = 4095",
-            "supervision.vlan.vid: 4095 is out of range; write 0 to 4094",
-        ),
-        (
-            "supervision.vlan = {vid = 1, pcp = 8}",
-            "supervision.vlan.pcp: 8 is out of range; write 0 to 7",
-        ),
-        (
-            "supervision.vlan.pcp = 4",
-            "supervision.vlan.vid: missing; write 1 to 4094, 0 for a priority tag, or leave supervision.vlan out",
-        ),
-        ("threads.lre.priority = 99", "threads.lre.priority: 99 is out of range; write 1 to 98"),
-        ("threads.lre.priority = -1", "threads.lre.priority: -1 is out of range; write 1 to 98"),
-        (
-            "threads.lre = {policy = 'other', priority = 1}",
-            "threads.lre.priority: 1: policy other has no priority; leave it out or write policy = \"fifo\"",
-        ),
-        (
-            "receive_mode = 'bussy'",
-            "receive_mode: \"bussy\" is not known; did you mean busy? (one of block, adaptive, busy)",
-        ),
-        ("host_port = 'tun'", "host_port: \"tun\" is not known; write one of auto, tap, veth"),
-        (
-            "mac = '01:00:5e:00:00:01'",
-            "mac: 01:00:5e:00:00:01 is a group address; give the address of one station: its first octet is even",
-        ),
-        (
-            "mac = '00:00:00:00:00:00'",
-            "mac: 00:00:00:00:00:00 is no address; give a station's address, or leave it out for LAN A's",
-        ),
-        (
-            "mac = '02:00'",
-            "mac: \"02:00\": not a MAC address (six octets in hexadecimal, as in 02:00:5e:10:00:01); or leave it out for LAN A's",
-        ),
-        ("socket_group = ''", "socket_group: \"\" is no group name; name a group, as in bumpless"),
-        ("interlink = 'eth3'", "interlink: \"eth3\": the RedBox is not built yet; leave it out"),
-        (
-            "hsr_version = 1",
-            "hsr_version: 1: belongs to protocol hsr, which is not built yet; leave it out",
-        ),
+    ("mtu = 1500", "mtu: no such key; did you mean host_mtu?"),
+    ("colour = 1", "colour: no such key; bumpless.toml(5) lists the keys"),
+    (
+        "supervision.intervall_ms = 2000",
+        "supervision.intervall_ms: no such key; did you mean supervision.interval_ms?",
+    ),
+    ("host_mtu = '1500'", "host_mtu: \"1500\" is not a whole number; write a whole number"),
+    ("host_mtu = 1500.0", "host_mtu: 1500.0 is not a whole number; write a whole number"),
+    ("allow_non_rt = 'yes'", "allow_non_rt: \"yes\" is not true or false; write true or false"),
+    ("threads = 3", "threads: 3 is not a table; write a table"),
+    ("host_mtu = 9000", "host_mtu: 9000 is out of range; write 68 to 1500"),
+    ("node_table_size = 0", "node_table_size: 0 is out of range; write 1 to 16384"),
+    ("node_table_size = 16385", "node_table_size: 16385 is out of range; write 1 to 16384"),
+    ("entry_forget_time_ms = 9", "entry_forget_time_ms: 9 is out of range; write 10 to 10000"),
+    (
+        "entry_forget_time_ms = 10_001",
+        "entry_forget_time_ms: 10001 is out of range; write 10 to 10000",
+    ),
+    (
+        "node_forget_time_ms = 65_001",
+        "node_forget_time_ms: 65001 is out of range; write 1000 to 65000",
+    ),
+    (
+        "supervision.interval_ms = 999",
+        "supervision.interval_ms: 999 is out of range; write 1000 to 10000",
+    ),
+    ("supervision.last_byte = 256", "supervision.last_byte: 256 is out of range; write 0 to 255"),
+    ("supervision.vlan.vid = 4095", "supervision.vlan.vid: 4095 is out of range; write 0 to 4094"),
+    (
+        "supervision.vlan = {vid = 1, pcp = 8}",
+        "supervision.vlan.pcp: 8 is out of range; write 0 to 7",
+    ),
+    (
+        "supervision.vlan.pcp = 4",
+        "supervision.vlan.vid: missing; write 1 to 4094, 0 for a priority tag, or leave supervision.vlan out",
+    ),
+    ("threads.lre.priority = 99", "threads.lre.priority: 99 is out of range; write 1 to 98"),
+    ("threads.lre.priority = -1", "threads.lre.priority: -1 is out of range; write 1 to 98"),
+    (
+        "threads.lre = {policy = 'other', priority = 1}",
+        "threads.lre.priority: 1: policy other has no priority; leave it out or write policy = \"fifo\"",
+    ),
+    (
+        "receive_mode = 'bussy'",
+        "receive_mode: \"bussy\" is not known; did you mean busy? (one of block, adaptive, busy)",
+    ),
+    ("host_port = 'tun'", "host_port: \"tun\" is not known; write one of auto, tap, veth"),
+    (
+        "mac = '01:00:5e:00:00:01'",
+        "mac: 01:00:5e:00:00:01 is a group address; give the address of one station: its first octet is even",
+    ),
+    (
+        "mac = '00:00:00:00:00:00'",
+        "mac: 00:00:00:00:00:00 is no address; give a station's address, or leave it out for LAN A's",
+    ),
+    (
+        "mac = '02:00'",
+        "mac: \"02:00\": not a MAC address (six octets in hexadecimal, as in 02:00:5e:10:00:01); or leave it out for LAN A's",
+    ),
+    ("socket_group = ''", "socket_group: \"\" is no group name; name a group, as in bumpless"),
+    ("interlink = 'eth3'", "interlink: \"eth3\": the RedBox is not built yet; leave it out"),
+    (
+        "hsr_version = 1",
+        "hsr_version: 1: belongs to protocol hsr, which is not built yet; leave it out",
+    ),
 ];
 
 #[test]

@@ -48,7 +48,7 @@ impl Bench {
     }
 
     fn pass(&mut self, span: Duration) {
-        self.now = self.now + span;
+        self.now += span;
         self.turn();
     }
 

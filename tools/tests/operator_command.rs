@@ -121,7 +121,14 @@ fn what_scripts_rely_on_is_there() {
     let _daemon = FakeDaemon::start(&folder.0, FakeSource::default());
     let status = json_of(&folder.0, &["status"]);
     for key in [
-        "version", "name", "protocol", "uptime_ns", "degraded", "ports", "counters", "nodes",
+        "version",
+        "name",
+        "protocol",
+        "uptime_ns",
+        "degraded",
+        "ports",
+        "counters",
+        "nodes",
         "threads",
     ] {
         assert!(status.get(key).is_some(), "status has no {key}");
@@ -151,8 +158,7 @@ fn a_healthy_daemon_reads_as_healthy_at_once() {
 #[test]
 fn trouble_comes_first_and_worst_first() {
     let folder = TestFolder::new();
-    let source =
-        FakeSource { status: fake_daemon::status_in_trouble(), ..FakeSource::default() };
+    let source = FakeSource { status: fake_daemon::status_in_trouble(), ..FakeSource::default() };
     let daemon = FakeDaemon::start(&folder.0, source);
     let (code, out, _) = ask(&folder.0, &["status"]);
     assert_eq!(code, Some(0));
@@ -251,7 +257,11 @@ fn a_reader_that_leaves_is_no_error() {
     for arguments in [&["nodes"][..], &["nodes", "--json"], &["status"], &["--help"]] {
         let mut child = Command::new(PROGRAM)
             .args(arguments)
-            .args(if arguments == ["--help"] { vec![] } else { vec!["--runtime-dir".as_ref(), folder.0.as_os_str()] })
+            .args(if arguments == ["--help"] {
+                vec![]
+            } else {
+                vec!["--runtime-dir".as_ref(), folder.0.as_os_str()]
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -286,7 +296,10 @@ fn without_a_daemon_it_says_so_and_ends_with_1() {
     let source = FakeSource { unavailable: Some("not today".to_owned()), ..FakeSource::default() };
     let _daemon = FakeDaemon::start(&folder.0, source);
     let (code, _, err) = ask(&folder.0, &["counters"]);
-    assert_eq!((code, err.as_str()), (Some(1), "bumpless: the daemon refused: not today; see the daemon's log\n"));
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(1), "bumpless: the daemon refused: not today; see the daemon's log\n")
+    );
 }
 
 #[test]
@@ -370,7 +383,8 @@ fn check_prints_what_is_understood_and_what_it_takes() {
     let folder = TestFolder::new();
     let file = folder.0.join("test.toml");
     let path = file.to_str().unwrap();
-    fs::write(&file, "name='prp0'\nprotocol='prp'\nlan_a='a'\nlan_b='b'\nentry_forget_time_ms=600").unwrap();
+    fs::write(&file, "name='prp0'\nprotocol='prp'\nlan_a='a'\nlan_b='b'\nentry_forget_time_ms=600")
+        .unwrap();
     let (code, out, err) = outcome(&bumpless(&["check", path]));
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let octets = prp::lre::memory_octets(1024);
@@ -393,7 +407,8 @@ fn check_prints_what_is_understood_and_what_it_takes() {
     fs::write(&file, "name='prp0'\nprotocol='prp'\nlan_a='a'\nlan_b='a'\nhost_mtu=9000").unwrap();
     let (code, out, err) = outcome(&bumpless(&["check", path]));
     assert_eq!((code, out.as_str()), (Some(2), ""));
-    let heads: Vec<String> = ["lan_b", "host_mtu"].map(|key| format!("bumpless: {path}: {key}: ")).to_vec();
+    let heads: Vec<String> =
+        ["lan_b", "host_mtu"].map(|key| format!("bumpless: {path}: {key}: ")).to_vec();
     for (line, head) in err.lines().zip(&heads) {
         assert!(line.starts_with(head), "{err}");
     }
