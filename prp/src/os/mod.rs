@@ -8,6 +8,7 @@
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
+//! | [`pcapng`] | a port wrapper that writes a capture file |
 //! | [`netns`] | network namespaces |
 //! | [`link`] | network interfaces, and what happens to them |
 //! | [`ethtool`] | their offloads |
@@ -26,6 +27,7 @@ pub mod netns;
 pub mod open_error;
 pub mod packet_ring;
 mod packet_tx;
+pub mod pcapng;
 mod ring_slot;
 mod socket;
 pub mod tap;

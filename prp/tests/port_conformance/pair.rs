@@ -1,0 +1,141 @@
+//! Two connected ports of each kind.
+
+use prp::os::host_port::HostPort;
+use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::tap::Tap;
+use prp::port::Port;
+use prp::port::memory::{Link, MemoryPort};
+
+use crate::net::{enter_namespace, index, ip, veth_pair};
+
+/// 1522 + 6 octets with two VLAN tags: more than the 4 octets that the kernel allows a tag.
+pub(crate) const MTU: u32 = 1_514;
+
+/// Two connected ports. The near one is the one under test; both directions are used.
+pub(crate) trait Pair: Sized {
+    type Near: Port;
+    type Far: Port;
+    /// Whether `receive` tells that the interface is down.
+    const RECEIVE_TELLS_DOWN: bool;
+
+    /// Opens the pair, or says what is missing.
+    fn open() -> Result<Self, String>;
+    fn ends(&mut self) -> (&mut Self::Near, &mut Self::Far);
+    /// Moves what was flushed, where nothing moves by itself.
+    fn carry(&mut self) {}
+    /// Takes the near end's interface up or down.
+    fn set_up(&mut self, up: bool);
+    /// Deletes the near end's interface.
+    fn delete(&mut self);
+
+    fn near(&mut self) -> &mut Self::Near {
+        self.ends().0
+    }
+    fn far(&mut self) -> &mut Self::Far {
+        self.ends().1
+    }
+}
+
+pub(crate) struct MemoryPair {
+    near: Box<MemoryPort<128>>,
+    far: Box<MemoryPort<128>>,
+}
+
+impl Pair for MemoryPair {
+    type Near = MemoryPort<128>;
+    type Far = MemoryPort<128>;
+    const RECEIVE_TELLS_DOWN: bool = true;
+
+    fn open() -> Result<Self, String> {
+        Ok(Self { near: Box::default(), far: Box::default() })
+    }
+    fn ends(&mut self) -> (&mut Self::Near, &mut Self::Far) {
+        (&mut self.near, &mut self.far)
+    }
+    fn carry(&mut self) {
+        self.near.cross(&mut *self.far);
+    }
+    fn set_up(&mut self, up: bool) {
+        self.near.set_link(if up { Link::Up } else { Link::Down });
+    }
+    fn delete(&mut self) {
+        self.near.set_link(Link::Gone);
+    }
+}
+
+/// Opens a LAN port on an interface.
+pub(crate) fn lan_port(name: &str, mtu: u32, transmit: TransmitPath) -> LanPort {
+    let options = LanPortOptions { transmit, ..LanPortOptions::new(index(name), mtu) };
+    LanPort::open(&options).unwrap()
+}
+
+fn set_link(name: &str, up: bool) {
+    ip(&format!("link set {name} {}", if up { "up" } else { "down" }));
+}
+
+/// Two LAN ports on a veth pair; both transmit through packet sockets (`XDP` false) or AF_XDP.
+pub(crate) struct LanPair<const XDP: bool> {
+    near: LanPort,
+    far: LanPort,
+}
+
+pub(crate) type LanPacketPair = LanPair<false>;
+pub(crate) type LanXdpPair = LanPair<true>;
+
+impl<const XDP: bool> Pair for LanPair<XDP> {
+    type Near = LanPort;
+    type Far = LanPort;
+    const RECEIVE_TELLS_DOWN: bool = true;
+
+    fn open() -> Result<Self, String> {
+        veth_pair(MTU)?;
+        let path = if XDP { TransmitPath::Xdp } else { TransmitPath::Packet };
+        Ok(Self { near: lan_port("va", MTU, path), far: lan_port("vb", MTU, path) })
+    }
+    fn ends(&mut self) -> (&mut LanPort, &mut LanPort) {
+        (&mut self.near, &mut self.far)
+    }
+    fn set_up(&mut self, up: bool) {
+        set_link("va", up);
+    }
+    fn delete(&mut self) {
+        ip("link del va");
+    }
+}
+
+/// A host port of either kind, and a LAN port on the interface that the host would use.
+pub(crate) struct HostPair<const TAP: bool> {
+    near: HostPort,
+    far: LanPort,
+}
+
+pub(crate) type TapHostPair = HostPair<true>;
+pub(crate) type VethHostPair = HostPair<false>;
+
+impl<const TAP: bool> Pair for HostPair<TAP> {
+    type Near = HostPort;
+    type Far = LanPort;
+    const RECEIVE_TELLS_DOWN: bool = !TAP;
+
+    fn open() -> Result<Self, String> {
+        if TAP {
+            enter_namespace()?;
+            let tap = Tap::open("va").map_err(|error| error.to_string())?;
+            ip(&format!("link set va mtu {MTU} up"));
+            let far = lan_port("va", MTU, TransmitPath::Packet);
+            return Ok(Self { near: tap.into(), far });
+        }
+        veth_pair(MTU)?;
+        let near = lan_port("va", MTU, TransmitPath::Auto).into();
+        Ok(Self { near, far: lan_port("vb", MTU, TransmitPath::Auto) })
+    }
+    fn ends(&mut self) -> (&mut HostPort, &mut LanPort) {
+        (&mut self.near, &mut self.far)
+    }
+    fn set_up(&mut self, up: bool) {
+        set_link("va", up);
+    }
+    fn delete(&mut self) {
+        ip("link del va");
+    }
+}
