@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prp::port::{FRAME_OCTETS_MAX, Port, PortFault, TOO_SHORT};
+use rt_core::os::freeze::{freeze_this_thread, frozen_allocations};
 
 use crate::frames::{
     TAG_C, TAG_PRIORITY, TAG_S, TAGS_DOUBLE, Tags, UNTAGGED, frame, is_ours, transmit, wait_until,
@@ -255,4 +256,36 @@ pub(crate) fn statistics_add_up<P: Pair>(pair: &mut P) {
     assert_eq!((far.tx_frames, far.tx_dropped), (123, 0));
     assert_eq!((near.rx_frames, near.rx_dropped, near.rx_merged), (123, 0, 0));
     assert_eq!((far.rx_frames, far.rx_dropped, far.rx_merged), (500, 0, 0));
+}
+
+/// Everything that happens at run time, faults included, on a thread that may not allocate.
+pub(crate) fn a_running_port_allocates_nothing<P: Pair>(pair: &mut P) {
+    let frames: Vec<_> =
+        (0..200).map(|number| frame(number, 60 + number as usize, TAG_C)).collect();
+    assert_carried(pair, true, &frames[..1]);
+    for up in [true, false] {
+        if !up {
+            pair.set_up(false);
+        }
+        let frozen = freeze_this_thread();
+        let mut seen = 0;
+        for batch in frames.chunks(20) {
+            let (near, far) = pair.ends();
+            for frame in batch {
+                let _ = transmit(near, frame);
+                let _ = transmit(far, frame);
+            }
+            let _ = near.flush();
+            let _ = far.flush();
+            pair.carry();
+            let (near, far) = pair.ends();
+            for _ in 0..70 {
+                let _ = near.receive(BUDGET, |frame| seen += frame.len());
+                let _ = far.receive(BUDGET, |frame| seen += frame.len());
+            }
+        }
+        drop(frozen);
+        assert!(seen > 0 || !up);
+    }
+    assert_eq!(frozen_allocations().count, 0, "{:?}", frozen_allocations());
 }

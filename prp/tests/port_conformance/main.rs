@@ -4,11 +4,19 @@
 //! `special` holds what only ports on interfaces can show. Everything with an interface happens in
 //! a network namespace of the test's own and needs root.
 
+#![cfg(feature = "os")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use rt_core::os::freeze::TrapAllocator;
+
 mod behaviour;
 mod frames;
 mod net;
 mod pair;
 mod special;
+
+#[global_allocator]
+static ALLOCATOR: TrapAllocator = TrapAllocator::system();
 
 /// Instantiates every behaviour for one kind of pair.
 macro_rules! conformance {
@@ -43,6 +51,7 @@ macro_rules! conformance_of_all {
                 frames_sent_while_down_never_leave_later,
                 deletion_is_told_as_gone,
                 statistics_add_up,
+                a_running_port_allocates_nothing,
             ];
         )+}
     };

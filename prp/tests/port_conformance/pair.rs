@@ -6,7 +6,7 @@ use prp::os::tap::Tap;
 use prp::port::Port;
 use prp::port::memory::{Link, MemoryPort};
 
-use crate::net::{enter_namespace, index, ip, veth_pair};
+use crate::net::{delete, enter_namespace, index, set_mtu, set_up, veth_pair};
 
 /// 1522 + 6 octets with two VLAN tags: more than the 4 octets that the kernel allows a tag.
 pub(crate) const MTU: u32 = 1_514;
@@ -69,10 +69,6 @@ pub(crate) fn lan_port(name: &str, mtu: u32, transmit: TransmitPath) -> LanPort 
     LanPort::open(&options).unwrap()
 }
 
-fn set_link(name: &str, up: bool) {
-    ip(&format!("link set {name} {}", if up { "up" } else { "down" }));
-}
-
 /// Two LAN ports on a veth pair; both transmit through packet sockets (`XDP` false) or AF_XDP.
 pub(crate) struct LanPair<const XDP: bool> {
     near: LanPort,
@@ -96,10 +92,10 @@ impl<const XDP: bool> Pair for LanPair<XDP> {
         (&mut self.near, &mut self.far)
     }
     fn set_up(&mut self, up: bool) {
-        set_link("va", up);
+        set_up("va", up);
     }
     fn delete(&mut self) {
-        ip("link del va");
+        delete("va");
     }
 }
 
@@ -121,7 +117,8 @@ impl<const TAP: bool> Pair for HostPair<TAP> {
         if TAP {
             enter_namespace()?;
             let tap = Tap::open("va").map_err(|error| error.to_string())?;
-            ip(&format!("link set va mtu {MTU} up"));
+            set_mtu("va", MTU);
+            set_up("va", true);
             let far = lan_port("va", MTU, TransmitPath::Packet);
             return Ok(Self { near: tap.into(), far });
         }
@@ -133,9 +130,9 @@ impl<const TAP: bool> Pair for HostPair<TAP> {
         (&mut self.near, &mut self.far)
     }
     fn set_up(&mut self, up: bool) {
-        set_link("va", up);
+        set_up("va", up);
     }
     fn delete(&mut self) {
-        ip("link del va");
+        delete("va");
     }
 }

@@ -13,7 +13,10 @@ use prp::os::tap::Tap;
 use prp::port::{Port, PortFault};
 
 use crate::frames::{TAG_C, TAG_S, UNTAGGED, frame, is_ours, transmit, wait_until};
-use crate::net::{enter_namespace, index, ip, ip_says, veth_pair};
+use crate::net::{
+    FAR_IP, NEAR_IP, add_address, address_va, delete, enter_namespace, index, info, links, set_up,
+    veth_pair,
+};
 use crate::pair::lan_port;
 
 /// Goes on, or prints what is missing and returns.
@@ -52,22 +55,16 @@ fn transport_checksum_is_right(frame: &[u8]) -> Option<bool> {
     })
 }
 
-/// `va` with an address and a neighbour behind it, so that the stack sends there without asking.
-fn address_va() {
-    ip("addr add 10.9.0.1/24 dev va");
-    ip("neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev va nud permanent");
-}
-
 #[test]
 fn a_checksum_left_open_by_the_stack_is_completed() {
     or_skip!("a_checksum_left_open_by_the_stack_is_completed", veth_pair(1_500));
     address_va();
     let mut port = lan_port("vb", 1_500, TransmitPath::Packet);
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    let socket = UdpSocket::bind((NEAR_IP, 0)).unwrap();
     let lengths = [0usize, 1, 2, 3, 46, 100, 101, 1_471, 1_472];
     for len in lengths {
         let payload: Vec<u8> = (0..len).map(|i| u8::try_from(i * 7 % 256).unwrap()).collect();
-        socket.send_to(&payload, "10.9.0.2:9").unwrap();
+        socket.send_to(&payload, (FAR_IP, 9)).unwrap();
     }
     let mut seen = 0;
     wait_until(|| {
@@ -88,10 +85,10 @@ fn datagrams_that_the_stack_merged_are_counted_and_not_handed_over() {
     or_skip!("datagrams_that_the_stack_merged_are_counted_and_not_handed_over", veth_pair(1_500));
     address_va();
     let mut port = lan_port("vb", 1_500, TransmitPath::Packet);
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    let socket = UdpSocket::bind((NEAR_IP, 0)).unwrap();
     setsockopt(&socket, sockopt::UdpGsoSegment, &300).unwrap();
     // Four datagrams in one frame of 1,242 octets: it would fit, and is still not a frame.
-    socket.send_to(&[1; 1_200], "10.9.0.2:9").unwrap();
+    socket.send_to(&[1; 1_200], (FAR_IP, 9)).unwrap();
     wait_until(|| {
         port.receive(64, |frame| panic!("{} octets were handed over", frame.len())).unwrap();
         port.statistics().rx_merged > 0
@@ -104,16 +101,14 @@ fn tcp_server(octets: usize) -> std::thread::JoinHandle<PortCounts> {
     let (ready, wait_ready) = std::sync::mpsc::channel();
     let (moved, wait_moved) = std::sync::mpsc::channel();
     let server = std::thread::spawn(move || {
-        enter_namespace().unwrap();
-        let (process, thread) = (std::process::id(), nix::unistd::gettid());
-        ready.send(format!("/proc/{process}/task/{thread}/ns/net")).unwrap();
+        ready.send(enter_namespace().unwrap()).unwrap();
         wait_moved.recv().unwrap();
-        ip("addr add 10.9.0.2/24 dev vb");
-        ip("link set vb up");
+        add_address("vb", FAR_IP);
+        set_up("vb", true);
         serve_beside_a_port(octets)
     });
     let namespace = wait_ready.recv().unwrap();
-    ip(&format!("link set vb netns {namespace}"));
+    links().move_to_ns(index("vb"), &namespace).unwrap();
     moved.send(()).unwrap();
     server
 }
@@ -131,7 +126,7 @@ fn serve_beside_a_port(octets: usize) -> PortCounts {
     let ring = RingSize { frames: 8_192, ..RingSize::default() };
     let options = LanPortOptions { ring, ..LanPortOptions::new(index("vb"), 1_500) };
     let mut port = LanPort::open(&options).unwrap();
-    let listener = TcpListener::bind("10.9.0.2:7777").unwrap();
+    let listener = TcpListener::bind((FAR_IP, 7_777)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let mut stream = None;
     wait_until(|| {
@@ -158,12 +153,12 @@ fn serve_beside_a_port(octets: usize) -> PortCounts {
 #[test]
 fn segments_that_tcp_merged_are_counted_and_not_handed_over() {
     or_skip!("segments_that_tcp_merged_are_counted_and_not_handed_over", veth_pair(1_500));
-    ip("addr add 10.9.0.1/24 dev va");
+    add_address("va", NEAR_IP);
     let octets = 1 << 20;
     let server = tcp_server(octets);
     let mut client = None;
     wait_until(|| {
-        client = TcpStream::connect("10.9.0.2:7777").ok();
+        client = TcpStream::connect((FAR_IP, 7_777)).ok();
         client.is_some()
     });
     client.unwrap().write_all(&vec![5; octets]).unwrap();
@@ -265,19 +260,14 @@ fn losses_are_counted_without_being_asked_for() {
 #[test]
 fn promiscuity_is_switched_on_the_interface() {
     or_skip!("promiscuity_is_switched_on_the_interface", veth_pair(1_500));
-    let promiscuity = || {
-        let said = ip_says("-details link show dev vb");
-        let count = said.split_whitespace().skip_while(|word| *word != "promiscuity").nth(1);
-        count.map(ToOwned::to_owned)
-    };
     let mut port = lan_port("vb", 1_500, TransmitPath::Packet);
-    assert_eq!(promiscuity().as_deref(), Some("0"));
+    assert!(!info("vb").promiscuous);
     for _ in 0..2 {
         port.set_promiscuous(true).unwrap();
         port.set_promiscuous(true).unwrap();
-        assert_eq!(promiscuity().as_deref(), Some("1"));
+        assert!(info("vb").promiscuous);
         port.set_promiscuous(false).unwrap();
-        assert_eq!(promiscuity().as_deref(), Some("0"));
+        assert!(!info("vb").promiscuous);
     }
 }
 
@@ -285,11 +275,11 @@ fn promiscuity_is_switched_on_the_interface() {
 fn a_port_can_be_opened_while_its_interface_is_down() {
     for path in [TransmitPath::Packet, TransmitPath::Xdp] {
         or_skip!("a_port_can_be_opened_while_its_interface_is_down", veth_pair(1_500));
-        ip("link set va down");
+        set_up("va", false);
         let mut near = lan_port("va", 1_500, path);
         let mut far = lan_port("vb", 1_500, path);
         assert_eq!(near.receive(8, |_| ()), Err(PortFault::Down));
-        ip("link set va up");
+        set_up("va", true);
         let mut arrived = 0;
         wait_until(|| {
             let _ = transmit(&mut far, &frame(1, 60, UNTAGGED)).and_then(|()| far.flush());
@@ -316,11 +306,11 @@ fn a_waiting_reader_is_woken_by_frames_and_by_faults() {
     assert_eq!(wait(&near, 5_000), PollFlags::POLLIN);
     assert_eq!(near.receive(8, |_| ()), Ok(1));
     assert_eq!(wait(&near, 0), PollFlags::empty());
-    ip("link set va down");
+    set_up("va", false);
     assert!(wait(&near, 5_000).contains(PollFlags::POLLERR));
     assert_eq!(near.take_fault(), Err(PortFault::Down));
     assert_eq!(wait(&near, 0), PollFlags::empty(), "a fault that was told wakes nobody");
-    ip("link del va");
+    delete("va");
     assert_eq!(near.take_fault(), Err(PortFault::Gone));
 }
 
@@ -377,11 +367,11 @@ fn a_tap_is_held_by_one_and_can_outlive_it() {
         "interface prp0 exists and is held by another process; choose another name or remove it"
     );
     tap.set_persistent(true).unwrap();
-    ip("link set prp0 up");
+    set_up("prp0", true);
     tap.set_carrier(false).unwrap();
-    assert!(ip_says("link show dev prp0").contains("NO-CARRIER"));
+    assert!(!info("prp0").running);
     tap.set_carrier(true).unwrap();
-    assert!(!ip_says("link show dev prp0").contains("NO-CARRIER"));
+    assert!(info("prp0").running);
     let before = tap.interface_index();
     drop(tap);
     let adopted = Tap::open("prp0").unwrap();
@@ -396,11 +386,11 @@ fn a_tap_is_held_by_one_and_can_outlive_it() {
 fn what_the_stack_sends_through_a_tap_is_complete() {
     or_skip!("what_the_stack_sends_through_a_tap_is_complete", enter_namespace());
     let mut tap = Tap::open("va").unwrap();
-    ip("link set va up");
+    set_up("va", true);
     address_va();
-    let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+    let socket = UdpSocket::bind((NEAR_IP, 0)).unwrap();
     setsockopt(&socket, sockopt::UdpGsoSegment, &300).unwrap();
-    socket.send_to(&[1; 1_200], "10.9.0.2:9").unwrap();
+    socket.send_to(&[1; 1_200], (FAR_IP, 9)).unwrap();
     let mut datagrams = 0;
     wait_until(|| {
         tap.receive(64, |frame| {
