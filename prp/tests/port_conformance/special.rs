@@ -368,12 +368,13 @@ fn a_tap_is_held_by_one_and_can_outlive_it() {
     );
     tap.set_persistent(true).unwrap();
     set_up("prp0", true);
-    tap.set_carrier(false).unwrap();
+    let control = tap.control().unwrap();
+    control.set_carrier(false).unwrap();
     assert!(!info("prp0").running);
-    tap.set_carrier(true).unwrap();
+    control.set_carrier(true).unwrap();
     assert!(info("prp0").running);
     let before = tap.interface_index();
-    drop(tap);
+    drop((tap, control));
     let adopted = Tap::open("prp0").unwrap();
     assert_eq!(adopted.interface_index(), before);
     adopted.set_persistent(false).unwrap();

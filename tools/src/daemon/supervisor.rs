@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use prp::lre::NodeRecord;
 use prp::os::lan_port::LanPort;
 use prp::os::link::{LinkChange, LinkMonitor, Links, MonitorFault, WhatChanged};
 use prp::types::{LanId, MacAddress};
@@ -21,7 +20,7 @@ use super::lan_side::LanSide;
 use super::marker::Marker;
 use crate::config::DaemonConfig;
 use crate::control::server::ControlServer;
-use crate::report::{DaemonEvent, Link, Node, NodeLan};
+use crate::report::{DaemonEvent, Link, Node};
 use prp::os::claim::LanOriginals;
 
 /// How soon a LAN interface that is back but could not be claimed is tried again.
@@ -270,7 +269,7 @@ impl Supervisor {
         while let Some(reply) = self.exchange.replies.pop() {
             match reply {
                 Reply::Retired(port) => drop(port),
-                Reply::Node(node) => self.nodes.collected.push(document(&node)),
+                Reply::Node(node) => self.nodes.collected.push(Node::from(&node)),
                 Reply::NodesEnd => {
                     let nodes = std::mem::take(&mut self.nodes.collected);
                     self.nodes.complete = self.nodes.started.take().map(|started| (started, nodes));
@@ -291,10 +290,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-fn document(node: &NodeRecord) -> Node {
-    let lan =
-        |at: usize| NodeLan { rx_frames: node.rx[at], wrong_lan_frames: node.err_wrong_lan[at] };
-    Node::new(node.mac, node.kind, node.last_seen_age, [lan(0), lan(1)])
 }
