@@ -163,12 +163,15 @@ impl Opening<'_> {
         // From here on a crash leaves the interface, its addresses included, to be adopted.
         tap.set_persistent(true)?;
         self.set_up_as_wanted(index)?;
+        let control = tap.control()?;
+        // Nothing forwards yet; an interface that is adopted may be up.
+        control.set_carrier(false)?;
         let host = HostInterface {
             name: name.to_owned(),
             index,
             kind: HostKind::Tap,
             mtu: self.mtu,
-            carrier: Carrier::Tap(tap.control()?),
+            carrier: Carrier::Tap(control),
         };
         Ok((host, tap.into()))
     }
@@ -196,7 +199,8 @@ impl Opening<'_> {
         let mut ingress = IngressDrop::open().map_err(|e| failure::ingress(&e))?;
         ingress.install(inner_index).map_err(|e| failure::ingress(&e))?;
         prp::os::claim::silence(&mut self.links, inner_index).map_err(failure::link)?;
-        self.links.set_up(inner_index, true).map_err(failure::link)?;
+        // Nothing forwards yet.
+        self.links.set_up(inner_index, false).map_err(failure::link)?;
         let options = LanPortOptions {
             transmit: TransmitPath::Auto,
             promiscuous: true,

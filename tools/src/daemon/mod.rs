@@ -9,7 +9,8 @@
 //! 4. LAN interfaces are claimed, ports opened, the host interface created or adopted
 //! 5. memory: the LRE's tables, everything locked
 //! 6. the `lre` thread starts, is read back from the kernel, and freezes
-//! 7. the host interface goes up; `ready`
+//! 7. NodeRebootInterval passes, where the numbers could not be continued
+//! 8. the host interface goes up; `ready`
 //!
 //! At the end: the thread stops, the numbers are kept, the host interface goes, the LAN interfaces
 //! are given back as they were.
@@ -41,12 +42,14 @@ use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_SLOTS;
 use rt_core::os::clock::{self, MonotonicClock};
 use rt_core::os::dma_latency::DmaLatency;
+use rt_core::os::host::{self, HostTexts, Level};
 use rt_core::os::memory;
 use rt_core::os::thread::RtThread;
 use rt_core::os::trace::shared_ring;
+use rt_core::time::Instant;
 
 use crate::args::DaemonArgs;
-use crate::config::DaemonConfig;
+use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
 use crate::control::server::ControlServer;
 use crate::exit::{ExitCode, Failure};
 use crate::os::sequence_file::SequenceFile;
@@ -163,6 +166,7 @@ struct Threads {
     exchange: Arc<Exchange>,
     trace: EventReader,
     dma_latency: Option<DmaLatency>,
+    silent_until: Instant,
 }
 
 struct Running {
@@ -239,7 +243,9 @@ impl Start {
             .map_err(|error| Failure::failed(format!("out of descriptors: {error}"), ""))?;
         let exchange = Arc::new(exchange);
         let (writer, trace) = shared_ring::<ThreadEvent, TRACE_SLOTS>();
-        let thread = self.lre_thread(interfaces, Arc::clone(&exchange), TraceSink(writer))?;
+        let (thread, silent_until) =
+            self.lre_thread(interfaces, Arc::clone(&exchange), TraceSink(writer))?;
+        self.look_at_host();
         if let Err(error) = memory::lock_all() {
             self.missing(failure::lock(&error))?;
         }
@@ -250,7 +256,25 @@ impl Start {
         let report = lre.report();
         self.journal.line("info", &format!("thread {report}"));
         self.degraded.extend(report.shortfalls.iter().map(ToString::to_string));
-        Ok(Threads { lre, exchange, trace, dma_latency })
+        Ok(Threads { lre, exchange, trace, dma_latency, silent_until })
+    }
+
+    /// Says what about this host costs time; a busy thread that is throttled loses frames.
+    fn look_at_host(&mut self) {
+        let cpus: Vec<usize> = self.config.threads.lre.cpu.into_iter().collect();
+        for finding in host::findings(&HostTexts::read(), &cpus) {
+            if finding.level == Level::Fine {
+                continue;
+            }
+            let is_busy_and_throttled = finding.id == host::THROTTLING
+                && self.config.receive_mode == ReceiveMode::Busy
+                && self.config.threads.lre.policy != ThreadPolicy::Other;
+            if is_busy_and_throttled {
+                self.degraded.push(format!("{}; {}", finding.what, finding.remedy));
+            } else {
+                self.journal.line("info", &format!("host: {finding}"));
+            }
+        }
     }
 
     /// What cannot be had is fatal, unless degraded running was allowed.
@@ -279,7 +303,7 @@ impl Start {
         interfaces: &mut Interfaces,
         exchange: Arc<Exchange>,
         sink: TraceSink,
-    ) -> Result<LreThread, Failure> {
+    ) -> Result<(LreThread, Instant), Failure> {
         let now = MonotonicClock::now();
         let boot_id = clock::boot_id().unwrap_or_default();
         let (sequence_file, start) = SequenceFile::open(&self.config.runtime_dir, &boot_id, now)
@@ -302,7 +326,7 @@ impl Start {
             now,
             sink,
         );
-        Ok(LreThread {
+        let thread = LreThread {
             lre,
             lans: std::mem::take(&mut interfaces.ports),
             host,
@@ -312,10 +336,11 @@ impl Start {
             retired: [PortStatistics::default(); 2],
             export_from: None,
             waits: 0,
-        })
+        };
+        Ok((thread, start.silent_until))
     }
 
-    /// Step 7.
+    /// Steps 7 and 8.
     fn go(mut self, interfaces: Interfaces, threads: Threads) -> Result<Running, Failure> {
         for reason in &self.degraded {
             self.journal.line("warning", &format!("degraded: {reason}"));
@@ -334,11 +359,13 @@ impl Start {
             trace: threads.trace,
             journal: self.journal,
             degraded: self.degraded,
-            carrier: true,
+            carrier: false,
             nodes: NodeFetch::default(),
             retry_at: now,
         };
-        supervisor.begin(now);
+        // What the host sends during the silence would be lost: it sees no carrier so long.
+        clock::sleep_until(threads.silent_until);
+        supervisor.begin(MonotonicClock::now());
         let up = supervisor.host.set_up();
         let running = Running { supervisor, lre: threads.lre, _dma_latency: threads.dma_latency };
         if let Err(failure) = up {

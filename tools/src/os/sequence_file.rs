@@ -2,23 +2,28 @@
 //!
 //! A node that restarts its numbers within the discard memory of its peers loses frames; one that
 //! continues them loses none (IEC 62439-3 leaves it to keep NodeRebootInterval instead). The file is
-//! mapped, so that a store costs nothing and survives SIGKILL; it counts only within the same boot,
-//! and only on a file system in memory: there, storing causes no page fault for write-back. On any
-//! other file system the numbers are written when the daemon stops, and after a crash the node keeps
-//! the silence.
+//! mapped, so that a store costs nothing and survives SIGKILL; what it says counts within the same
+//! boot only.
+//!
+//! A mapped file on a disk would fault whenever its page is written back, so the file has to be on a
+//! file system in memory: the runtime folder usually is. If not, it stands in `/dev/shm` while the
+//! daemon runs, and the runtime folder gets the numbers when the daemon stops in order. Where there
+//! is no `/dev/shm` either, a node that crashed keeps the silence.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::statfs::{FsType, TMPFS_MAGIC, fstatfs};
+use nix::unistd::geteuid;
 use prp::lre::SequenceStart;
 use rt_core::time::Instant;
 
 const FILE_NAME: &str = "sequence";
+const STAND_IN_FOLDER: &str = "/dev/shm";
 const FILE_OCTETS: usize = 4096;
 /// Magic and version of the layout: this word, the boot id's 36 characters, then at 64 the numbers.
 const MAGIC: &[u8; 8] = b"bmplseq1";
@@ -35,9 +40,13 @@ const MARGIN: u16 = 512;
 /// The file.
 #[derive(Debug)]
 pub struct SequenceFile {
-    file: File,
+    /// In the runtime folder.
+    durable: File,
+    /// In memory: the durable file itself, or its stand-in.
     map: Option<MmapRaw>,
-    /// The last value, where there is no map.
+    /// The stand-in's path.
+    stand_in: Option<PathBuf>,
+    /// The last value.
     last: (u16, u16),
 }
 
@@ -47,22 +56,24 @@ impl SequenceFile {
     /// # Errors
     /// The file cannot be made or mapped.
     pub fn open(folder: &Path, boot_id: &str, now: Instant) -> io::Result<(Self, SequenceStart)> {
-        let path = folder.join(FILE_NAME);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let start = read_start(&file, boot_id).unwrap_or_else(|| SequenceStart::after_reboot(now));
-        file.set_len(FILE_OCTETS as u64)?;
-        file.write_all_at(&header(boot_id), 0)?;
-        let map = if is_in_memory(&file) {
-            Some(MmapOptions::new().len(FILE_OCTETS).populate().map_raw(&file)?)
+        let durable = open_file(&folder.join(FILE_NAME))?;
+        let (memory, stand_in) = if is_in_memory(&durable) {
+            (Some(durable.try_clone()?), None)
         } else {
-            None
+            open_stand_in(folder).unzip()
         };
-        let mut this = Self { file, map, last: (0, 0) };
-        if this.map.is_none() {
-            // A crash from here on leaves nothing that could be taken for the truth.
-            this.file.write_all_at(&[0; 8], NUMBERS_AT as u64)?;
-        }
+        // The one in memory is the newer one: the other is written when all is over.
+        let start = memory
+            .iter()
+            .chain([&durable])
+            .find_map(|file| read_start(file, boot_id))
+            .unwrap_or_else(|| SequenceStart::after_reboot(now));
+        durable.set_len(FILE_OCTETS as u64)?;
+        durable.write_all_at(&header(boot_id), 0)?;
+        // A crash from here on leaves nothing on a disk that could be taken for the truth.
+        durable.write_all_at(&[0; 8], NUMBERS_AT as u64)?;
+        let map = memory.map(|file| map(&file, boot_id)).transpose()?;
+        let mut this = Self { durable, map, stand_in, last: (0, 0) };
         this.store((start.sequence_number, start.supervision_sequence_number));
         Ok((this, start))
     }
@@ -82,7 +93,8 @@ impl SequenceFile {
     /// The file cannot be written.
     pub fn close(self) -> io::Result<()> {
         let word = CLEAN | STORED | pack(self.last);
-        self.file.write_all_at(&word.to_ne_bytes(), NUMBERS_AT as u64)
+        self.durable.write_all_at(&word.to_ne_bytes(), NUMBERS_AT as u64)?;
+        self.stand_in.map_or(Ok(()), std::fs::remove_file)
     }
 
     /// Whether the numbers survive a crash of the daemon.
@@ -131,6 +143,36 @@ fn read_start(file: &File, boot_id: &str) -> Option<SequenceStart> {
     Some(SequenceStart::continued(sequence_number, supervision))
 }
 
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+        .open(path)
+}
+
+/// The stand-in for a runtime folder that is on a disk. Anyone may create files in `/dev/shm`, so
+/// what is not ours alone is left alone.
+fn open_stand_in(folder: &Path) -> Option<(File, PathBuf)> {
+    let folder = std::fs::metadata(folder).ok()?;
+    let uid = geteuid().as_raw();
+    let name = format!("bumpless-{uid}-{:x}-{:x}.sequence", folder.dev(), folder.ino());
+    let path = Path::new(STAND_IN_FOLDER).join(name);
+    let file = open_file(&path).ok()?;
+    let found = file.metadata().ok()?;
+    let is_ours = found.is_file() && found.uid() == uid && found.nlink() == 1;
+    (is_ours && is_in_memory(&file)).then_some((file, path))
+}
+
+fn map(file: &File, boot_id: &str) -> io::Result<MmapRaw> {
+    file.set_len(FILE_OCTETS as u64)?;
+    file.write_all_at(&header(boot_id), 0)?;
+    MmapOptions::new().len(FILE_OCTETS).populate().map_raw(file)
+}
+
 fn is_in_memory(file: &File) -> bool {
     /// ramfs, which old initial file systems use for /run.
     const RAMFS_MAGIC: FsType = FsType(0x8584_58f6);
@@ -166,6 +208,28 @@ mod tests {
         drop(file);
         let (_, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
         assert_eq!(start, SequenceStart::continued(476, 533));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_runtime_folder_on_a_disk_keeps_the_numbers_over_a_crash_too() {
+        let folder = std::env::current_dir().unwrap().join(format!("seq-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (mut file, _) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
+        if file.stand_in.is_none() {
+            println!("SKIP: sequence_file: disk: the working folder is on a file system in memory");
+        }
+        file.store((7, 8));
+        drop(file);
+        let (mut file, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
+        assert_eq!(start, SequenceStart::continued(7 + MARGIN, 8 + MARGIN));
+        file.store((1000, 20));
+        let stand_in = file.stand_in.clone();
+        file.close().unwrap();
+        assert!(stand_in.is_none_or(|path| !path.exists()));
+        let (file, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
+        assert_eq!(start, SequenceStart::continued(1000, 20));
+        file.close().unwrap();
         std::fs::remove_dir_all(folder).unwrap();
     }
 

@@ -146,7 +146,7 @@ pub enum HostKind {
 pub struct Thread {
     /// Its name.
     pub name: String,
-    /// `fifo`, `rr`, `other` or what the kernel says.
+    /// `SCHED_FIFO`, `SCHED_OTHER` or what else the kernel says.
     pub policy: String,
     /// Its real-time priority; 0 without one.
     pub priority: u8,

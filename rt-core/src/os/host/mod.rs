@@ -109,8 +109,11 @@ fn preemption(texts: &HostTexts) -> Option<Finding> {
     )
 }
 
+/// The check whether real-time threads that never wait are stopped now and then.
+pub const THROTTLING: &str = "sched_rt_runtime";
+
 fn throttling(texts: &HostTexts) -> Option<Finding> {
-    const ID: &str = "sched_rt_runtime";
+    const ID: &str = THROTTLING;
     let runtime_us: i64 = texts.rt_runtime_us.as_deref()?.trim().parse().ok()?;
     let period_us: i64 = texts.rt_period_us.as_deref()?.trim().parse().ok()?;
     if runtime_us == 0 {
