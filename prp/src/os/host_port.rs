@@ -33,6 +33,15 @@ impl From<VethPort> for HostPort {
 }
 
 impl HostPort {
+    /// The interface's index: the TAP's, or that of the veth's inner end.
+    #[must_use]
+    pub fn interface_index(&self) -> u32 {
+        match self {
+            Self::Tap(tap) => tap.interface_index(),
+            Self::Veth(veth) => veth.interface_index(),
+        }
+    }
+
     /// Brings counters up to date that the kernel keeps; see [`LanPort::refresh_statistics`].
     pub fn refresh_statistics(&mut self) {
         if let Self::Veth(veth) = self {

@@ -84,8 +84,7 @@ impl OpenError {
 /// AF_XDP and TAP.
 pub(super) fn fault_of(errno: Errno) -> PortFault {
     match errno {
-        // EIO is what a TAP says to a write while it is down.
-        Errno::ENETDOWN | Errno::EIO => PortFault::Down,
+        Errno::ENETDOWN => PortFault::Down,
         // EBADFD is what a TAP says once its interface was deleted.
         Errno::ENXIO | Errno::ENODEV | Errno::EBADFD => PortFault::Gone,
         Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::EBUSY => PortFault::Full,

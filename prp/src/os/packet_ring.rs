@@ -39,7 +39,7 @@ const STATISTICS_PERIOD: u32 = 1_024;
 pub struct RingSize {
     /// Slots, 32 to 65,536: how many frames may wait.
     pub frames: u32,
-    /// Octets per slot, 512 to 16,384; 96 of them are not the frame's.
+    /// Octets per slot, 512 to 16,384; 82 of them are not the frame's.
     pub frame_octets: u32,
 }
 
@@ -89,7 +89,6 @@ pub struct PacketRing {
     calls_since_statistics: u32,
     /// The kernel said that it dropped frames since its counter was last read.
     losing: bool,
-    was_down: bool,
     promiscuous: bool,
     statistics: PortStatistics,
 }
@@ -137,16 +136,12 @@ impl PacketRing {
             idle_calls: 0,
             calls_since_statistics: 0,
             losing: false,
-            was_down: false,
             promiscuous: false,
             statistics: PortStatistics::default(),
         };
         const EVERY_PROTOCOL: u16 = socket::narrow(libc::ETH_P_ALL);
         socket::bind_packet(ring.socket.as_fd(), interface_index, EVERY_PROTOCOL)?;
         ring.set_membership(libc::PACKET_MR_ALLMULTI, true)?;
-        // A membership can only be had on an interface that is there; an error that is pending
-        // because the interface is down is the first `receive`'s to report.
-        ring.was_down = false;
         Ok(ring)
     }
 
@@ -195,11 +190,11 @@ impl PacketRing {
         }
     }
 
-    /// See [`crate::port::Port::receive`]. A fault is reported once per event: after
-    /// [`PortFault::Down`] the ring is simply empty until the interface is up again.
+    /// See [`crate::port::Port::receive`]. [`PortFault::Down`] is told once per event; after it
+    /// the ring is simply empty until the interface is up again.
     ///
-    /// Real-time class: no system call while frames wait; an idle call makes one system call now
-    /// and then to learn of faults.
+    /// Real-time class: no system call while frames wait; the first idle call in a row and every
+    /// 64th ask for faults with two short system calls.
     ///
     /// # Errors
     /// [`PortFault::Down`], [`PortFault::Gone`].
@@ -242,7 +237,6 @@ impl PacketRing {
         }
         if taken > 0 {
             self.idle_calls = 0;
-            self.was_down = false;
             return Ok(());
         }
         let is_due = self.idle_calls.is_multiple_of(ERROR_CHECK_PERIOD);
@@ -253,32 +247,23 @@ impl PacketRing {
     /// Reads and clears the fault that waits on the port, if any. A caller that polled the port
     /// and saw `POLLERR` may ask at once instead of waiting for `receive` to find out.
     ///
-    /// Real-time class: one or two short system calls.
+    /// Real-time class: two short system calls.
     ///
     /// # Errors
     /// [`PortFault::Down`], [`PortFault::Gone`].
     pub fn take_fault(&mut self) -> Result<(), PortFault> {
         let error = socket::take_error(self.socket.as_fd());
-        // A deletion takes the interface down first and reports that alone; so while it was down
-        // look for the interface itself.
-        if error.is_none() && !self.was_down {
-            return Ok(());
+        // An interface that was down before it was deleted leaves no error behind; so look for the
+        // interface itself.
+        let result = if !socket::interface_exists(self.socket.as_fd()) {
+            Err(PortFault::Gone)
+        } else {
+            error.map_or(Ok(()), |errno| Err(fault_of(errno)))
+        };
+        if result.is_err() {
+            self.idle_calls = 0;
         }
-        self.idle_calls = 0;
-        if !socket::interface_exists(self.socket.as_fd()) {
-            return Err(PortFault::Gone);
-        }
-        match error {
-            None => {
-                self.idle_calls = 1;
-                Ok(())
-            }
-            Some(Errno::ENETDOWN) => {
-                self.was_down = true;
-                Err(PortFault::Down)
-            }
-            Some(errno) => Err(fault_of(errno)),
-        }
+        result
     }
 
     /// Adds the kernel's count of lost frames to the statistics. The ring does so itself while it

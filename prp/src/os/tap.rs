@@ -205,7 +205,11 @@ impl Port for Tap {
             }
             Err(error) => {
                 self.statistics.tx_dropped += 1;
-                Err(fault_of(io_errno(&error)))
+                Err(match io_errno(&error) {
+                    // What a TAP that is down says.
+                    Errno::EIO => PortFault::Down,
+                    errno => fault_of(errno),
+                })
             }
         }
     }

@@ -79,8 +79,9 @@ pub trait Port {
     /// off the interface (frames it had to drop included, so that work is bounded by `budget`).
     ///
     /// # Errors
-    /// [`PortFault::Down`] and [`PortFault::Gone`]; frames handed over before the fault stay handed
-    /// over.
+    /// [`PortFault::Down`], once per event, and [`PortFault::Gone`]; frames handed over before the
+    /// fault stay handed over. A lost carrier is not told here, nor that a TAP is down: what
+    /// watches interfaces tells it.
     fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault>;
 
     /// Takes one frame of `len` octets, which `fill` writes into a buffer of exactly that length.
