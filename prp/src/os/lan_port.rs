@@ -79,6 +79,8 @@ pub struct LanPort {
     transmitter: Transmitter,
     fallback: Option<OpenError>,
     mtu: u32,
+    /// Frames that [`Port::transmit`] did not take.
+    refused: u64,
 }
 
 impl LanPort {
@@ -99,7 +101,7 @@ impl LanPort {
                 Err(reason) => (Transmitter::packet(index)?, Some(reason)),
             },
         };
-        Ok(Self { ring, transmitter, fallback, mtu: options.mtu })
+        Ok(Self { ring, transmitter, fallback, mtu: options.mtu, refused: 0 })
     }
 
     /// The way out that is in use: never [`TransmitPath::Auto`].
@@ -165,14 +167,8 @@ impl LanPort {
     pub fn take_fault(&mut self) -> Result<(), PortFault> {
         self.ring.take_fault()
     }
-}
 
-impl Port for LanPort {
-    fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault> {
-        self.ring.receive(budget, sink)
-    }
-
-    fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
+    fn push<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
         let untagged_max = (self.mtu as usize).saturating_add(HEADER_OCTETS);
         if len > FRAME_OCTETS_MAX || len > untagged_max.saturating_add(VLAN_TAG_OCTETS) {
             return Err(PortFault::TooLong);
@@ -190,6 +186,18 @@ impl Port for LanPort {
         };
         if taken { Ok(()) } else { Err(PortFault::TooLong) }
     }
+}
+
+impl Port for LanPort {
+    fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault> {
+        self.ring.receive(budget, sink)
+    }
+
+    fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
+        let result = self.push(len, fill);
+        self.refused += u64::from(result.is_err());
+        result
+    }
 
     fn flush(&mut self) -> Result<(), PortFault> {
         match &mut self.transmitter {
@@ -203,6 +211,7 @@ impl Port for LanPort {
             Transmitter::Packet(packet) => (packet.sent, packet.dropped),
             Transmitter::Xdp(xdp) => (xdp.sent, xdp.dropped),
         };
+        let tx_dropped = tx_dropped + self.refused;
         PortStatistics { tx_frames, tx_dropped, ..self.ring.statistics() }
     }
 }

@@ -31,7 +31,7 @@ const RING_OCTETS_MIN: u32 = 64 << 10;
 
 /// An idle `receive` asks the socket for a pending error at once and then every so many times.
 const ERROR_CHECK_PERIOD: u32 = 64;
-/// While the kernel reports losses, its counter is read at most once per so many calls.
+/// While the kernel reports losses, its counter is read once per so many calls, and when idle.
 const STATISTICS_PERIOD: u32 = 1_024;
 
 /// The ring's size. Both numbers are powers of two.
@@ -232,7 +232,8 @@ impl PacketRing {
     /// arrives, a pending error.
     fn housekeeping(&mut self, taken: usize) -> Result<(), PortFault> {
         self.calls_since_statistics = self.calls_since_statistics.saturating_add(1);
-        if self.losing && self.calls_since_statistics >= STATISTICS_PERIOD {
+        let is_due = taken == 0 || self.calls_since_statistics >= STATISTICS_PERIOD;
+        if self.losing && is_due {
             self.refresh_statistics();
         }
         if taken > 0 {
@@ -266,8 +267,9 @@ impl PacketRing {
         result
     }
 
-    /// Adds the kernel's count of lost frames to the statistics. The ring does so itself while it
-    /// receives, but at most once per 1,024 calls; whoever shows the counters calls it first.
+    /// Adds the kernel's count of lost frames to the statistics. The ring does so itself in an idle
+    /// call, and once per 1,024 calls under load, if a frame told of losses; losses behind the last
+    /// frame are only found by asking.
     ///
     /// Real-time class: one short system call.
     pub fn refresh_statistics(&mut self) {

@@ -104,6 +104,20 @@ impl Tap {
         result.map(drop).map_err(|errno| refuse("make TAP interface persistent", errno))
     }
 
+    fn write<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
+        let frame = self.outbound.get_mut(..len).ok_or(PortFault::TooLong)?;
+        if len < FRAME_OCTETS_MIN {
+            return Err(TOO_SHORT);
+        }
+        fill(frame);
+        // A TAP takes a frame whole or not at all.
+        self.device.write_all(frame).map_err(|error| match io_errno(&error) {
+            // What a TAP that is down says.
+            Errno::EIO => PortFault::Down,
+            errno => fault_of(errno),
+        })
+    }
+
     /// A second handle, for the thread that minds the interface while another one reads it.
     ///
     /// # Errors
@@ -182,6 +196,8 @@ impl Port for Tap {
                 Err(error) => {
                     return match io_errno(&error) {
                         Errno::EAGAIN | Errno::EINTR => Ok(taken),
+                        // It will be met again.
+                        _ if taken > 0 => Ok(taken),
                         errno => Err(fault_of(errno)),
                     };
                 }
@@ -190,28 +206,14 @@ impl Port for Tap {
         Ok(budget)
     }
 
-    /// The frame leaves at once. A frame that the kernel refuses counts as dropped.
+    /// The frame leaves at once.
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
-        let frame = self.outbound.get_mut(..len).ok_or(PortFault::TooLong)?;
-        if len < FRAME_OCTETS_MIN {
-            return Err(TOO_SHORT);
+        let result = self.write(len, fill);
+        match result {
+            Ok(()) => self.statistics.tx_frames += 1,
+            Err(_) => self.statistics.tx_dropped += 1,
         }
-        fill(frame);
-        // A TAP takes a frame whole or not at all.
-        match self.device.write_all(frame) {
-            Ok(()) => {
-                self.statistics.tx_frames += 1;
-                Ok(())
-            }
-            Err(error) => {
-                self.statistics.tx_dropped += 1;
-                Err(match io_errno(&error) {
-                    // What a TAP that is down says.
-                    Errno::EIO => PortFault::Down,
-                    errno => fault_of(errno),
-                })
-            }
-        }
+        result
     }
 
     fn flush(&mut self) -> Result<(), PortFault> {

@@ -209,7 +209,10 @@ impl<P: Port, const K: usize> Port for FaultInjector<P, K> {
     /// inside.
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
         let mut frame = [0; FRAME_OCTETS_MAX];
-        let frame = frame.get_mut(..len).ok_or(PortFault::TooLong)?;
+        let Some(frame) = frame.get_mut(..len) else {
+            // Refused and counted inside.
+            return self.port.transmit(len, fill);
+        };
         fill(frame);
         let Self { port, outbound, .. } = self;
         let mut result = Ok(());

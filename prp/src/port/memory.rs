@@ -144,6 +144,20 @@ impl<const N: usize> MemoryPort<N> {
         self.sent.pop().map(StoredFrame::as_slice)
     }
 
+    fn store<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
+        if len > FRAME_OCTETS_MAX {
+            return Err(PortFault::TooLong);
+        }
+        if len < FRAME_OCTETS_MIN {
+            return Err(TOO_SHORT);
+        }
+        let slot = self.sent.free_slot().ok_or(PortFault::Full)?;
+        fill(&mut slot.octets[..len]);
+        slot.len = len;
+        self.sent.len += 1;
+        Ok(())
+    }
+
     /// Carries all that either port flushed to the other one.
     pub fn cross<const M: usize>(&mut self, other: &mut MemoryPort<M>) {
         while let Some(frame) = self.take_sent() {
@@ -183,17 +197,9 @@ impl<const N: usize> Port for MemoryPort<N> {
     }
 
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
-        if len > FRAME_OCTETS_MAX {
-            return Err(PortFault::TooLong);
-        }
-        if len < FRAME_OCTETS_MIN {
-            return Err(TOO_SHORT);
-        }
-        let slot = self.sent.free_slot().ok_or(PortFault::Full)?;
-        fill(&mut slot.octets[..len]);
-        slot.len = len;
-        self.sent.len += 1;
-        Ok(())
+        let result = self.store(len, fill);
+        self.statistics.tx_dropped += u64::from(result.is_err());
+        result
     }
 
     fn flush(&mut self) -> Result<(), PortFault> {

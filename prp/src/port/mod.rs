@@ -67,7 +67,8 @@ pub struct PortStatistics {
     pub rx_checksums_completed: u64,
     /// Frames taken for transmission and handed to the kernel.
     pub tx_frames: u64,
-    /// Frames that were taken but that the kernel refused afterwards.
+    /// Frames given for transmission that did not leave: refused by [`Port::transmit`], which said
+    /// so, or taken and refused by the kernel afterwards.
     pub tx_dropped: u64,
 }
 
@@ -79,8 +80,8 @@ pub trait Port {
     /// off the interface (frames it had to drop included, so that work is bounded by `budget`).
     ///
     /// # Errors
-    /// [`PortFault::Down`], once per event, and [`PortFault::Gone`]; frames handed over before the
-    /// fault stay handed over. A lost carrier is not told here, nor that a TAP is down: what
+    /// [`PortFault::Down`], once per event, and [`PortFault::Gone`], and only by a call that handed
+    /// nothing over: a fault met behind frames is told by a later call. A lost carrier is not told here, nor that a TAP is down: what
     /// watches interfaces tells it.
     fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault>;
 
