@@ -35,21 +35,13 @@ pub struct LanPortOptions {
     pub ring: RingSize,
     /// The way out.
     pub transmit: TransmitPath,
-    /// Whether frames for other stations' addresses are received from the start.
-    pub promiscuous: bool,
 }
 
 impl LanPortOptions {
-    /// Default ring, the fastest way out, not promiscuous.
+    /// Default ring, the fastest way out.
     #[must_use]
     pub fn new(interface_index: u32, mtu: u32) -> Self {
-        Self {
-            interface_index,
-            mtu,
-            ring: RingSize::default(),
-            transmit: TransmitPath::Auto,
-            promiscuous: false,
-        }
+        Self { interface_index, mtu, ring: RingSize::default(), transmit: TransmitPath::Auto }
     }
 }
 
@@ -91,8 +83,7 @@ impl LanPort {
     /// asked for.
     pub fn open(options: &LanPortOptions) -> Result<Self, OpenError> {
         let index = options.interface_index;
-        let mut ring = PacketRing::open(index, options.ring)?;
-        ring.set_promiscuous(options.promiscuous)?;
+        let ring = PacketRing::open(index, options.ring)?;
         let (transmitter, fallback) = match options.transmit {
             TransmitPath::Packet => (Transmitter::packet(index)?, None),
             TransmitPath::Xdp => (Transmitter::xdp(index)?, None),
@@ -139,20 +130,6 @@ impl LanPort {
     /// Real-time class: a store.
     pub fn set_mtu(&mut self, mtu: u32) {
         self.mtu = mtu;
-    }
-
-    /// See [`PacketRing::set_promiscuous`].
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn set_promiscuous(&mut self, promiscuous: bool) -> Result<(), OpenError> {
-        self.ring.set_promiscuous(promiscuous)
-    }
-
-    /// See [`PacketRing::is_promiscuous`].
-    #[must_use]
-    pub fn is_promiscuous(&self) -> bool {
-        self.ring.is_promiscuous()
     }
 
     /// See [`PacketRing::refresh_statistics`].

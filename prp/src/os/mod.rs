@@ -9,6 +9,7 @@
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |
+//! | [`promiscuity`] | frames for other stations, while somebody needs them |
 //! | [`netns`] | network namespaces |
 //! | [`link`] | network interfaces, and what happens to them |
 //! | [`ethtool`] | their offloads |
@@ -28,6 +29,7 @@ pub mod open_error;
 pub mod packet_ring;
 mod packet_tx;
 pub mod pcapng;
+pub mod promiscuity;
 mod ring_slot;
 mod socket;
 pub mod tap;

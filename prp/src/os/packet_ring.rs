@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use libc::c_int;
 use memmap2::{MmapOptions, MmapRaw};
-use nix::errno::Errno;
 
 use super::open_error::{OpenError, fault_of};
 use super::ring_slot::{Slot, repair};
@@ -89,7 +88,6 @@ pub struct PacketRing {
     calls_since_statistics: u32,
     /// The kernel said that it dropped frames since its counter was last read.
     losing: bool,
-    promiscuous: bool,
     statistics: PortStatistics,
 }
 
@@ -126,7 +124,7 @@ impl PacketRing {
             .populate()
             .map_raw(socket.as_raw_fd())
             .map_err(|error| OpenError::from_io("map the packet ring", &error))?;
-        let mut ring = Self {
+        let ring = Self {
             map,
             socket,
             interface_index,
@@ -136,58 +134,18 @@ impl PacketRing {
             idle_calls: 0,
             calls_since_statistics: 0,
             losing: false,
-            promiscuous: false,
             statistics: PortStatistics::default(),
         };
         const EVERY_PROTOCOL: u16 = socket::narrow(libc::ETH_P_ALL);
         socket::bind_packet(ring.socket.as_fd(), interface_index, EVERY_PROTOCOL)?;
-        ring.set_membership(libc::PACKET_MR_ALLMULTI, true)?;
+        socket::add_membership(ring.socket.as_fd(), interface_index, libc::PACKET_MR_ALLMULTI)?;
         Ok(ring)
-    }
-
-    /// Whether frames for other stations' addresses are received. Not for a real-time thread.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn set_promiscuous(&mut self, promiscuous: bool) -> Result<(), OpenError> {
-        if promiscuous != self.promiscuous {
-            self.set_membership(libc::PACKET_MR_PROMISC, promiscuous)?;
-            self.promiscuous = promiscuous;
-        }
-        Ok(())
-    }
-
-    /// Whether frames for other stations' addresses are received.
-    #[must_use]
-    pub fn is_promiscuous(&self) -> bool {
-        self.promiscuous
     }
 
     /// The interface's index.
     #[must_use]
     pub fn interface_index(&self) -> u32 {
         self.interface_index
-    }
-
-    fn set_membership(&mut self, kind: c_int, member: bool) -> Result<(), OpenError> {
-        let request = libc::packet_mreq {
-            mr_ifindex: c_int::try_from(self.interface_index).unwrap_or(0),
-            mr_type: u16::try_from(kind).unwrap_or(0),
-            mr_alen: 0,
-            mr_address: [0; 8],
-        };
-        let (name, operation) = if member {
-            (libc::PACKET_ADD_MEMBERSHIP, "add packet membership")
-        } else {
-            (libc::PACKET_DROP_MEMBERSHIP, "drop packet membership")
-        };
-        let fd = self.socket.as_fd();
-        match socket::set_option(fd, libc::SOL_PACKET, name, &request, operation) {
-            Err(OpenError::System { errno: Errno::ENODEV, .. }) => {
-                Err(OpenError::NoInterface { index: self.interface_index })
-            }
-            result => result,
-        }
     }
 
     /// See [`crate::port::Port::receive`]. [`PortFault::Down`] is told once per event; after it

@@ -113,6 +113,27 @@ pub(super) fn bind_packet(
     }
 }
 
+/// Joins an interface's packets of a kind (`PACKET_MR_…`) until the socket is closed.
+pub(super) fn add_membership(
+    socket: BorrowedFd<'_>,
+    interface_index: u32,
+    kind: c_int,
+) -> Result<(), OpenError> {
+    let request = libc::packet_mreq {
+        mr_ifindex: c_int::try_from(interface_index).unwrap_or(0),
+        mr_type: u16::try_from(kind).unwrap_or(0),
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let (level, name) = (libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP);
+    match set_option(socket, level, name, &request, "add packet membership") {
+        Err(OpenError::System { errno: Errno::ENODEV, .. }) => {
+            Err(OpenError::NoInterface { index: interface_index })
+        }
+        result => result,
+    }
+}
+
 /// Binds a socket to an address of its family.
 pub(super) fn bind<A: Copy>(socket: BorrowedFd<'_>, address: &A) -> Result<(), Errno> {
     let address_ptr: *const A = address;

@@ -26,6 +26,8 @@ pub enum Command {
     SetMtu(LanId, u32),
     /// The node's address changed.
     SetMac(MacAddress),
+    /// Ask the kernel for the counters that it keeps itself.
+    RefreshStatistics,
     /// Send the node table, record by record.
     ExportNodes,
 }

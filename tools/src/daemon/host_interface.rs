@@ -3,9 +3,10 @@
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::host_port::HostPort;
 use prp::os::ingress::IngressDrop;
-use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::lan_port::{LanPort, LanPortOptions};
 use prp::os::link::{LinkError, LinkInfo, Links};
 use prp::os::open_error::OpenError;
+use prp::os::promiscuity::Promiscuity;
 use prp::os::tap::{Tap, TapControl};
 use prp::types::MacAddress;
 
@@ -38,7 +39,12 @@ pub struct HostInterface {
 enum Carrier {
     Tap(TapControl),
     /// The inner end of the pair, whose state is the outer end's carrier.
-    Veth(u32),
+    Veth {
+        /// Its index.
+        inner: u32,
+        /// Held as long as the port is in use.
+        _promiscuity: Promiscuity,
+    },
 }
 
 impl HostInterface {
@@ -91,7 +97,7 @@ impl HostInterface {
     pub fn set_carrier(&self, carrier: bool) -> Result<(), String> {
         match &self.carrier {
             Carrier::Tap(tap) => tap.set_carrier(carrier).map_err(|error| error.to_string()),
-            Carrier::Veth(inner) => Links::open()
+            Carrier::Veth { inner, .. } => Links::open()
                 .and_then(|mut links| links.set_up(*inner, carrier))
                 .map_err(|error| error.to_string()),
         }
@@ -201,18 +207,16 @@ impl Opening<'_> {
         prp::os::claim::silence(&mut self.links, inner_index).map_err(failure::link)?;
         // Nothing forwards yet.
         self.links.set_up(inner_index, false).map_err(failure::link)?;
-        let options = LanPortOptions {
-            transmit: TransmitPath::Auto,
-            promiscuous: true,
-            ..LanPortOptions::new(inner_index, self.mtu)
-        };
+        let options = LanPortOptions::new(inner_index, self.mtu);
         let port = LanPort::open(&options).map_err(|e| failure::open(inner, &e))?;
+        // The inner end has an address of its own; the host sends to every other one.
+        let promiscuity = Promiscuity::hold(inner_index).map_err(|e| failure::open(inner, &e))?;
         let host = HostInterface {
             name: name.to_owned(),
             index: outer,
             kind: HostKind::Veth,
             mtu: self.mtu,
-            carrier: Carrier::Veth(inner_index),
+            carrier: Carrier::Veth { inner: inner_index, _promiscuity: promiscuity },
         };
         Ok((host, port.into()))
     }

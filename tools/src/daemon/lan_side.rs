@@ -4,6 +4,7 @@
 use prp::os::claim::{LanClaim, LanOriginals, LanRequest};
 use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
 use prp::os::link::{LinkInfo, Links};
+use prp::os::promiscuity::Promiscuity;
 use prp::types::{LanId, MacAddress};
 
 use super::failure;
@@ -27,6 +28,8 @@ pub struct LanSide {
     pub transmit_path: Option<TransmitPath>,
     /// Why frames leave by another way than the fastest.
     pub transmit_fallback: Option<String>,
+    /// Held while frames for other stations are needed.
+    promiscuity: Option<Promiscuity>,
 }
 
 impl LanSide {
@@ -47,7 +50,7 @@ impl LanSide {
         let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
         let claim = LanClaim::claim(interface, &request, originals)
             .map_err(|error| failure::lan_claim(lan, error))?;
-        let port = open_port(config, &claim, mac);
+        let port = open_port(config, &claim);
         let port = match port {
             Ok(port) => port,
             Err(failure) => {
@@ -63,6 +66,7 @@ impl LanSide {
             transmit_fallback: port.transmit_fallback().map(ToString::to_string),
             claim: Some(claim),
             info,
+            promiscuity: None,
         };
         Ok((side, Box::new(port)))
     }
@@ -83,6 +87,36 @@ impl LanSide {
         self.info = None;
         self.transmit_path = None;
         self.transmit_fallback = None;
+        self.promiscuity = None;
+    }
+
+    /// Receives frames for other stations or not, as configured: by default when the host
+    /// interface does (a bridge with virtual machines on it), or when the NIC kept an address of
+    /// its own and would not take frames for ours.
+    ///
+    /// # Errors
+    /// What went wrong, as a sentence.
+    pub fn set_promiscuous(
+        &mut self,
+        wanted: Promiscuous,
+        mac: MacAddress,
+        host_is_promiscuous: bool,
+    ) -> Result<(), String> {
+        let Some(claim) = &self.claim else { return Ok(()) };
+        let needed = match wanted {
+            Promiscuous::On => true,
+            Promiscuous::Off => false,
+            Promiscuous::Auto => host_is_promiscuous || claim.mac != mac,
+        };
+        match (needed, &self.promiscuity) {
+            (true, None) => {
+                let hold = Promiscuity::hold(claim.index);
+                self.promiscuity = Some(hold.map_err(|error| error.to_string())?);
+            }
+            (false, Some(_)) => self.promiscuity = None,
+            _ => {}
+        }
+        Ok(())
     }
 
     /// What this LAN runs without, a sentence each.
@@ -110,20 +144,13 @@ fn lan_mtu(config: &DaemonConfig) -> u32 {
 /// What the RCT takes of a LAN's MTU.
 pub const RCT_OCTETS: u32 = 6;
 
-fn open_port(config: &DaemonConfig, claim: &LanClaim, mac: MacAddress) -> Result<LanPort, Failure> {
-    let promiscuous = match config.promiscuous {
-        Promiscuous::On => true,
-        Promiscuous::Off => false,
-        // A NIC that kept its own address would not take frames for ours.
-        Promiscuous::Auto => claim.mac != mac,
-    };
+fn open_port(config: &DaemonConfig, claim: &LanClaim) -> Result<LanPort, Failure> {
     let options = LanPortOptions {
         transmit: match config.lan_transmit {
             LanTransmit::Auto => TransmitPath::Auto,
             LanTransmit::Packet => TransmitPath::Packet,
             LanTransmit::Xdp => TransmitPath::Xdp,
         },
-        promiscuous,
         ..LanPortOptions::new(claim.index, claim.mtu)
     };
     LanPort::open(&options).map_err(|error| failure::open(&claim.interface, &error))

@@ -50,6 +50,8 @@ pub struct LreThread {
     pub export_from: Option<usize>,
     /// How often the thread waited.
     pub waits: u64,
+    /// The host interface was deleted: the control thread ends the daemon.
+    pub host_gone: bool,
 }
 
 impl LreThread {
@@ -94,6 +96,9 @@ impl LreThread {
             let outgoing = lre.receive_host(now, frame);
             send(lre, lans, frame, outgoing);
         });
+        if taken == Err(PortFault::Gone) {
+            self.host_gone = true;
+        }
         let frames = taken.unwrap_or(0);
         if frames > 0 {
             sequence_file.store(lre.next_sequence_numbers());
@@ -177,12 +182,20 @@ impl LreThread {
                     }
                 }
                 Command::SetMac(mac) => self.lre.set_mac(mac),
+                Command::RefreshStatistics => self.refresh_statistics(),
                 Command::ExportNodes => self.export_from = Some(0),
             }
         }
         if let Some(cursor) = self.export_from {
             self.export_nodes(now, cursor);
         }
+    }
+
+    fn refresh_statistics(&mut self) {
+        for port in self.lans.iter_mut().flatten() {
+            port.refresh_statistics();
+        }
+        self.host.refresh_statistics();
     }
 
     fn export_nodes(&mut self, now: Instant, cursor: usize) {

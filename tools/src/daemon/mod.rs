@@ -102,8 +102,9 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
         Ok(threads) => {
             let mut running = start.go(interfaces, threads)?;
             running.supervisor.run(&signals, &mut monitor, &mut server);
+            let failure = running.supervisor.failure.take();
             running.stop();
-            Ok(ExitCode::Fine)
+            failure.map_or(Ok(ExitCode::Fine), Err)
         }
         Err(failure) => {
             interfaces.give_back(&start.journal);
@@ -336,6 +337,7 @@ impl Start {
             retired: [PortStatistics::default(); 2],
             export_from: None,
             waits: 0,
+            host_gone: false,
         };
         Ok((thread, start.silent_until))
     }
@@ -362,6 +364,8 @@ impl Start {
             carrier: false,
             nodes: NodeFetch::default(),
             retry_at: now,
+            host_is_promiscuous: false,
+            failure: None,
         };
         // What the host sends during the silence would be lost: it sees no carrier so long.
         clock::sleep_until(threads.silent_until);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 use prp::os::lan_port::LanPort;
-use prp::os::link::{LinkChange, LinkMonitor, Links, MonitorFault, WhatChanged};
+use prp::os::link::{LinkChange, LinkError, LinkMonitor, Links, MonitorFault, WhatChanged};
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_DRAIN_INTERVAL;
 use rt_core::os::clock::MonotonicClock;
@@ -20,6 +20,7 @@ use super::lan_side::LanSide;
 use super::marker::Marker;
 use crate::config::DaemonConfig;
 use crate::control::server::ControlServer;
+use crate::exit::Failure;
 use crate::report::{DaemonEvent, Link, Node};
 use prp::os::claim::LanOriginals;
 
@@ -57,6 +58,10 @@ pub struct Supervisor {
     pub nodes: NodeFetch,
     /// When a LAN that is not claimed is tried next.
     pub retry_at: Instant,
+    /// Whether the host interface receives frames for other stations.
+    pub host_is_promiscuous: bool,
+    /// Why the daemon cannot go on.
+    pub failure: Option<Failure>,
 }
 
 /// The node table on its way from the `lre` thread.
@@ -80,7 +85,14 @@ impl Supervisor {
                 self.journal.daemon(now, &DaemonEvent::LinkDown(lan));
             }
         }
-        self.show_carrier(now);
+        self.set_promiscuous();
+        // Told only when it is not as one expects.
+        self.carrier = true;
+        if self.has_carrier() {
+            self.set_carrier();
+        } else {
+            self.show_carrier(now);
+        }
     }
 
     /// Runs until a signal asks for the end.
@@ -101,6 +113,10 @@ impl Supervisor {
             if now >= recheck_at {
                 recheck_at = now + RECHECK;
                 self.read_links_anew(now);
+                self.tell(Command::RefreshStatistics);
+            }
+            if self.failure.is_some() {
+                return;
             }
             self.take_replies();
             self.drain_trace(now);
@@ -135,6 +151,12 @@ impl Supervisor {
     /// Compares with the interfaces as they are, whatever was or was not told.
     fn read_links_anew(&mut self, now: Instant) {
         let Ok(mut links) = Links::open() else { return };
+        let what = match links.by_index(self.host.index) {
+            Ok(info) => WhatChanged::Changed(info),
+            Err(LinkError::NoSuchInterface { .. }) => WhatChanged::Gone,
+            Err(_) => return,
+        };
+        self.host_changed(now, &what);
         for lan in LanId::BOTH {
             let side = &self.lans[lan.index()];
             let (index, name) = (side.claim.as_ref().map(|claim| claim.index), &side.interface);
@@ -161,6 +183,10 @@ impl Supervisor {
     }
 
     fn link_changed(&mut self, now: Instant, change: &LinkChange) {
+        if change.index == self.host.index {
+            self.host_changed(now, &change.what);
+            return;
+        }
         for lan in LanId::BOTH {
             let side = &mut self.lans[lan.index()];
             let claimed = side.claim.as_ref().map(|claim| claim.index);
@@ -181,6 +207,37 @@ impl Supervisor {
                     self.lan_back(now, lan);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    fn host_changed(&mut self, now: Instant, what: &WhatChanged) {
+        match what {
+            WhatChanged::New(info) | WhatChanged::Changed(info) => {
+                if self.host_is_promiscuous != info.promiscuous {
+                    self.host_is_promiscuous = info.promiscuous;
+                    self.set_promiscuous();
+                }
+            }
+            WhatChanged::Gone if self.failure.is_none() => {
+                let name = &self.host.name;
+                self.journal.daemon(now, &DaemonEvent::HostInterfaceGone);
+                self.failure = Some(Failure::failed(
+                    format!("host interface {name} was deleted by somebody"),
+                    "start the daemon again, and leave its interface to it",
+                ));
+            }
+            WhatChanged::Gone => {}
+        }
+    }
+
+    fn set_promiscuous(&mut self) {
+        let (wanted, mac, host) = (self.config.promiscuous, self.mac, self.host_is_promiscuous);
+        for side in &mut self.lans {
+            if let Err(why) = side.set_promiscuous(wanted, mac, host) {
+                let name = &side.interface;
+                let text = format!("{name} does not receive frames for other stations: {why}");
+                self.journal.line("warning", &text);
             }
         }
     }
@@ -219,6 +276,7 @@ impl Supervisor {
             Ok((side, port)) => {
                 self.lans[lan.index()] = side;
                 self.journal.daemon(now, &DaemonEvent::InterfaceBack(lan));
+                self.set_promiscuous();
                 self.tell(Command::ReplaceLan(lan, Some(port)));
                 self.link_may_have_changed(now, lan, Link::Absent);
             }
@@ -240,14 +298,22 @@ impl Supervisor {
 
     /// Carrier is down when nothing forwards.
     fn show_carrier(&mut self, now: Instant) {
-        let carrier = self.lans.iter().any(|side| side.link() == Link::Up);
+        let carrier = self.has_carrier();
         if carrier == self.carrier {
             return;
         }
         self.carrier = carrier;
         let event = if carrier { DaemonEvent::CarrierBack } else { DaemonEvent::CarrierLost };
         self.journal.daemon(now, &event);
-        if let Err(why) = self.host.set_carrier(carrier) {
+        self.set_carrier();
+    }
+
+    fn has_carrier(&self) -> bool {
+        self.lans.iter().any(|side| side.link() == Link::Up)
+    }
+
+    fn set_carrier(&self) {
+        if let Err(why) = self.host.set_carrier(self.carrier) {
             self.journal.line("warning", &format!("cannot show the carrier: {why}"));
         }
     }

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use prp::lre::NODE_REBOOT_INTERVAL;
 
-    fn folder(name: &str) -> std::path::PathBuf {
+    fn folder(name: &str) -> PathBuf {
         // /dev/shm is a file system in memory on every Linux.
         let folder = Path::new("/dev/shm").join(format!("bmpl-test-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();

@@ -81,6 +81,8 @@ pub enum DaemonEvent {
     InterfaceGone(LanId),
     /// A LAN's interface is there again.
     InterfaceBack(LanId),
+    /// The host interface was removed by somebody.
+    HostInterfaceGone,
     /// Neither LAN carries anything.
     CarrierLost,
     /// At least one LAN carries again.
@@ -235,6 +237,10 @@ fn daemon_parts(event: &DaemonEvent) -> Parts {
         DaemonEvent::InterfaceBack(lan) => {
             Parts::new(Info, "interface_back", format!("LAN {lan}: its interface is back"))
                 .lan(*lan)
+        }
+        DaemonEvent::HostInterfaceGone => {
+            let text = "the host interface was deleted by somebody: the daemon ends";
+            Parts::new(Alarm, "host_interface_gone", text)
         }
         DaemonEvent::CarrierLost => {
             Parts::new(Alarm, "carrier_lost", "both LANs are down: the host is cut off")
