@@ -132,6 +132,11 @@ fn what_check_prints_is_a_file_that_says_the_same() {
 
 /// Lines of a file, and what is said about them.
 const DEFECTS: &[(&str, &str)] = &[
+    (
+        "node_forget_time_ms = 1_000\nentry_forget_time_ms = 1_000",
+        "node_forget_time_ms: 1000: numbers are remembered for up to 1062 ms, a node has to be for \
+         longer; raise it, or lower entry_forget_time_ms",
+    ),
     ("mtu = 1500", "mtu: no such key; did you mean host_mtu?"),
     ("colour = 1", "colour: no such key; bumpless.toml(5) lists the keys"),
     (

@@ -16,9 +16,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use fake_daemon::{FakeSource, TestFolder, all_events, many_nodes};
+use rt_core::limits::{CONTROL_CLIENT_PATIENCE, CONTROL_CLIENTS_MAX};
 use rt_core::time::{Duration, Instant};
+
+const ALMOST: Duration = Duration::from_millis(100);
 use tools::config::SocketGroup;
-use tools::control::server::CLIENTS_MAX;
 use tools::control::{ControlServer, RefusalCode, Reply, Request, client, socket_path};
 use tools::exit::ExitCode;
 use tools::report::{Document, Event};
@@ -265,12 +267,14 @@ fn a_client_that_does_not_ask_is_told_and_closed() {
     let mut bench = Bench::new();
     let mut silent = bench.connect();
     let mut drip = bench.connect();
-    for _ in 0..19 {
+    bench.turn();
+    let end = bench.now + CONTROL_CLIENT_PATIENCE;
+    while bench.now + ALMOST < end {
         drip.write_all(b" ").unwrap();
-        bench.pass(Duration::from_millis(100));
+        bench.pass(ALMOST);
     }
     assert_eq!(bench.server.clients(), 2);
-    bench.pass(Duration::from_millis(200));
+    bench.pass(ALMOST);
     assert_eq!(bench.server.clients(), 0, "dripping does not move the deadline");
     refused(&bench.reply(&mut silent), RefusalCode::TimedOut);
     refused(&bench.reply(&mut drip), RefusalCode::TimedOut);
@@ -322,12 +326,13 @@ fn a_client_that_does_not_read_is_closed_and_holds_nobody() {
     let mut deaf = bench.connect();
     deaf.write_all(NODES).unwrap();
     bench.turn();
-    for _ in 0..99 {
-        bench.pass(Duration::from_millis(100));
+    let end = bench.now + CONTROL_CLIENT_PATIENCE;
+    while bench.now + ALMOST < end {
+        bench.pass(ALMOST);
         assert!(matches!(bench.ask(STATUS), Reply::Document(_)));
     }
     assert_eq!(bench.server.clients(), 1);
-    bench.pass(Duration::from_millis(200));
+    bench.pass(ALMOST);
     assert_eq!(bench.server.clients(), 0);
 }
 
@@ -344,7 +349,7 @@ fn the_largest_table_arrives_whole() {
 fn replies_that_nobody_reads_are_bounded_together() {
     let mut bench = Bench::new();
     bench.source.nodes = many_nodes(16_384);
-    let mut deaf: Vec<UnixStream> = (0..CLIENTS_MAX).map(|_| bench.connect()).collect();
+    let mut deaf: Vec<UnixStream> = (0..CONTROL_CLIENTS_MAX).map(|_| bench.connect()).collect();
     for client in &mut deaf {
         client.write_all(NODES).unwrap();
     }
@@ -352,7 +357,7 @@ fn replies_that_nobody_reads_are_bounded_together() {
     bench.turn();
     // Those that found no room have their refusal and are gone; the rest hold less than 32 MiB.
     let waiting = bench.server.clients();
-    assert!((1..CLIENTS_MAX).contains(&waiting), "{waiting} wait");
+    assert!((1..CONTROL_CLIENTS_MAX).contains(&waiting), "{waiting} wait");
     let refusals = deaf
         .iter_mut()
         .filter_map(|client| {
@@ -362,15 +367,15 @@ fn replies_that_nobody_reads_are_bounded_together() {
         })
         .inspect(|reply| refused(reply, RefusalCode::Busy))
         .count();
-    assert_eq!(refusals, CLIENTS_MAX - waiting);
+    assert_eq!(refusals, CONTROL_CLIENTS_MAX - waiting);
 }
 
 #[test]
 fn one_client_too_many_is_told_so() {
     let mut bench = Bench::new();
-    let mut idle: Vec<UnixStream> = (0..CLIENTS_MAX).map(|_| bench.connect()).collect();
+    let mut idle: Vec<UnixStream> = (0..CONTROL_CLIENTS_MAX).map(|_| bench.connect()).collect();
     bench.turn();
-    assert_eq!(bench.server.clients(), CLIENTS_MAX);
+    assert_eq!(bench.server.clients(), CONTROL_CLIENTS_MAX);
     refused(&bench.ask(STATUS), RefusalCode::Busy);
     assert_eq!(bench.server.counters().clients_refused, 1);
     // One of the others still gets its answer, and whoever leaves makes room at once.
@@ -379,7 +384,7 @@ fn one_client_too_many_is_told_so() {
     assert!(matches!(bench.reply(&mut seventh), Reply::Document(_)));
     assert!(matches!(bench.ask(STATUS), Reply::Document(_)));
     // The idle ones cannot keep their places.
-    bench.pass(Duration::from_secs(2));
+    bench.pass(CONTROL_CLIENT_PATIENCE);
     assert_eq!(bench.server.clients(), 0);
 }
 
@@ -390,7 +395,7 @@ fn a_flood_of_connections_passes() {
         // As many as the backlog takes without waiting, all dropped at once.
         let flood: Vec<UnixStream> = (0..50).map(|_| bench.connect()).collect();
         bench.turn();
-        assert!(bench.server.clients() <= CLIENTS_MAX);
+        assert!(bench.server.clients() <= CONTROL_CLIENTS_MAX);
         drop(flood);
         bench.turn();
     }
@@ -483,7 +488,7 @@ fn a_follower_that_does_not_read_is_bounded_and_then_closed() {
             event.sequence = round * 100 + sequence + 1;
             bench.source.events.push(event.clone());
         }
-        bench.pass(Duration::from_millis(100));
+        bench.pass(Duration::from_millis(50));
     }
     assert_eq!(bench.server.clients(), 1);
     let mut rest = Vec::new();
@@ -509,7 +514,7 @@ fn a_follower_that_does_not_read_is_bounded_and_then_closed() {
     for _ in 0..100 {
         bench.turn();
     }
-    bench.pass(Duration::from_secs(10));
+    bench.pass(CONTROL_CLIENT_PATIENCE);
     assert_eq!(bench.server.clients(), 0);
 }
 

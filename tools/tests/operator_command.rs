@@ -164,7 +164,7 @@ fn trouble_comes_first_and_worst_first() {
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = out.lines().take(4).collect();
     assert_eq!(lines[0], "prp0: 3 problems");
-    assert!(lines[1].starts_with("  ALARM     port A receives frames of LAN B"), "{out}");
+    assert!(lines[1].starts_with("  ALARM     port A receives frames of the other LAN"), "{out}");
     assert_eq!(lines[2], "  WARNING   no redundancy: LAN B (eth2) does not exist");
     assert!(lines[3].starts_with("  DEGRADED  no real-time scheduling"), "{out}");
 

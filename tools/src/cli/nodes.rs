@@ -1,15 +1,13 @@
 //! `bumpless nodes`: who is out there, those with a problem first.
 
+use rt_core::limits::NODE_SILENT_ON_LAN_TIME;
+
 use super::text::{Side, Style, Table, number, span};
 use super::{Ask, finish, json, wrong_document};
 use crate::control::Request;
 use crate::control::client::ask;
 use crate::exit::{ExitCode, Failure};
 use crate::report::{Document, Node};
-
-/// A doubly attached node that is heard on one LAN is missed on the other after this long: one
-/// supervision interval (2 s) and a half.
-const SILENT_NS: u64 = 3_000_000_000;
 
 pub(super) fn run(args: &Ask) -> Result<ExitCode, Failure> {
     let Document::Nodes(nodes) = ask(&args.target.runtime_dir()?, &Request::Nodes)? else {
@@ -72,7 +70,7 @@ fn problem(node: &Node) -> Option<&'static str> {
     if !node.is_doubly_attached() {
         return None;
     }
-    let heard = |ns: Option<u64>| ns.is_some_and(|ns| ns < SILENT_NS);
+    let heard = |ns: Option<u64>| ns.is_some_and(|ns| ns < NODE_SILENT_ON_LAN_TIME.as_nanos());
     match (heard(node.last_seen_a_ns), heard(node.last_seen_b_ns)) {
         (true, true) => None,
         (false, false) => Some("SILENT on both LANs"),

@@ -3,11 +3,14 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use prp::lre::NODE_REBOOT_INTERVAL;
 use prp::lre::config::{DuplicateMode, SanUnicast, SupervisionConfig, TransparentReception};
-use prp::lre::memory::{NODES_DEFAULT, NODES_MAX};
 use prp::types::MacAddress;
 use prp::wire::vlan::VlanTag;
+use rt_core::limits::{
+    CPU_INDEX_MAX, ENTRY_FORGET_TIME_DEFAULT, ENTRY_FORGET_TIME_MAX, ENTRY_FORGET_TIME_MIN,
+    LIFE_CHECK_INTERVAL, NODE_FORGET_TIME, NODE_REBOOT_INTERVAL, NODE_TABLE_DEFAULT,
+    NODE_TABLE_MAX, PRIORITY_LRE, PRIORITY_MAX, PRIORITY_MIN, entry_life_max,
+};
 use rt_core::time::Duration;
 
 use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
@@ -16,6 +19,16 @@ use super::{
     LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
     ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
+
+/// A bound as a number of the file.
+fn index(bound: usize) -> i64 {
+    i64::try_from(bound).unwrap_or(i64::MAX)
+}
+
+/// A bound in milliseconds as a number of the file.
+fn millis(bound: Duration) -> i64 {
+    i64::try_from(bound.as_millis()).unwrap_or(i64::MAX)
+}
 
 /// Gathers what is wrong and what is odd while the keys are looked at one after the other.
 struct Checker {
@@ -106,10 +119,9 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         &[("auto", Promiscuous::Auto), ("on", Promiscuous::On), ("off", Promiscuous::Off)],
     );
     let lre = lre(check, &raw);
-    let nodes_max = i64::try_from(NODES_MAX).unwrap_or(i64::MAX);
     let node_table_size = check
-        .number("node_table_size", raw.node_table_size, 1..=nodes_max)
-        .unwrap_or(NODES_DEFAULT);
+        .number("node_table_size", raw.node_table_size, 1..=index(NODE_TABLE_MAX))
+        .unwrap_or(NODE_TABLE_DEFAULT);
     let threads = ThreadsConfig { lre: lre_thread(check, &raw.threads.lre, receive_mode) };
     let cpu_dma_latency_us =
         check.number("cpu_dma_latency_us", raw.cpu_dma_latency_us, 0..=1_000_000);
@@ -291,13 +303,27 @@ fn lre(check: &mut Checker, raw: &RawConfig) -> LreOptions {
         raw.san_unicast.as_deref(),
         &[("both_lans", SanUnicast::BothLans), ("its_lan", SanUnicast::ItsLan)],
     );
+    let entry_forget_range = millis(ENTRY_FORGET_TIME_MIN)..=millis(ENTRY_FORGET_TIME_MAX);
     let entry_forget_time = check
-        .number("entry_forget_time_ms", raw.entry_forget_time_ms, 10..=10_000)
-        .map_or(Duration::from_millis(400), Duration::from_millis);
+        .number("entry_forget_time_ms", raw.entry_forget_time_ms, entry_forget_range)
+        .map_or(ENTRY_FORGET_TIME_DEFAULT, Duration::from_millis);
     warn_of_long_memory(check, entry_forget_time);
     let node_forget_time = check
         .number("node_forget_time_ms", raw.node_forget_time_ms, 1_000..=65_000)
-        .map_or(Duration::from_secs(60), Duration::from_millis);
+        .map_or(NODE_FORGET_TIME, Duration::from_millis);
+    let memory = entry_life_max(entry_forget_time);
+    if node_forget_time <= memory {
+        // A node that is forgotten takes its numbers with it, and second copies would be delivered.
+        check.error(
+            "node_forget_time_ms",
+            format!(
+                "{}: numbers are remembered for up to {} ms, a node has to be for longer",
+                node_forget_time.as_millis(),
+                memory.as_millis()
+            ),
+            "raise it, or lower entry_forget_time_ms",
+        );
+    }
     if node_forget_time < supervision.interval.saturating_mul(2) {
         check.warn(
             "node_forget_time_ms",
@@ -320,11 +346,10 @@ fn lre(check: &mut Checker, raw: &RawConfig) -> LreOptions {
     }
 }
 
-/// A number is remembered for at most 17/16 of EntryForgetTime (ages are kept in sixteenths). While
-/// that is at most NodeRebootInterval, a node that keeps the standard's silence at a restart meets
-/// an empty memory, whatever number it starts with.
+/// While no number is remembered for longer than NodeRebootInterval, a node that keeps the
+/// standard's silence at a restart meets an empty memory, whatever number it starts with.
 fn warn_of_long_memory(check: &mut Checker, entry_forget_time: Duration) {
-    let memory = Duration::from_nanos(entry_forget_time.as_nanos().saturating_mul(17) / 16);
+    let memory = entry_life_max(entry_forget_time);
     if memory <= NODE_REBOOT_INTERVAL {
         return;
     }
@@ -346,7 +371,7 @@ fn warn_of_long_memory(check: &mut Checker, entry_forget_time: Duration) {
 fn supervision(check: &mut Checker, raw: &RawSupervision) -> SupervisionConfig {
     let interval = check
         .number("supervision.interval_ms", raw.interval_ms, 1_000..=10_000)
-        .map_or(Duration::from_secs(2), Duration::from_millis);
+        .map_or(LIFE_CHECK_INTERVAL, Duration::from_millis);
     let last_octet = check.number("supervision.last_byte", raw.last_byte, 0..=255).unwrap_or(0);
     let vlan = raw.vlan.as_ref().and_then(|vlan| {
         if vlan.vid.is_none() {
@@ -384,10 +409,14 @@ fn lre_thread(check: &mut Checker, raw: &RawThread, mode: ReceiveMode) -> Thread
         raw.policy.as_deref(),
         &[("fifo", true), ("other", false)],
     );
-    let priority = check.number("threads.lre.priority", raw.priority, 1..=98);
-    let cpu = check.number("threads.lre.cpu", raw.cpu, 0..=1_023);
+    let priority = check.number(
+        "threads.lre.priority",
+        raw.priority,
+        i64::from(PRIORITY_MIN)..=i64::from(PRIORITY_MAX),
+    );
+    let cpu = check.number("threads.lre.cpu", raw.cpu, 0..=index(CPU_INDEX_MAX));
     let policy = if fifo {
-        ThreadPolicy::Fifo { priority: priority.unwrap_or(60) }
+        ThreadPolicy::Fifo { priority: priority.unwrap_or(PRIORITY_LRE) }
     } else {
         check.warn(
             "threads.lre.policy",

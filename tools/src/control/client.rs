@@ -208,7 +208,9 @@ fn connect_failure(runtime_dir: &Path, error: &io::Error) -> Failure {
 
 /// The group that may talk to the daemon, unless that is root's.
 fn owner_group(runtime_dir: &Path) -> Option<String> {
-    let metadata = fs::metadata(socket_path(runtime_dir)).ok()?;
+    // Where the folder itself is closed to us, its group is the one to join.
+    let metadata = fs::metadata(socket_path(runtime_dir)).or_else(|_| fs::metadata(runtime_dir));
+    let metadata = metadata.ok()?;
     let gid = Gid::from_raw(metadata.gid());
     if gid.as_raw() == 0 {
         return None;

@@ -8,12 +8,13 @@
 //! | → | `{"request":"events","follow":true}` |
 //! | ← | `{"reply":"events","document":{…}}`, then one `{"sequence":…}` line per event |
 
+use rt_core::limits::CONTROL_REQUEST_OCTETS_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::report::Document;
 
 /// The longest request in octets, its line feed included.
-pub const REQUEST_OCTETS_MAX: usize = 4096;
+pub const REQUEST_OCTETS_MAX: usize = CONTROL_REQUEST_OCTETS_MAX;
 
 /// The longest reply line a client reads: 16,384 nodes at 350 octets, with room.
 pub const REPLY_OCTETS_MAX: usize = 16 * 1024 * 1024;

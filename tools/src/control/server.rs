@@ -2,7 +2,7 @@
 //!
 //! The control thread drives it: wait in `poll` on [`ControlServer::poll_fds`] for at most
 //! [`ControlServer::poll_timeout`], then call [`ControlServer::handle_ready`]. No call here waits
-//! for a client. A client beyond the [`CLIENTS_MAX`]th gets a `busy` reply and is closed.
+//! for a client. A client beyond the [`CONTROL_CLIENTS_MAX`]th gets a `busy` reply and is closed.
 //!
 use std::fs;
 use std::io;
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
+use rt_core::limits::CONTROL_CLIENTS_MAX;
 use rt_core::time::{Duration, Instant};
 
 use super::folder::{self, Folder};
@@ -23,8 +24,6 @@ use crate::config::SocketGroup;
 use crate::exit::Failure;
 use crate::report::{Document, Event};
 
-/// Clients served at a time.
-pub const CLIENTS_MAX: usize = 16;
 /// Octets that may wait for all clients together.
 const BACKLOG_OCTETS_MAX: usize = 32 * 1024 * 1024;
 /// Clients accepted in one turn, served or refused: a flood of connections has to come back.
@@ -98,7 +97,7 @@ impl ControlServer {
             path,
             identity: (metadata.dev(), metadata.ino()),
             folder,
-            sessions: Vec::with_capacity(CLIENTS_MAX),
+            sessions: Vec::with_capacity(CONTROL_CLIENTS_MAX),
             accept_again: Instant::ORIGIN,
             counters: ControlCounters::default(),
         })
@@ -189,12 +188,13 @@ impl ControlServer {
                     }
                 },
             };
-            if self.sessions.len() < CLIENTS_MAX {
+            if self.sessions.len() < CONTROL_CLIENTS_MAX {
                 self.counters.clients += 1;
                 self.sessions.push(Session::new(client, now));
             } else {
                 self.counters.clients_refused += 1;
-                let message = format!("{CLIENTS_MAX} clients are connected; ask again later");
+                let message =
+                    format!("{CONTROL_CLIENTS_MAX} clients are connected; ask again later");
                 let line = refusal_line(RefusalCode::Busy, message);
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 // One that does not take a line into its empty buffer is gone.

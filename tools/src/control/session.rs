@@ -2,25 +2,23 @@
 //!
 //! A session never waits: each step does what its socket allows now. Everything it holds is
 //! bounded: a request by [`REQUEST_OCTETS_MAX`], a reply by [`REPLY_OCTETS_MAX`], a follower's
-//! backlog by [`FOLLOW_OCTETS_MAX`], its life by a deadline in each phase.
+//! backlog by [`FOLLOW_OCTETS_MAX`], its life by a deadline in each phase: for the request line, for the answer,
+//! for reading a whole reply; for a follower, for reading anything of what waits for it.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{MsgFlags, recv, send};
+use rt_core::limits::CONTROL_CLIENT_PATIENCE;
 use rt_core::time::{Duration, Instant};
 
 use super::protocol::{REPLY_OCTETS_MAX, REQUEST_OCTETS_MAX, Refusal, RefusalCode, Reply, Request};
 use super::server::{Answer, ControlSource};
 use crate::report::Document;
 
-/// How long a client may take to send its request line.
-pub(super) const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long the daemon may take to have the answer.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
-/// How long a client may take to read a whole reply; for a follower: to read anything at all.
-pub(super) const READ_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long the daemon may take to have the answer: less than a client waits.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 /// Events wait for a follower that reads slowly up to this many octets; then they wait in the log,
 /// which forgets the oldest.
 const FOLLOW_OCTETS_MAX: usize = 64 * 1024;
@@ -60,7 +58,7 @@ impl Session {
             phase: Phase::Reading { line: Vec::new() },
             out: Vec::new(),
             sent: 0,
-            deadline: now + REQUEST_TIME_MAX,
+            deadline: now + CONTROL_CLIENT_PATIENCE,
         }
     }
 
@@ -203,7 +201,7 @@ impl Session {
         self.out = line;
         self.sent = 0;
         self.phase = Phase::Replying { follow_after };
-        self.deadline = now + READ_TIME_MAX;
+        self.deadline = now + CONTROL_CLIENT_PATIENCE;
     }
 
     fn collect_events<S: ControlSource>(&mut self, now: Instant, mut after: u64, source: &mut S) {
@@ -221,7 +219,7 @@ impl Session {
             after = event.sequence;
             if let Ok(line) = serde_json::to_vec(&event) {
                 if self.out.is_empty() {
-                    self.deadline = now + READ_TIME_MAX;
+                    self.deadline = now + CONTROL_CLIENT_PATIENCE;
                 }
                 self.out.extend_from_slice(&line);
                 self.out.push(b'\n');
@@ -241,7 +239,7 @@ impl Session {
                 Ok(sent) => {
                     self.sent += sent;
                     if let Phase::Following { .. } = self.phase {
-                        self.deadline = now + READ_TIME_MAX;
+                        self.deadline = now + CONTROL_CLIENT_PATIENCE;
                     }
                 }
                 Err(Errno::EAGAIN | Errno::EINTR) => return Next::Keep,

@@ -6,7 +6,6 @@
 
 use serde::{Deserialize, Serialize};
 
-pub mod alarm;
 pub mod counters;
 pub mod event;
 pub mod node;

@@ -9,18 +9,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use nix::poll::{PollTimeout, poll};
-use nix::time::{ClockId, clock_gettime};
+use prp::lre::NodeRecord;
 use prp::lre::counters::LreCounters;
 use prp::lre::event::{LreEvent, NodeKind};
-use prp::lre::{LreAlarms, NodeRecord};
 use prp::types::{LanId, MacAddress};
+use rt_core::os::clock::MonotonicClock;
 use rt_core::time::{Duration, Instant};
 use tools::config::SocketGroup;
 use tools::control::{Answer, ControlServer, ControlSource, Request};
 use tools::report::event::Moment;
 use tools::report::{
     Counters, DaemonEvent, Document, Event, Events, Host, HostKind, Link, MibCounters, Node, Port,
-    PortCounters, Ports, SCHEMA, Status, Thread, alarm,
+    PortCounters, Ports, SCHEMA, Status, Thread,
 };
 
 pub const MAC: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
@@ -111,8 +111,7 @@ pub fn status_in_trouble() -> Status {
     status.ports.b.mtu = None;
     status.ports.b.mac = None;
     status.ports.b.transmit_path = None;
-    let alarms = LreAlarms { wrong_lan: [true, false], ..LreAlarms::default() };
-    status.alarms = alarm::sentences(&alarms);
+    status.alarms = vec!["port A receives frames of the other LAN".to_owned()];
     status.degraded = vec!["no real-time scheduling; grant CAP_SYS_NICE".to_owned()];
     status
 }
@@ -247,12 +246,6 @@ impl ControlSource for FakeSource {
     }
 }
 
-fn now() -> Instant {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
-    let nanos = u64::try_from(time.tv_nsec()).unwrap();
-    Instant::from_nanos(u64::try_from(time.tv_sec()).unwrap() * 1_000_000_000 + nanos)
-}
-
 /// A control thread with a server and a fake source, until dropped.
 pub struct FakeDaemon {
     pub source: Arc<Mutex<FakeSource>>,
@@ -269,12 +262,13 @@ impl FakeDaemon {
         let thread = std::thread::spawn(move || {
             while !their_stop.load(Ordering::Relaxed) {
                 // Short turns, so that events reach followers and the end is seen.
-                let wait = server.poll_timeout(now()).min(Duration::from_millis(10));
+                let wait =
+                    server.poll_timeout(MonotonicClock::now()).min(Duration::from_millis(10));
                 let wait = PollTimeout::from(u8::try_from(wait.as_millis()).unwrap());
-                let mut fds: Vec<_> = server.poll_fds(now()).collect();
+                let mut fds: Vec<_> = server.poll_fds(MonotonicClock::now()).collect();
                 let _ = poll(&mut fds, wait);
                 drop(fds);
-                server.handle_ready(now(), &mut *their_source.lock().unwrap());
+                server.handle_ready(MonotonicClock::now(), &mut *their_source.lock().unwrap());
             }
         });
         Self { source, stop, thread: Some(thread) }
