@@ -7,6 +7,7 @@ mod fake_daemon;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -329,6 +330,17 @@ fn without_permission_it_ends_with_3_and_names_the_group() {
     assert!(err.contains("join the group daemon (usermod -aG daemon USER)"), "{err}");
     let (code, out, err) = run(group.gid.as_raw());
     assert_eq!(code, Some(0), "{out}{err}");
+
+    // A runtime folder that itself is closed to others, as the service has it.
+    let closed = folder.0.join("prp0");
+    let _daemon = FakeDaemon::start(&closed, FakeSource::default());
+    nix::unistd::chown(&closed, None, Some(group.gid)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o750)).unwrap();
+    let mut command = Command::new(&copy);
+    command.args(["status", "--runtime-dir"]).arg(&closed).uid(65_534).gid(65_534);
+    let (code, _, err) = outcome(&command.output().unwrap());
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("join the group daemon"), "{err}");
 }
 
 #[test]

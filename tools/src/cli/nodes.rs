@@ -2,7 +2,7 @@
 
 use rt_core::limits::NODE_SILENT_ON_LAN_TIME;
 
-use super::text::{Side, Style, Table, number, span};
+use super::text::{Side, Style, Table, count, number, span};
 use super::{Ask, finish, json, wrong_document};
 use crate::control::Request;
 use crate::control::client::ask;
@@ -27,12 +27,10 @@ pub(super) fn render(nodes: &[Node], rows_max: usize, style: Style) -> String {
         nodes.iter().map(|node| (problem(node), node)).collect();
     sorted.sort_by(|(a, x), (b, y)| b.is_some().cmp(&a.is_some()).then(x.mac.cmp(&y.mac)));
     let wrong = sorted.iter().filter(|(problem, _)| problem.is_some()).count();
+    let all = count(nodes.len() as u64, "node");
     let mut text = match wrong {
-        0 => format!("{} nodes, {}\n\n", number(nodes.len() as u64), style.good("all fine")),
-        _ => {
-            let wrong = format!("{} with a problem", number(wrong as u64));
-            format!("{} nodes, {}\n\n", number(nodes.len() as u64), style.bad(&wrong))
-        }
+        0 => format!("{all}, {}\n\n", style.good("all fine")),
+        _ => format!("{all}, {}\n\n", style.bad(&format!("{wrong} with a problem"))),
     };
     let mut table = Table::new(&[
         ("MAC address", Side::Left),

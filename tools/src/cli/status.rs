@@ -1,6 +1,6 @@
 //! `bumpless status`: what is wrong first, then how things are.
 
-use super::text::{Side, Style, Table, number, octets, span};
+use super::text::{Side, Style, Table, count, number, octets, span};
 use super::{Ask, finish, json, wrong_document};
 use crate::control::Request;
 use crate::control::client::ask;
@@ -48,7 +48,7 @@ pub(super) fn render(status: &Status, style: Style) -> String {
         number(host.counters.tx_frames),
         number(host.counters.rx_dropped_frames.saturating_add(host.counters.tx_dropped_frames))
     );
-    text += &format!("Nodes    {} heard (bumpless nodes)\n\n", number(status.nodes));
+    text += &format!("Nodes    {} in the table (bumpless nodes)\n\n", number(status.nodes));
     text += &ports(status, style);
     text.push('\n');
     text += &threads(status, style);
@@ -68,11 +68,8 @@ fn verdict(status: &Status, style: Style) -> String {
     if problems.is_empty() {
         return format!("{}: {}\n", status.name, style.good("fine, both LANs carry"));
     }
-    let count = match problems.len() {
-        1 => "1 problem".to_owned(),
-        several => format!("{several} problems"),
-    };
-    let mut text = format!("{}: {}\n", status.name, style.bad(&count));
+    let number_of_them = count(problems.len() as u64, "problem");
+    let mut text = format!("{}: {}\n", status.name, style.bad(&number_of_them));
     for Problem { head, text: what } in problems {
         let head = format!("{head:<8}");
         let head = if head.starts_with("ALARM") { style.bad(&head) } else { style.odd(&head) };
@@ -96,6 +93,9 @@ fn problems(status: &Status) -> Vec<Problem> {
                 link_words(b.link)
             ),
         );
+    }
+    if !status.host.carrier && (a.link == Link::Up || b.link == Link::Up) {
+        push("ALARM", "the host interface has no carrier: nothing forwards".to_owned());
     }
     for alarm in &status.alarms {
         push("ALARM", alarm.clone());

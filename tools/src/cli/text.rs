@@ -103,6 +103,12 @@ pub(super) fn number(value: u64) -> String {
     text
 }
 
+/// So many of a thing.
+pub(super) fn count(value: u64, one: &str) -> String {
+    let plural = if value == 1 { "" } else { "s" };
+    format!("{} {one}{plural}", number(value))
+}
+
 /// A span as a person says it, two units at most.
 pub(super) fn span(ns: u64) -> String {
     const SECOND_NS: u64 = 1_000_000_000;
@@ -167,6 +173,13 @@ mod tests {
         for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(count(1, "node"), "1 node");
+        assert_eq!(count(0, "node"), "0 nodes");
+        assert_eq!(count(1_000, "node"), "1,000 nodes");
     }
 
     #[test]

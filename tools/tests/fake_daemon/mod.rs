@@ -90,7 +90,7 @@ pub fn status() -> Status {
         nodes: 3,
         threads: vec![Thread {
             name: "lre".to_owned(),
-            policy: "fifo".to_owned(),
+            policy: "SCHED_FIFO".to_owned(),
             priority: 60,
             cpu: Some(2),
             tid: 4243,
