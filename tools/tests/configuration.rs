@@ -171,13 +171,15 @@ const DEFECTS: &[(&str, &str)] = &[
     ),
     (
         "supervision.vlan.pcp = 4",
-        "supervision.vlan.vid: missing; write 1 to 4094, 0 for a priority tag, or leave supervision.vlan out",
+        "supervision.vlan.vid: missing; write 1 to 4094, 0 for a priority tag, or leave \
+         supervision.vlan out",
     ),
     ("threads.lre.priority = 99", "threads.lre.priority: 99 is out of range; write 1 to 98"),
     ("threads.lre.priority = -1", "threads.lre.priority: -1 is out of range; write 1 to 98"),
     (
         "threads.lre = {policy = 'other', priority = 1}",
-        "threads.lre.priority: 1: policy other has no priority; leave it out or write policy = \"fifo\"",
+        "threads.lre.priority: 1: policy other has no priority; leave it out or write policy = \
+         \"fifo\"",
     ),
     (
         "receive_mode = 'bussy'",
@@ -186,15 +188,18 @@ const DEFECTS: &[(&str, &str)] = &[
     ("host_port = 'tun'", "host_port: \"tun\" is not known; write one of auto, tap, veth"),
     (
         "mac = '01:00:5e:00:00:01'",
-        "mac: 01:00:5e:00:00:01 is a group address; give the address of one station: its first octet is even",
+        "mac: 01:00:5e:00:00:01 is a group address; give the address of one station: its first \
+         octet is even",
     ),
     (
         "mac = '00:00:00:00:00:00'",
-        "mac: 00:00:00:00:00:00 is no address; give a station's address, or leave it out for LAN A's",
+        "mac: 00:00:00:00:00:00 is no address; give a station's address, or leave it out for LAN \
+         A's",
     ),
     (
         "mac = '02:00'",
-        "mac: \"02:00\": not a MAC address (six octets in hexadecimal, as in 02:00:5e:10:00:01); or leave it out for LAN A's",
+        "mac: \"02:00\": not a MAC address (six octets in hexadecimal, as in 02:00:5e:10:00:01); \
+         or leave it out for LAN A's",
     ),
     ("socket_group = ''", "socket_group: \"\" is no group name; name a group, as in bumpless"),
     ("interlink = 'eth3'", "interlink: \"eth3\": the RedBox is not built yet; leave it out"),
@@ -229,7 +234,8 @@ fn names_of_interfaces_are_checked_and_told_apart() {
             "eth1",
             "eth1",
             "eth2",
-            "name: same interface as lan_a (eth1); the daemon creates this interface: choose a name that is free",
+            "name: same interface as lan_a (eth1); the daemon creates this interface: choose a \
+             name that is free",
         ),
         (
             "prp0",
@@ -253,7 +259,8 @@ fn names_of_interfaces_are_checked_and_told_apart() {
             "prp0",
             "sixteen-octets-x",
             "eth2",
-            "lan_a: \"sixteen-octets-x\": an interface name has at most 15 octets, this has 16; name the NIC of LAN A, as in eth1",
+            "lan_a: \"sixteen-octets-x\": an interface name has at most 15 octets, this has 16; \
+             name the NIC of LAN A, as in eth1",
         ),
     ] {
         assert_eq!(file(name, a, b), Err(said.to_owned()));

@@ -11,6 +11,7 @@ mod fake_daemon;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -550,17 +551,31 @@ fn the_client_gives_up_on_a_daemon_that_never_accepts() {
     assert!(failure.message.contains("does not answer"), "{failure}");
 }
 
-/// Lowers the limit of descriptors, which is the whole process's: run in one of its own.
+/// The limit of descriptors is the whole process's: the test runs itself again, alone.
 #[test]
-#[ignore = "run by no_descriptors_left_does_not_make_the_server_spin"]
-fn alone_without_descriptors() {
+fn no_descriptors_left_does_not_make_the_server_spin() {
+    const ALONE: &str = "BUMPLESS_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        without_descriptors();
+        return;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "no_descriptors_left_does_not_make_the_server_spin", "--nocapture"])
+        .env(ALONE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("descriptors came back"), "{text}");
+}
+
+fn without_descriptors() {
     use nix::sys::resource::{Resource, setrlimit};
     let mut bench = Bench::new();
     let mut client = bench.connect();
     client.write_all(STATUS).unwrap();
     // The next descriptor would be the lowest free one: no number is free below it.
     let next = fs::File::open("/dev/null").unwrap();
-    let limit = u64::try_from(std::os::fd::AsRawFd::as_raw_fd(&next)).unwrap();
+    let limit = u64::try_from(next.as_raw_fd()).unwrap();
     drop(next);
     setrlimit(Resource::RLIMIT_NOFILE, limit, limit + 100).unwrap();
     bench.turn();
@@ -571,15 +586,4 @@ fn alone_without_descriptors() {
     bench.pass(Duration::from_millis(100));
     assert!(matches!(bench.reply(&mut client), Reply::Document(_)));
     println!("descriptors came back");
-}
-
-#[test]
-fn no_descriptors_left_does_not_make_the_server_spin() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "alone_without_descriptors", "--ignored", "--nocapture"])
-        .args(["--test-threads", "1"])
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("descriptors came back"), "{text}");
 }

@@ -2,8 +2,8 @@
 //!
 //! A session never waits: each step does what its socket allows now. Everything it holds is
 //! bounded: a request by [`REQUEST_OCTETS_MAX`], a reply by [`REPLY_OCTETS_MAX`], a follower's
-//! backlog by [`FOLLOW_OCTETS_MAX`], its life by a deadline in each phase: for the request line, for the answer,
-//! for reading a whole reply; for a follower, for reading anything of what waits for it.
+//! backlog by [`FOLLOW_OCTETS_MAX`], its life by a deadline in each phase: for the request line,
+//! for the answer, for reading a whole reply; for a follower, for reading anything of what waits.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
