@@ -92,7 +92,8 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
         journal.line("warning", &warning.to_string());
     }
     let signals = catch_signals()?;
-    thread_plan::check(&[thread_plan::lre(&config)])?;
+    let isolated = thread_plan::isolated_cpus();
+    thread_plan::check(&[thread_plan::lre(&config, &isolated)])?;
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
     let mut start = Start { config, journal, degraded: Vec::new() };
     let mut monitor = LinkMonitor::open().map_err(failure::link)?;
@@ -228,7 +229,7 @@ impl Start {
         if room < wanted {
             self.degraded.push(format!(
                 "the host interface has an MTU of {room} instead of {wanted}, because a LAN \
-                 interface carries no {} octets: use network cards that do, or set host.mtu to \
+                 interface carries no {} octets: use network cards that do, or set host_mtu to \
                  {room}",
                 wanted + RCT_OCTETS
             ));
@@ -251,7 +252,7 @@ impl Start {
             self.missing(failure::lock(&error))?;
         }
         let dma_latency = self.dma_latency()?;
-        let planned = thread_plan::lre(&self.config).plan;
+        let planned = thread_plan::lre(&self.config, &thread_plan::isolated_cpus()).plan;
         let spawned = RtThread::spawn(planned, move || thread.run());
         let lre = spawned.map_err(|error| failure::thread(&error))?;
         let report = lre.report();
@@ -262,7 +263,8 @@ impl Start {
 
     /// Says what about this host costs time; a busy thread that is throttled loses frames.
     fn look_at_host(&mut self) {
-        let cpus: Vec<usize> = self.config.threads.lre.cpu.into_iter().collect();
+        let planned = thread_plan::lre(&self.config, &thread_plan::isolated_cpus()).plan;
+        let cpus: Vec<usize> = planned.cpu.into_iter().collect();
         for finding in host::findings(&HostTexts::read(), &cpus) {
             if finding.level == Level::Fine {
                 continue;
@@ -344,10 +346,10 @@ impl Start {
 
     /// Steps 7 and 8.
     fn go(mut self, interfaces: Interfaces, threads: Threads) -> Result<Running, Failure> {
-        for reason in &self.degraded {
-            self.journal.line("warning", &format!("degraded: {reason}"));
-        }
         let now = MonotonicClock::now();
+        for reason in &self.degraded {
+            self.journal.daemon(now, &DaemonEvent::Degraded(reason.clone()));
+        }
         self.journal.daemon(now, &DaemonEvent::Started);
         let Interfaces { mac, marker, lans, host, .. } = interfaces;
         let mut supervisor = Supervisor {

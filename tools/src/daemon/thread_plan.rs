@@ -1,5 +1,6 @@
 //! The table of real-time threads: who runs where and how important it is.
 
+use rt_core::os::host::{HostTexts, parse_cpu_list};
 use rt_core::os::thread::{Policy, RtThreadPlan};
 
 use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
@@ -14,16 +15,26 @@ pub struct PlannedThread {
     pub is_busy: bool,
 }
 
-/// The plan of the `lre` thread.
+/// The CPUs that the kernel keeps for those who ask for them by number (`isolcpus=`), ascending.
 #[must_use]
-pub fn lre(config: &DaemonConfig) -> PlannedThread {
+pub fn isolated_cpus() -> Vec<usize> {
+    let isolated = HostTexts::read().isolated;
+    isolated.and_then(|text| parse_cpu_list(text.trim())).unwrap_or_default()
+}
+
+/// The plan of the `lre` thread. Where the configuration names no CPU, a real-time thread takes the
+/// last isolated one. Without isolated CPUs it is not pinned: on a CPU that it shares with whatever
+/// else the host does, it would wait where it could move.
+#[must_use]
+pub fn lre(config: &DaemonConfig, isolated: &[usize]) -> PlannedThread {
     let thread = config.threads.lre;
     let policy = match thread.policy {
         ThreadPolicy::Fifo { priority } => Policy::Fifo(priority),
         ThreadPolicy::Other => Policy::Other,
     };
+    let chosen = isolated.last().copied().filter(|_| policy != Policy::Other);
     let plan = RtThreadPlan {
-        cpu: thread.cpu,
+        cpu: thread.cpu.or(chosen),
         allow_degraded: config.allow_non_rt,
         ..RtThreadPlan::new("lre", policy)
     };

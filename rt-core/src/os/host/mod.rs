@@ -11,7 +11,8 @@ use std::fmt;
 
 pub use texts::HostTexts;
 
-use super::procfs::{format_cpu_list, parse_cpu_list};
+use super::procfs::format_cpu_list;
+pub use super::procfs::parse_cpu_list;
 
 /// How much a finding matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
