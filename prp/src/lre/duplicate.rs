@@ -44,6 +44,8 @@ use crate::types::{LanId, PortId};
 use super::counters::LreCounters;
 use super::memory::bucket_of;
 
+mod invariants;
+
 /// Numbers per block.
 const BLOCK_NUMBERS: u32 = 64;
 /// EntryForgetTime is this many ticks.

@@ -104,6 +104,28 @@ pub(super) const fn bucket_of(key: u64, secret: u64, buckets: usize) -> usize {
     ((mixed >> 32).wrapping_mul(buckets as u64) >> 32) as usize
 }
 
+/// Walks a list and sets `bit` in the mark of each member, for checks of invariants.
+///
+/// # Errors
+/// When a member has the bit already (a circle, or two lists that join) or does not exist.
+pub(super) fn mark_list(
+    head: u32,
+    bit: u8,
+    marks: &mut [u8],
+    next: impl Fn(u32) -> Option<u32>,
+) -> Result<(), &'static str> {
+    let mut at = head;
+    while at != u32::MAX {
+        let mark = marks.get_mut(at as usize).ok_or("an index beyond the table")?;
+        if *mark & bit != 0 {
+            return Err("a list runs in a circle or joins another");
+        }
+        *mark |= bit;
+        at = next(at).ok_or("an index beyond the table")?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

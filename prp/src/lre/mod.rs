@@ -248,6 +248,17 @@ impl<'m, E: EventSink> Lre<'m, E> {
         self.nodes.clear();
     }
 
+    /// Whether all lists of both tables are whole; `marks` is scratch memory with an octet for each
+    /// slot and each block at least. Takes as long as the tables are large: for tests.
+    ///
+    /// # Errors
+    /// What does not hold.
+    #[doc(hidden)]
+    pub fn check_invariants(&self, marks: &mut [u8]) -> Result<(), &'static str> {
+        self.nodes.check_invariants(marks)?;
+        self.discard.check_invariants(marks)
+    }
+
     /// Where events go.
     pub const fn events_mut(&mut self) -> &mut E {
         &mut self.events

@@ -15,6 +15,8 @@ use super::duplicate::{Owner, SourceState};
 use super::event::NodeKind;
 use super::memory::bucket_of;
 
+mod invariants;
+
 /// "No slot".
 const NONE: u32 = u32::MAX;
 /// "Never", for instants in slots.
