@@ -315,7 +315,7 @@ mod scenarios {
         let ticks = (1u64 << 32) * 25 * MS;
         // A table so large that ageing takes a while to come to our node.
         let setup = Setup { nodes: 4_096, ..Setup::USUAL };
-        let around = [ticks];
+        let around = (0..16).map(|n| ticks - n * 25 * MS);
         let pauses = [SECOND, 60 * SECOND, DAY, 400 * DAY, ticks / 2, 10_000 * DAY];
         for pause in pauses.into_iter().chain(around) {
             for repeat in 1..4 {

@@ -55,6 +55,8 @@ const WHEEL_TICKS: u32 = 32;
 /// Births are kept modulo 256 ticks. A block that is written to is swept at least this often, so
 /// that the age of no entry is ever ambiguous: `SWEEP_TICKS + 2 * (LIFE_TICKS + 1) < 256`.
 const SWEEP_TICKS: u32 = 64;
+/// No pause counts as more ticks than this.
+const PAUSE_TICKS: u32 = 1 << 16;
 /// "No block".
 const NONE: u32 = u32::MAX;
 
@@ -199,8 +201,9 @@ impl TickClock {
         let passed = now.since(self.begins).as_nanos() / self.length.as_nanos();
         self.begins += self.length.saturating_mul(passed);
         self.ends = self.begins + self.length;
-        // A pause of more than 2^32 ticks (at the shortest tick: a month) still counts as a pause.
-        let passed = u32::try_from(passed).unwrap_or(u32::MAX / 2);
+        // A longer pause counts as PAUSE_TICKS: all that was known is dead, and ticks, which have 32
+        // bits, do not come round to where they were (with entries that live 10 ms: in a month).
+        let passed = u32::try_from(passed).map_or(PAUSE_TICKS, |passed| passed.min(PAUSE_TICKS));
         self.set_tick(self.tick.wrapping_add(passed));
     }
 
