@@ -270,6 +270,9 @@ impl<E: EventSink> Lre<'_, E> {
             && let Some(slot) = self.nodes.get_mut(at)
         {
             slot.is_redbox = true;
+            // It is named because it lives, even if it sends nothing in its own name.
+            slot.seen(now, lan);
+            slot.last_tagged = now;
             self.set_kind(now, at, redbox);
         }
         let Some(at) = self.supervised_node(now, supervision.mac, node) else { return };
