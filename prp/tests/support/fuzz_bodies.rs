@@ -435,7 +435,11 @@ pub(crate) fn lre_pair(octets: &[u8]) {
                     copies(network, &mut choices, lan, to, &frame);
                 });
             }
-            200..=239 => network.run_for(choices.span()),
+            200..=239 => {
+                // At the end of time it would stand still, and silence with it.
+                let span = choices.span();
+                network.run_for(if network.now < 1 << 62 { span } else { 0 });
+            }
             240..=247 => {
                 let node = usize::from(choices.octet() & 1);
                 network.nodes[node].swapped = !network.nodes[node].swapped;

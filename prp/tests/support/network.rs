@@ -37,7 +37,7 @@ pub(crate) struct Node<'m> {
     pub(crate) swapped: bool,
     /// By identity: intact copies that arrived, and deliveries.
     pub(crate) payloads: HashMap<u64, Seen>,
-    /// Frames delivered that are no intact payload for this node.
+    /// Frames delivered that are no intact payload.
     pub(crate) others: u64,
     pub(crate) corrupted: u64,
 }
@@ -224,14 +224,13 @@ impl<'m> Network<'m> {
     fn arrive(&mut self, flight: &Flight) {
         let node = &mut self.nodes[flight.to];
         let lan = if node.swapped { flight.lan.other() } else { flight.lan };
-        let identity = identity_of(&flight.frame, node.mac);
+        let identity = identity_of(&flight.frame);
         if let Some(identity) = identity {
             node.payloads.entry(identity).or_default().arrived += 1;
         }
         let now = Instant::from_nanos(self.now);
         if let Fate::Deliver { octets } = node.lre.receive_lan(now, lan, &flight.frame) {
-            // What is delivered is the sender's frame, padding included, and nothing of the RCT.
-            match identity_of(&flight.frame[..octets], node.mac) {
+            match identity_of(&flight.frame[..octets]) {
                 Some(identity) => node.payloads.entry(identity).or_default().delivered += 1,
                 None => node.others += 1,
             }
@@ -262,30 +261,36 @@ fn frame_of(
     identity: u64,
 ) -> Vec<u8> {
     let mut frame = super::frames::untagged(to, from, types, 0);
-    let header = frame.len();
+    let octets = frame.len() + payload.max(22);
     frame.extend(MAGIC);
-    frame.extend(u16::try_from(header).expect("a short header").to_be_bytes());
+    frame.extend(u16::try_from(octets).expect("a frame").to_be_bytes());
     frame.extend(identity.to_be_bytes());
     let sum = checksum(&frame);
     frame.extend(sum.to_be_bytes());
-    let fill = header + payload.max(22);
-    while frame.len() < fill {
+    while frame.len() < octets {
         frame.push((frame.len() as u64 ^ identity) as u8);
     }
     frame
 }
 
-/// The identity of a payload for `mac`, if header and payload are intact.
-fn identity_of(frame: &[u8], mac: MacAddress) -> Option<u64> {
-    let destination = MacAddress(frame.get(..6)?.try_into().ok()?);
-    if destination != mac && !destination.is_group() {
-        return None;
-    }
+/// The identity of a payload, whoever it is for (the nodes hear everything, as behind a hub), if
+/// every octet of the frame is as it was sent and only padding, or padding and an RCT, follows.
+fn identity_of(frame: &[u8]) -> Option<u64> {
     [14usize, 18, 22].into_iter().find_map(|header| {
         let body = frame.get(header..header + 22)?;
+        let octets = usize::from(u16::from_be_bytes(body.get(4..6)?.try_into().ok()?));
         let identity = u64::from_be_bytes(body.get(6..14)?.try_into().ok()?);
         let sum = u64::from_be_bytes(body.get(14..22)?.try_into().ok()?);
-        (body.starts_with(MAGIC) && checksum(frame.get(..header + 14)?) == sum).then_some(identity)
+        if !body.starts_with(MAGIC) || checksum(frame.get(..header + 14)?) != sum {
+            return None;
+        }
+        let fill = frame.get(header + 22..octets)?;
+        let filled =
+            fill.iter().zip(header + 22..).all(|(&o, at)| o == (at as u64 ^ identity) as u8);
+        let padded = octets.max(46 + header);
+        let padding = frame.get(octets..padded).unwrap_or_default();
+        let whole = [octets, padded, padded + 6].contains(&frame.len());
+        (filled && whole && padding.iter().all(|&octet| octet == 0)).then_some(identity)
     })
 }
 
