@@ -33,6 +33,7 @@ impl<E: EventSink> Lre<'_, E> {
             self.round_at = now + ROUND_INTERVAL;
             self.age_nodes(now);
             self.end_conditions(now);
+            self.settle_telling(now);
         }
     }
 
@@ -64,7 +65,7 @@ impl<E: EventSink> Lre<'_, E> {
             if now.since(slot.last_heard()) >= self.config.node_forget_time {
                 let (mac, kind) = (slot.mac(), slot.kind);
                 self.nodes.remove(at);
-                self.events.event(now, LreEvent::NodeForgotten { mac, kind });
+                self.tell_of_node(now, LreEvent::NodeForgotten { mac, kind });
             } else if slot.standing == Standing::Supervised {
                 for lan in LanId::BOTH {
                     self.watch_lan(now, at, lan);
@@ -82,15 +83,15 @@ impl<E: EventSink> Lre<'_, E> {
         let silent = &mut slot.silent[lan.index()];
         if here && !there && !*silent && self.link_up[lan.index()] {
             *silent = true;
-            self.events.event(now, LreEvent::NodeSilentOnLan { mac, silent: lan });
+            self.tell_of_node(now, LreEvent::NodeSilentOnLan { mac, silent: lan });
         } else if !here && *silent {
             *silent = false;
-            self.events.event(now, LreEvent::NodeBackOnLan { mac, lan });
+            self.tell_of_node(now, LreEvent::NodeBackOnLan { mac, lan });
         }
     }
 
     fn has_condition(&self) -> bool {
-        self.alarms() != super::LreAlarms::default()
+        self.alarms() != super::LreAlarms::default() || self.telling.owes()
     }
 
     fn end_conditions(&mut self, now: Instant) {

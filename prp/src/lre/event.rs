@@ -98,6 +98,11 @@ pub enum LreEvent {
         /// The LAN on which it is heard again.
         lan: LanId,
     },
+    /// More nodes appeared, changed or were forgotten than are told of one by one.
+    NodesUntold {
+        /// How many such events there were since the last of this kind.
+        count: u32,
+    },
     /// Frames of the other LAN arrive at a port: cables are swapped, or the LANs are joined.
     WrongLanBegan {
         /// The LAN of the port.

@@ -23,6 +23,7 @@
 //! | `node_table` | who is out there |
 //! | `ageing` | what ends when time passes |
 //! | [`counters`], [`event`] | what is told |
+//! | `telling` | and how much of it |
 //! | [`memory`] | how much it takes |
 
 use rt_core::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub mod event;
 pub mod memory;
 mod node_table;
 mod reception;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod transmission;
@@ -55,6 +57,7 @@ use duplicate::DuplicateDiscard;
 use event::LreEvent;
 use memory::LreMemory;
 use node_table::NodeTable;
+use telling::Telling;
 
 /// NodeRebootInterval: how long a node stays silent that cannot continue its numbers.
 pub const NODE_REBOOT_INTERVAL: Duration = Duration::from_millis(500);
@@ -119,6 +122,7 @@ pub struct Lre<'m, E> {
     own_frame: [Alarm; 2],
     table_full: Alarm,
     discard_full: Alarm,
+    telling: Telling,
 }
 
 /// The conditions that last now.
@@ -169,6 +173,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
             own_frame: [Alarm::QUIET; 2],
             table_full: Alarm::QUIET,
             discard_full: Alarm::QUIET,
+            telling: Telling::new(now),
         }
     }
 

@@ -226,7 +226,7 @@ impl<E: EventSink> Lre<'_, E> {
         if let Some(slot) = self.nodes.get_mut(at) {
             slot.heard(now, lan);
         }
-        self.events.event(now, LreEvent::NodeAppeared { mac, kind });
+        self.tell_of_node(now, LreEvent::NodeAppeared { mac, kind });
         Some(at)
     }
 
@@ -236,7 +236,7 @@ impl<E: EventSink> Lre<'_, E> {
         {
             slot.kind = kind;
             let mac = slot.mac();
-            self.events.event(now, LreEvent::NodeKindChanged { mac, kind });
+            self.tell_of_node(now, LreEvent::NodeKindChanged { mac, kind });
         }
     }
 
@@ -310,7 +310,7 @@ impl<E: EventSink> Lre<'_, E> {
             None => {
                 let at = self.nodes.insert(now, mac, Standing::Supervised, kind);
                 match at {
-                    Some(_) => self.events.event(now, LreEvent::NodeAppeared { mac, kind }),
+                    Some(_) => self.tell_of_node(now, LreEvent::NodeAppeared { mac, kind }),
                     None if self.table_full.occur(now) => {
                         self.events.event(now, LreEvent::NodeTableFull { mac });
                     }

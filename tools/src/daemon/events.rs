@@ -34,7 +34,7 @@ impl EventSink for TraceSink {
 }
 
 impl TraceEvent for ThreadEvent {
-    const KINDS: usize = 14;
+    const KINDS: usize = 15;
 
     fn kind(&self) -> usize {
         match self {
@@ -52,6 +52,7 @@ impl TraceEvent for ThreadEvent {
                 LreEvent::NodeTableHasRoom => 10,
                 LreEvent::DuplicateMemoryFull => 11,
                 LreEvent::DuplicateMemoryHasRoom => 12,
+                LreEvent::NodesUntold { .. } => 14,
             },
             Self::PortGone(_) => 13,
         }
@@ -60,6 +61,7 @@ impl TraceEvent for ThreadEvent {
     fn encode(&self) -> [u64; 4] {
         let (mac, kind, lan) = match *self {
             Self::PortGone(lan) => (None, None, Some(lan)),
+            Self::Lre(LreEvent::NodesUntold { count }) => return [0, 0, 0, u64::from(count)],
             Self::Lre(event) => match event {
                 LreEvent::NodeAppeared { mac, kind }
                 | LreEvent::NodeKindChanged { mac, kind }
@@ -71,7 +73,8 @@ impl TraceEvent for ThreadEvent {
                 | LreEvent::OwnFrameBegan { port }
                 | LreEvent::OwnFrameEnded { port } => (None, None, Some(port)),
                 LreEvent::NodeTableFull { mac } => (Some(mac), None, None),
-                LreEvent::NodeTableHasRoom
+                LreEvent::NodesUntold { .. }
+                | LreEvent::NodeTableHasRoom
                 | LreEvent::DuplicateMemoryFull
                 | LreEvent::DuplicateMemoryHasRoom => (None, None, None),
             },
@@ -107,6 +110,7 @@ impl TraceEvent for ThreadEvent {
             11 => LreEvent::DuplicateMemoryFull,
             12 => LreEvent::DuplicateMemoryHasRoom,
             13 => return Some(Self::PortGone(lan)),
+            14 => LreEvent::NodesUntold { count: u32::try_from(words[3]).ok()? },
             _ => return None,
         }))
     }
@@ -127,6 +131,7 @@ mod tests {
         let mut events = vec![
             ThreadEvent::PortGone(LanId::B),
             ThreadEvent::Lre(LreEvent::NodeTableFull { mac }),
+            ThreadEvent::Lre(LreEvent::NodesUntold { count: u32::MAX }),
             ThreadEvent::Lre(LreEvent::NodeTableHasRoom),
             ThreadEvent::Lre(LreEvent::DuplicateMemoryFull),
             ThreadEvent::Lre(LreEvent::DuplicateMemoryHasRoom),
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_record_of_nonsense_is_no_event() {
-        assert_eq!(ThreadEvent::decode(14, [0; 4]), None);
+        assert_eq!(ThreadEvent::decode(15, [0; 4]), None);
         assert_eq!(ThreadEvent::decode(3, [0, 0, 2, 0]), None);
         assert_eq!(ThreadEvent::decode(0, [0, u64::MAX, 0, 0]), None);
     }

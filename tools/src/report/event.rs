@@ -172,6 +172,13 @@ fn lre_parts(event: &LreEvent) -> Parts {
             let text = format!("node {mac} is heard on LAN {lan} again");
             Parts::new(Info, "node_back_on_lan", text).mac(mac).lan(lan)
         }
+        LreEvent::NodesUntold { count } => {
+            let text = format!(
+                "{count} more times a node appeared, changed or fell silent: too many to tell; \
+                 `bumpless nodes` shows who is there"
+            );
+            Parts::new(Warning, "nodes_untold", text)
+        }
         LreEvent::WrongLanBegan { port, mac } => {
             let other = port.other();
             let text = format!(
