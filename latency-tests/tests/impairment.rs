@@ -11,6 +11,7 @@ use latency_tests::stream::account::{LedgerReport, StreamReport};
 use latency_tests::stream::bulk::BulkReport;
 use latency_tests::stream::exchange::PingReport;
 use latency_tests::stream::send::SendReport;
+use prp::os::link::Links;
 use wire_lab::{IMPAIR, Lab, Program, RIGHT_IP, RIGHT_MAC, ask, can_run, control_path, wait_until};
 
 /// Frames of one stream; enough that every probability used here shows.
@@ -29,8 +30,16 @@ impl Counted {
     }
 }
 
-/// Sends one raw stream through `impair` (with a VLAN tag, in the given size) and counts.
-fn one_stream(seed: u64, impair: &str, extra: &str) -> Option<Counted> {
+/// Sends one raw stream through `impair` (with `extra` arguments) and counts. Again, a few times,
+/// when the machine was so busy that the kernel dropped frames on the wires.
+fn one_stream(seed: u64, impair: &str, extra: &str) -> Counted {
+    const RUNS_MAX: usize = 5;
+    (0..RUNS_MAX)
+        .find_map(|_| try_one_stream(seed, impair, extra))
+        .unwrap_or_else(|| panic!("{RUNS_MAX} runs, and the kernel dropped frames in each"))
+}
+
+fn try_one_stream(seed: u64, impair: &str, extra: &str) -> Option<Counted> {
     let lab = Lab::new();
     let wire = lab.impair(seed);
     wire.set("forward", impair);
@@ -42,19 +51,15 @@ fn one_stream(seed: u64, impair: &str, extra: &str) -> Option<Counted> {
     );
     let sent: SendReport = Lab::stream_report(&lab.left, &send);
     assert_eq!((sent.sent, sent.send_failed), (FRAMES, 0));
-    // Nothing is taken any more and nothing waits: everything has been handed to the right host,
-    // whose tap has it in its buffer by then.
-    let [lane, backward] = wait_until("all frames to come", || {
-        let counters = wire.drained();
-        (counters[0].received + counters[0].kernel_dropped == FRAMES).then_some(counters)
-    });
+    // Behind this everything has been handed to the right host, whose tap has it in its buffer.
+    let [lane, backward] = lab.all_came(&wire, FRAMES);
     assert_eq!(backward, Counters::default());
     assert_eq!((lane.kernel_dropped, lane.overflow, lane.send_failed), (0, 0, 0));
     let seen: LedgerReport = tap.stop().report();
     assert_eq!(seen.kernel_dropped, 0);
-    let last = wire.stop();
-    assert_eq!(last[0], lane);
-    Some(Counted { sent, lane, seen })
+    let undisturbed = lab.undisturbed(&wire);
+    assert_eq!(wire.stop()[0], lane);
+    undisturbed.then_some(Counted { sent, lane, seen })
 }
 
 #[test]
@@ -62,7 +67,7 @@ fn a_clean_wire_changes_nothing() {
     if !can_run("a_clean_wire_changes_nothing") {
         return;
     }
-    let counted = one_stream(1, "{}", "").unwrap();
+    let counted = one_stream(1, "{}", "");
     let stream = counted.stream();
     assert_eq!((stream.received, stream.distinct), (FRAMES, FRAMES));
     assert_eq!((stream.lost, stream.surplus, stream.reordered, stream.corrupted), (0, 0, 0, 0));
@@ -79,7 +84,7 @@ fn lost_frames_are_exactly_those_that_did_not_come() {
         r#"{"lose":{"probability":0.8}}"#,
         r#"{"lose_bursts":{"enter":0.02,"leave":0.2}}"#,
     ] {
-        let counted = one_stream(2, impair, "").unwrap();
+        let counted = one_stream(2, impair, "");
         assert!(counted.lane.lost > 0, "{impair}");
         assert_eq!(counted.stream().lost, counted.lane.lost, "{impair}");
         assert_eq!(counted.stream().surplus, 0, "{impair}");
@@ -91,7 +96,7 @@ fn a_delay_is_kept_by_every_frame_and_keeps_the_order() {
     if !can_run("a_delay_is_kept_by_every_frame_and_keeps_the_order") {
         return;
     }
-    let counted = one_stream(3, r#"{"delay_us":50000}"#, "").unwrap();
+    let counted = one_stream(3, r#"{"delay_us":50000}"#, "");
     let stream = counted.stream();
     assert_eq!((stream.lost, stream.surplus, stream.reordered), (0, 0, 0));
     assert_eq!(counted.lane.delayed, FRAMES);
@@ -104,13 +109,13 @@ fn jitter_spreads_and_reorders_and_loses_nothing() {
     if !can_run("jitter_spreads_and_reorders_and_loses_nothing") {
         return;
     }
-    let counted = one_stream(4, r#"{"delay_us":20000,"jitter_us":10000}"#, "").unwrap();
+    let counted = one_stream(4, r#"{"delay_us":20000,"jitter_us":10000}"#, "");
     let stream = counted.stream();
     assert_eq!((stream.lost, stream.surplus), (0, 0));
     assert!(stream.reordered > FRAMES / 4, "{}", stream.reordered);
     assert!(stream.latency.min_ns >= 9_980_000, "{:?}", stream.latency);
     let kept = r#"{"delay_us":20000,"jitter_us":10000,"keep_order":true}"#;
-    let counted = one_stream(4, kept, "").unwrap();
+    let counted = one_stream(4, kept, "");
     assert_eq!((counted.stream().lost, counted.stream().reordered), (0, 0));
 }
 
@@ -120,7 +125,7 @@ fn held_frames_are_overtaken() {
         return;
     }
     let impair = r#"{"reorder":{"probability":0.25,"hold_us":20000}}"#;
-    let counted = one_stream(5, impair, "").unwrap();
+    let counted = one_stream(5, impair, "");
     let stream = counted.stream();
     assert_eq!((stream.lost, stream.surplus), (0, 0));
     // Each held frame is overtaken by some of the about 160 that are sent within its hold, but for
@@ -134,11 +139,11 @@ fn repeated_frames_come_as_often_as_counted() {
     if !can_run("repeated_frames_come_as_often_as_counted") {
         return;
     }
-    let counted = one_stream(6, r#"{"repeat":{"probability":0.3}}"#, "").unwrap();
+    let counted = one_stream(6, r#"{"repeat":{"probability":0.3}}"#, "");
     assert!(counted.lane.repeated > FRAMES / 5);
     assert_eq!((counted.stream().twice, counted.stream().more), (counted.lane.repeated, 0));
     let five = r#"{"repeat":{"probability":1.0,"count":5,"spacing_us":300}}"#;
-    let counted = one_stream(6, five, "").unwrap();
+    let counted = one_stream(6, five, "");
     let stream = counted.stream();
     assert_eq!((stream.twice, stream.more, stream.surplus), (0, FRAMES, 5 * FRAMES));
     assert_eq!((stream.lost, counted.lane.repeated), (0, 5 * FRAMES));
@@ -152,7 +157,7 @@ fn corrupted_frames_are_all_seen_and_no_others() {
     for region in ["behind_addresses", "anywhere"] {
         let impair =
             format!(r#"{{"corrupt":{{"probability":0.05,"bits_max":3,"region":"{region}"}}}}"#);
-        let counted = one_stream(7, &impair, "").unwrap();
+        let counted = one_stream(7, &impair, "");
         let stream = counted.stream();
         let damaged = stream.corrupted + counted.seen.unreadable + counted.seen.foreign;
         assert!(counted.lane.corrupted > FRAMES / 40);
@@ -184,10 +189,7 @@ fn a_frame_with_a_deferred_checksum_is_corrupted_so_that_its_receiver_notices() 
         "send udp --to {RIGHT_IP}:4000 --rate 8000 --count {FRAMES} --size 1000 --end-markers 0"
     );
     let _: SendReport = Lab::stream_report(&lab.left, &send);
-    let [lane, _] = wait_until("all frames to come", || {
-        let counters = wire.drained();
-        (counters[0].received == FRAMES).then_some(counters)
-    });
+    let [lane, _] = lab.all_came(&wire, FRAMES);
     let seen: LedgerReport = recv.stop().report();
     let stream = &seen.streams[0];
     assert!(lane.corrupted > FRAMES / 10);
@@ -195,7 +197,8 @@ fn a_frame_with_a_deferred_checksum_is_corrupted_so_that_its_receiver_notices() 
     // A flip in a field that no check covers (identification aside: it is in the header's sum) or
     // in the link header's type loses the frame too; none may pass unnoticed but those in IP or
     // Ethernet fields that do not matter, of which a frame of 1,042 octets has few.
-    assert!(stream.lost <= lane.corrupted);
+    let dropped = lane.wire_dropped + lab.dropped_before_middle()[0];
+    assert!(stream.lost <= lane.corrupted + dropped);
     assert!(stream.lost * 100 >= lane.corrupted * 95, "{} of {}", stream.lost, lane.corrupted);
 }
 
@@ -206,11 +209,11 @@ fn vlan_tags_and_full_frames_pass_whole() {
     }
     for (impair, size) in [("{}", 60), ("{}", 1_514), (r#"{"delay_us":3000}"#, 1_514)] {
         let extra = format!("--size {size} --vlan 100 --pcp 5");
-        let counted = one_stream(9, impair, &extra).unwrap();
+        let counted = one_stream(9, impair, &extra);
         let stream = counted.stream();
         assert_eq!((stream.lost, stream.surplus, stream.corrupted), (0, 0, 0));
         assert_eq!((stream.tagged, stream.vlan_id, stream.vlan_pcp), (FRAMES, Some(100), Some(5)));
-        let counted = one_stream(9, impair, &format!("--size {size}")).unwrap();
+        let counted = one_stream(9, impair, &format!("--size {size}"));
         assert_eq!((counted.stream().lost, counted.stream().tagged), (0, 0));
     }
 }
@@ -224,7 +227,7 @@ fn a_seed_can_be_replayed() {
         "corrupt":{"probability":0.1,"bits_max":4}}"#
         .replace('\n', " ");
     let run = |seed| {
-        let counted = one_stream(seed, &impair, "").unwrap();
+        let counted = one_stream(seed, &impair, "");
         (counted.stream().arrivals_digest.clone(), counted.lane)
     };
     let first = run(10);
@@ -277,6 +280,38 @@ fn a_cut_takes_everything_until_it_is_restored() {
     assert_eq!(report.replies.surplus, 0);
     let echoed: LedgerReport = echo.stop().report();
     assert_eq!(echoed.streams[0].surplus, 0);
+}
+
+#[test]
+fn a_pulled_cable_is_seen_by_both_hosts_and_plugged_in_again() {
+    if !can_run("a_pulled_cable_is_seen_by_both_hosts_and_plugged_in_again") {
+        return;
+    }
+    let lab = Lab::new();
+    let wire = lab.impair(21);
+    let plugged = || {
+        [(&lab.left, "l0"), (&lab.right, "r0")].map(|(namespace, name)| {
+            Links::open_in(namespace).unwrap().by_name(name).unwrap().running
+        })
+    };
+    let _echo = Lab::stream(&lab.right, &format!("echo --listen {RIGHT_IP}:4000 --announce"));
+    let ping = || -> u64 {
+        let line = format!("ping --to {RIGHT_IP}:4000 --count 20 --rate 200 --grace-ms 50");
+        let ended = Lab::stream(&lab.left, &line).finish();
+        if ended.out.is_empty() { 0 } else { ended.report::<PingReport>().replies.distinct }
+    };
+    assert_eq!(plugged(), [true, true]);
+    wire.tell(r#"{"command":"cut","carrier":true}"#);
+    wait_until("no carrier", || (plugged() == [false, false]).then_some(()));
+    assert_eq!(ping(), 0);
+    wire.tell(r#"{"command":"restore"}"#);
+    wait_until("carrier", || (plugged() == [true, true]).then_some(()));
+    wait_until("replies over the mended wire", || (ping() > 0).then_some(()));
+    // Whoever ends the program gets the cable back.
+    wire.tell(r#"{"command":"cut","carrier":true}"#);
+    wait_until("no carrier", || (plugged() == [false, false]).then_some(()));
+    wire.stop();
+    wait_until("carrier", || (plugged() == [true, true]).then_some(()));
 }
 
 #[test]
@@ -361,34 +396,13 @@ fn a_signal_ends_it_in_the_midst_of_traffic() {
     let lab = Lab::new();
     let wire = lab.impair(15);
     wire.set("both", r#"{"delay_us":30000000}"#);
-    let send = format!("send raw --interface l0 --destination {RIGHT_MAC} --rate 0 --duration 60");
+    let send =
+        format!("send raw --interface l0 --destination {RIGHT_MAC} --rate 20000 --duration 60");
     let sender = Lab::stream(&lab.left, &send);
     wait_until("frames to wait", || (wire.counters()[0].queued > 1_000).then_some(()));
     let [lane, _] = wire.stop();
     assert!(lane.queued > 1_000 && lane.forwarded == 0, "{lane:?}");
     drop(sender);
-}
-
-#[test]
-fn at_full_speed_every_frame_is_accounted_for() {
-    if !can_run("at_full_speed_every_frame_is_accounted_for") {
-        return;
-    }
-    let lab = Lab::new();
-    let wire = lab.impair(16);
-    let recv = "recv raw --interface r0 --announce";
-    let recv = Lab::stream(&lab.right, recv);
-    let send = format!(
-        "send raw --interface l0 --destination {RIGHT_MAC} --rate 0 --count 300000 --end-markers 0"
-    );
-    let sent: SendReport = Lab::stream_report(&lab.left, &send);
-    let [lane, _] = wait_until("all frames to come", || {
-        let counters = wire.drained();
-        (counters[0].received + counters[0].kernel_dropped == sent.sent).then_some(counters)
-    });
-    let seen: LedgerReport = recv.stop().report();
-    assert_eq!(seen.streams[0].received + seen.kernel_dropped, lane.forwarded);
-    assert_eq!(seen.streams[0].surplus, 0);
 }
 
 #[test]
@@ -428,12 +442,9 @@ fn a_rate_limit_lets_pass_what_it_says_and_counts_the_rest() {
          --end-markers 0"
     );
     let _: SendReport = Lab::stream_report(&lab.left, &send);
-    let [lane, _] = wait_until("all frames to come", || {
-        let counters = wire.drained();
-        (counters[0].received == FRAMES).then_some(counters)
-    });
+    let [lane, _] = lab.all_came(&wire, FRAMES);
     let seen: LedgerReport = recv.stop().report();
-    assert_eq!(seen.streams[0].received + lane.overflow, FRAMES);
+    assert_eq!(seen.streams[0].received + lane.overflow + lane.wire_dropped, lane.received);
     // One frame in half a millisecond, and the 20 of the backlog.
     let slots = clock::now().since(start).as_micros() / 500;
     assert!(lane.forwarded > 20 && lane.forwarded <= slots + 22, "{lane:?} {slots}");

@@ -10,7 +10,8 @@
 //! Without `pair` a command is for all pairs, without `direction` for both. `forward` is from the
 //! first interface of the pair to the second. `set` replaces all impairments of the lanes it names;
 //! a cut stays. `cut` also takes the frames that wait, as a pulled cable does: nothing leaves after
-//! the answer. Answers: `{"ok":true}`, with `"lanes":[…]` for `counters` and `quit`, or
+//! the answer. With `"carrier":true` both interfaces also go down, as the two ends of a pulled cable
+//! do; `restore` and `clear` take them up again. Answers: `{"ok":true}`, with `"lanes":[…]` for `counters` and `quit`, or
 //! `{"ok":false,"error":"…"}`.
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,10 @@ pub enum Command {
         /// Lanes.
         #[serde(default)]
         direction: Direction,
+        /// Also take both interfaces down, so that the hosts behind them lose their carrier; both
+        /// directions only.
+        #[serde(default)]
+        carrier: bool,
     },
     /// Mends the link.
     Restore {
@@ -130,6 +135,9 @@ impl Reply {
 pub fn read(line: &[u8]) -> Result<Command, Reply> {
     let command = serde_json::from_slice(line).map_err(Reply::refused)?;
     match command {
+        Command::Cut {
+            carrier: true, direction: Direction::Forward | Direction::Backward, ..
+        } => Err(Reply::refused("carrier: a cable has both directions")),
         Command::Set { pair, direction, impair } => {
             let impair = Box::new(impair.check().map_err(Reply::refused)?);
             Ok(Command::Set { pair, direction, impair })
@@ -146,7 +154,7 @@ mod tests {
     fn commands_are_read() {
         assert_eq!(
             read(br#"{"command":"cut","pair":1,"direction":"backward"}"#),
-            Ok(Command::Cut { pair: Some(1), direction: Direction::Backward })
+            Ok(Command::Cut { pair: Some(1), direction: Direction::Backward, carrier: false })
         );
         assert_eq!(
             read(br#"{"command":"clear"}"#),
@@ -169,6 +177,7 @@ mod tests {
             br#"{"command":"explode"}"#,
             br#"{"command":"cut","direction":"sideways"}"#,
             br#"{"command":"cut","pair":-1}"#,
+            br#"{"command":"cut","direction":"forward","carrier":true}"#,
             br#"{"command":"set"}"#,
             br#"{"command":"set","impair":{"lose":{"probability":7}}}"#,
         ] {

@@ -50,6 +50,10 @@ struct Port {
     socket: Option<PacketSocket>,
     /// Drops of the sockets before the present one.
     dropped_before: u64,
+    /// Transmit drops of the interface before this program.
+    transmit_dropped_before: u64,
+    /// Whether this program took the interface down.
+    pulled: bool,
 }
 
 #[derive(Debug)]
@@ -183,29 +187,25 @@ impl Relay {
     pub fn carry_out(&mut self, command: Command) -> Reply {
         match command {
             Command::Counters {} | Command::Quit {} => Reply::lanes(self.report()),
-            Command::Set { pair, direction, impair } => {
-                self.each(pair, direction, |state| state.lane.set((*impair).clone()))
-            }
-            Command::Clear { pair, direction } => self.each(pair, direction, |state| {
-                state.lane.set(Settings::default());
-                state.lane.set_cut(false);
+            Command::Set { pair, direction, impair } => self.each(pair, |pair| {
+                pair.lanes(direction).for_each(|state| state.lane.set((*impair).clone()));
+                Ok(())
             }),
-            Command::Cut { pair, direction } => self.each(pair, direction, |state| {
-                state.lane.set_cut(true);
-                let taken = u64::try_from(state.queue.clear()).unwrap_or(u64::MAX);
-                state.counters.cut += taken;
+            Command::Clear { pair, direction } => self.each(pair, |pair| {
+                pair.lanes(direction).for_each(|state| state.lane.set(Settings::default()));
+                pair.mend(direction)
             }),
-            Command::Restore { pair, direction } => {
-                self.each(pair, direction, |state| state.lane.set_cut(false))
+            Command::Cut { pair, direction, carrier } => {
+                self.each(pair, |pair| pair.cut(direction, carrier))
             }
+            Command::Restore { pair, direction } => self.each(pair, |pair| pair.mend(direction)),
         }
     }
 
     fn each(
         &mut self,
         pair: Option<usize>,
-        direction: Direction,
-        mut change: impl FnMut(&mut LaneState),
+        mut change: impl FnMut(&mut Pair) -> io::Result<()>,
     ) -> Reply {
         let count = self.pairs.len();
         let pairs = match pair {
@@ -215,15 +215,12 @@ impl Relay {
                 None => return Reply::refused(format!("no pair {index}: there are {count}")),
             },
         };
-        for [forward, backward] in pairs.iter_mut().map(|pair| &mut pair.lanes) {
-            if direction != Direction::Backward {
-                change(forward);
-            }
-            if direction != Direction::Forward {
-                change(backward);
-            }
-        }
-        Reply::done()
+        // Every pair is changed, whatever is refused for one of them.
+        let results: Vec<io::Result<()>> = pairs.iter_mut().map(&mut change).collect();
+        results
+            .into_iter()
+            .collect::<io::Result<()>>()
+            .map_or_else(Reply::refused, |()| Reply::done())
     }
 
     /// The account of all lanes.
@@ -232,17 +229,52 @@ impl Relay {
         for (pair, number) in self.pairs.iter_mut().zip(0..) {
             for (state, from) in pair.lanes.iter().zip(0..) {
                 let kernel_dropped = pair.ports[from].kernel_dropped();
+                let wire_dropped = pair.ports[1 - from].transmit_dropped();
                 let queued = u64::try_from(state.queue.len()).unwrap_or(u64::MAX);
                 reports.push(LaneReport {
                     pair: number,
                     from: pair.ports[from].name.clone(),
                     to: pair.ports[1 - from].name.clone(),
                     is_cut: state.lane.is_cut(),
-                    counters: Counters { queued, kernel_dropped, ..state.counters },
+                    counters: Counters { queued, kernel_dropped, wire_dropped, ..state.counters },
                 });
             }
         }
         reports
+    }
+}
+
+impl Pair {
+    fn lanes(&mut self, direction: Direction) -> impl Iterator<Item = &mut LaneState> {
+        let wanted = [direction != Direction::Backward, direction != Direction::Forward];
+        self.lanes.iter_mut().zip(wanted).filter_map(|(state, wanted)| wanted.then_some(state))
+    }
+
+    fn cut(&mut self, direction: Direction, carrier: bool) -> io::Result<()> {
+        for state in self.lanes(direction) {
+            state.lane.set_cut(true);
+            state.counters.cut += u64::try_from(state.queue.clear()).unwrap_or(u64::MAX);
+        }
+        if carrier {
+            for port in &mut self.ports {
+                net::set_interface_up(&port.name, false).map_err(|error| port.named(&error))?;
+                port.pulled = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Mends a cut; a pulled cable is plugged in again in both directions.
+    fn mend(&mut self, direction: Direction) -> io::Result<()> {
+        self.lanes(direction).for_each(|state| state.lane.set_cut(false));
+        self.ports.iter_mut().try_for_each(Port::plug_in)
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        // Nobody is left to tell; an interface that is gone needs no plugging in.
+        let _ = self.plug_in();
     }
 }
 
@@ -362,7 +394,13 @@ impl Port {
     fn open(name: &str) -> Result<Self, OpenError> {
         let socket = Self::open_socket(name)
             .map_err(|error| OpenError { interface: name.to_owned(), error })?;
-        Ok(Self { name: name.to_owned(), socket: Some(socket), dropped_before: 0 })
+        Ok(Self {
+            name: name.to_owned(),
+            socket: Some(socket),
+            dropped_before: 0,
+            transmit_dropped_before: net::transmit_dropped(name),
+            pulled: false,
+        })
     }
 
     fn open_socket(name: &str) -> io::Result<PacketSocket> {
@@ -378,8 +416,25 @@ impl Port {
         )
     }
 
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("interface {}: {error}", self.name))
+    }
+
+    fn plug_in(&mut self) -> io::Result<()> {
+        if self.pulled {
+            net::set_interface_up(&self.name, true).map_err(|error| self.named(&error))?;
+            self.pulled = false;
+        }
+        Ok(())
+    }
+
     fn kernel_dropped(&mut self) -> u64 {
         self.dropped_before + self.socket.as_mut().map_or(0, PacketSocket::kernel_dropped)
+    }
+
+    /// Transmit drops since the opening; of a new interface since it was made.
+    fn transmit_dropped(&self) -> u64 {
+        net::transmit_dropped(&self.name).saturating_sub(self.transmit_dropped_before)
     }
 
     /// Lets go of a socket whose interface was deleted and opens one on the interface that has the
@@ -391,6 +446,8 @@ impl Port {
             return;
         }
         self.dropped_before = self.kernel_dropped();
+        self.transmit_dropped_before = 0;
+        self.pulled = false;
         self.socket = Self::open_socket(&self.name).ok();
     }
 

@@ -1,9 +1,11 @@
 //! Small questions and wishes to sockets and interfaces.
 
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socket, sockopt};
 
 /// Receive and send buffers of `octets` each: past the system's limit where the privilege is there,
 /// else as much as the limit allows. A buffer smaller than wished for shows up as counted drops, so
@@ -45,6 +47,48 @@ pub fn datagrams_dropped(socket: &impl AsFd) -> u64 {
 /// `ENODEV` when there is none in this network namespace.
 pub fn interface_index(name: &str) -> io::Result<u32> {
     Ok(nix::net::if_::if_nametoindex(name)?)
+}
+
+/// Frames that the kernel has dropped when they left by the interface called `name`, since it was
+/// made. At a veth pair this is where a frame goes that the other end's host is too busy to take;
+/// its sender is not told. 0 when there is no such interface here.
+#[must_use]
+pub fn transmit_dropped(name: &str) -> u64 {
+    /// Position behind the interface's name.
+    const TRANSMIT_DROPPED: usize = 11;
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    let row = table.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
+    row.and_then(|row| row.split_whitespace().nth(TRANSMIT_DROPPED)?.parse().ok()).unwrap_or(0)
+}
+
+/// Takes the interface called `name` up or down. At the other end of a veth pair this is the cable
+/// plugged in or pulled.
+///
+/// # Errors
+/// `ENODEV` when there is no such interface here, `EPERM` without `CAP_NET_ADMIN`.
+pub fn set_interface_up(name: &str, up: bool) -> io::Result<()> {
+    let kind = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, kind, None)?;
+    // SAFETY: all-zero is a valid value of this plain C structure.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    // SAFETY: the descriptor is open; the kernel reads the name, which ends with a zero, and writes
+    // the flags into `request`.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    Errno::result(done)?;
+    // SAFETY: the call before has filled in this member of the union.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    let flag = libc::c_short::try_from(libc::IFF_UP).unwrap_or(1);
+    request.ifr_ifru.ifru_flags = if up { flags | flag } else { flags & !flag };
+    // SAFETY: as for the call before; the kernel reads name and flags.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
+    Errno::result(done)?;
+    Ok(())
 }
 
 /// The MAC address of the interface called `name`.

@@ -436,3 +436,51 @@ fn stripped_tag(control: &[u8]) -> Option<[u8; TAG_OCTETS]> {
 fn length_of<T>(value: &T) -> libc::socklen_t {
     libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auxiliary(status: u32, tci: u16, tpid: u16) -> Vec<u8> {
+        let mut control = 36usize.to_ne_bytes().to_vec();
+        control.extend(libc::SOL_PACKET.to_ne_bytes());
+        control.extend(libc::PACKET_AUXDATA.to_ne_bytes());
+        control.extend(status.to_ne_bytes());
+        control.extend([0; 12]);
+        control.extend(tci.to_ne_bytes());
+        control.extend(tpid.to_ne_bytes());
+        control
+    }
+
+    #[test]
+    fn a_stripped_tag_is_found_in_the_auxiliary_data() {
+        let (valid, with_tpid) = (1 << 4, 1 << 6);
+        assert_eq!(stripped_tag(&auxiliary(0, 5, 6)), None);
+        let plain = stripped_tag(&auxiliary(valid, 0xa064, 0));
+        assert_eq!(plain, Some([0x81, 0x00, 0xa0, 0x64]));
+        let service = stripped_tag(&auxiliary(valid | with_tpid, 1, 0x88a8));
+        assert_eq!(service, Some([0x88, 0xa8, 0, 1]));
+        let whole = auxiliary(valid, 1, 0);
+        for octets in 0..whole.len() {
+            assert_eq!(stripped_tag(&whole[..octets]), None, "{octets}");
+        }
+        assert_eq!(stripped_tag(&[0; 128]), None, "a length of zero ends the search");
+    }
+
+    #[test]
+    fn a_tag_put_back_moves_the_open_checksum() {
+        let header = |flags: u8, start: u16| {
+            let mut octets = [0u8; Offload::OCTETS];
+            octets[0] = flags;
+            octets[6..8].copy_from_slice(&start.to_ne_bytes());
+            octets[8..10].copy_from_slice(&16u16.to_ne_bytes());
+            Offload(octets)
+        };
+        let mut open = header(1, 34);
+        open.shift(4);
+        assert_eq!(open.open_checksum(), Some((38, 54)));
+        let mut closed = header(0, 0);
+        closed.shift(4);
+        assert_eq!(closed, header(0, 0));
+    }
+}

@@ -23,6 +23,7 @@ use std::time::Duration;
 use latency_tests::impair::command::Reply;
 use latency_tests::impair::counters::{Counters, LaneReport};
 use latency_tests::os::clock;
+use latency_tests::os::net::transmit_dropped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use prp::os::link::Links;
@@ -91,6 +92,34 @@ impl Lab {
         middle.set_up(index, true).unwrap();
         let known: MacAddress = other.1.parse().unwrap();
         links.set_neighbour(end, other.0.parse().unwrap(), known).unwrap();
+    }
+
+    /// Frames that the kernel dropped between an end host and the middle, forward and backward, and
+    /// that no program was told of: it was too busy to take them off its own queue.
+    pub(crate) fn dropped_before_middle(&self) -> [u64; 2] {
+        let drops = |namespace: &NetNs, name| namespace.run(|| transmit_dropped(name)).unwrap();
+        [drops(&self.left, "l0"), drops(&self.right, "r0")]
+    }
+
+    /// Whether all frames so far got over the wires. Exact comparisons are for such runs only.
+    pub(crate) fn undisturbed(&self, wire: &Impair) -> bool {
+        let after = wire.counters().map(|lane| lane.wire_dropped);
+        let before = self.dropped_before_middle();
+        let undisturbed = before == [0, 0] && after == [0, 0];
+        if !undisturbed {
+            println!("NOTE: the kernel dropped {before:?} + {after:?} frames on the wires");
+        }
+        undisturbed
+    }
+
+    /// Waits until all of `frames` sent from the left have reached the middle or are known to have
+    /// been dropped on their way, and none waits any more.
+    pub(crate) fn all_came(&self, wire: &Impair, frames: u64) -> [Counters; 2] {
+        wait_until("all frames to come", || {
+            let counters = wire.drained();
+            let dropped = counters[0].kernel_dropped + self.dropped_before_middle()[0];
+            (counters[0].received + dropped == frames).then_some(counters)
+        })
     }
 
     /// Starts the impairment program between both wires.
