@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use latency_tests::impair::command::Reply;
+use latency_tests::impair::port::OpenError;
 use latency_tests::impair::queue::Bounds;
-use latency_tests::impair::relay::{OpenError, Relay};
+use latency_tests::impair::relay::Relay;
 use latency_tests::impair::server::Server;
 use latency_tests::os::wait::EndSignals;
 

@@ -19,12 +19,14 @@
 //! | [`queue`] | frames that wait for their instant | no |
 //! | [`counters`] | the account | no |
 //! | [`command`] | the control protocol | no |
-//! | [`relay`] | sockets, loop | yes |
+//! | [`port`] | an interface: its socket and its cable | yes |
+//! | [`relay`] | the loop over all lanes | yes |
 //! | [`server`] | control socket | yes |
 
 pub mod command;
 pub mod counters;
 pub mod decide;
+pub mod port;
 pub mod queue;
 pub mod random;
 pub mod relay;

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::rc::Rc;
 
 use nix::poll::{PollFd, PollFlags};
 use rt_core::time::{Duration, Instant};
@@ -13,17 +12,15 @@ use rt_core::time::{Duration, Instant};
 use super::command::{Command, Direction, Reply};
 use super::counters::{Counters, LaneReport};
 use super::decide::{Copy, Fate, Flips, Lane};
+use super::port::{Frame, OpenError, Port, Ready};
 use super::queue::{Bounds, Queue};
 use super::random::lane_key;
 use super::server::Server;
 use super::settings::Settings;
 use crate::os::clock;
-use crate::os::net;
-use crate::os::packet::{BATCH_FRAMES, Inbox, Offload, Options, Outgoing, PacketSocket};
+use crate::os::packet::{BATCH_FRAMES, Inbox, Offload};
 use crate::os::wait::{EndSignals, wait};
 
-/// Wished size of each socket's kernel buffers.
-const BUFFER_OCTETS: usize = 32 << 20;
 /// How often interfaces are looked after: a deleted one is found again under its name.
 const CARE_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -44,50 +41,10 @@ struct Pair {
 }
 
 #[derive(Debug)]
-struct Port {
-    name: String,
-    /// Nothing while the interface does not exist.
-    socket: Option<PacketSocket>,
-    /// Drops of the sockets before the present one.
-    dropped_before: u64,
-    /// Transmit drops of the interface before this program.
-    transmit_dropped_before: u64,
-    /// Whether this program took the interface down.
-    pulled: bool,
-}
-
-#[derive(Debug)]
 struct LaneState {
     lane: Lane,
     queue: Queue<Frame>,
     counters: Counters,
-}
-
-/// A frame with storage of its own, shared by its copies.
-#[derive(Clone, Debug)]
-struct Frame {
-    offload: Offload,
-    octets: Rc<[u8]>,
-}
-
-/// A copy that leaves now.
-#[derive(Debug)]
-enum Ready {
-    /// It stands in the inbox.
-    Received(usize),
-    /// It was changed or has waited.
-    Own(Frame),
-}
-
-/// Why the relay could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("interface {interface}: {error}")]
-pub struct OpenError {
-    /// The interface.
-    pub interface: String,
-    /// What the system said.
-    #[source]
-    pub error: io::Error,
 }
 
 impl Relay {
@@ -147,9 +104,8 @@ impl Relay {
     fn rest(&self, server: &Server, signals: &EndSignals) -> io::Result<()> {
         let mut descriptors = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         descriptors.extend(server.descriptors());
-        let sockets =
-            self.pairs.iter().flat_map(|pair| &pair.ports).filter_map(|p| p.socket.as_ref());
-        descriptors.extend(sockets.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        let ports = self.pairs.iter().flat_map(|pair| &pair.ports);
+        descriptors.extend(ports.filter_map(Port::descriptor));
         let lanes = self.pairs.iter().flat_map(|pair| &pair.lanes);
         let next = lanes.filter_map(|state| state.queue.next_instant()).min();
         wait(&mut descriptors, next.unwrap_or(Instant::FAR_FUTURE).min(self.care_at))?;
@@ -168,7 +124,7 @@ impl Relay {
         let mut moved = false;
         for Pair { ports: [first, second], lanes: [forward, backward] } in &mut self.pairs {
             for (from, to, state) in [(&*first, &*second, forward), (&*second, &*first, backward)] {
-                let received = receive(from, &mut self.inbox, &mut state.counters);
+                let received = from.receive(&mut self.inbox, &mut state.counters);
                 // Read behind the receiving: a delay may be longer than asked for, never shorter.
                 let now = clock::now();
                 moved |= received | state.send_due(now, to, &mut self.ready, &self.inbox);
@@ -256,10 +212,7 @@ impl Pair {
             state.counters.cut += u64::try_from(state.queue.clear()).unwrap_or(u64::MAX);
         }
         if carrier {
-            for port in &mut self.ports {
-                net::set_interface_up(&port.name, false).map_err(|error| port.named(&error))?;
-                port.pulled = true;
-            }
+            self.ports.iter_mut().try_for_each(Port::pull)?;
         }
         Ok(())
     }
@@ -268,13 +221,6 @@ impl Pair {
     fn mend(&mut self, direction: Direction) -> io::Result<()> {
         self.lanes(direction).for_each(|state| state.lane.set_cut(false));
         self.ports.iter_mut().try_for_each(Port::plug_in)
-    }
-}
-
-impl Drop for Port {
-    fn drop(&mut self) {
-        // Nobody is left to tell; an interface that is gone needs no plugging in.
-        let _ = self.plug_in();
     }
 }
 
@@ -374,113 +320,6 @@ pub fn complete_checksum(frame: &mut [u8], start: usize, at: usize) {
     let stored = if folded == 0 { 0xffff } else { folded };
     if let Some(field) = frame.get_mut(at..at + 2) {
         field.copy_from_slice(&stored.to_be_bytes());
-    }
-}
-
-/// Takes one batch from `port`; false when there was nothing.
-fn receive(port: &Port, inbox: &mut Inbox, counters: &mut Counters) -> bool {
-    let Some(socket) = &port.socket else { return false };
-    match socket.receive(inbox) {
-        Ok(()) => !inbox.is_empty(),
-        Err(error) => {
-            // A frame that the offload header cannot describe is dropped by the kernel with this.
-            counters.unreadable += u64::from(error.raw_os_error() == Some(libc::EINVAL));
-            false
-        }
-    }
-}
-
-impl Port {
-    fn open(name: &str) -> Result<Self, OpenError> {
-        let socket = Self::open_socket(name)
-            .map_err(|error| OpenError { interface: name.to_owned(), error })?;
-        Ok(Self {
-            name: name.to_owned(),
-            socket: Some(socket),
-            dropped_before: 0,
-            transmit_dropped_before: net::transmit_dropped(name),
-            pulled: false,
-        })
-    }
-
-    fn open_socket(name: &str) -> io::Result<PacketSocket> {
-        PacketSocket::open(
-            name,
-            Options {
-                promiscuous: true,
-                offload: true,
-                outgoing: false,
-                buffer_octets: BUFFER_OCTETS,
-                filter: &[],
-            },
-        )
-    }
-
-    fn named(&self, error: &io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("interface {}: {error}", self.name))
-    }
-
-    fn plug_in(&mut self) -> io::Result<()> {
-        if self.pulled {
-            net::set_interface_up(&self.name, true).map_err(|error| self.named(&error))?;
-            self.pulled = false;
-        }
-        Ok(())
-    }
-
-    fn kernel_dropped(&mut self) -> u64 {
-        self.dropped_before + self.socket.as_mut().map_or(0, PacketSocket::kernel_dropped)
-    }
-
-    /// Transmit drops since the opening; of a new interface since it was made.
-    fn transmit_dropped(&self) -> u64 {
-        net::transmit_dropped(&self.name).saturating_sub(self.transmit_dropped_before)
-    }
-
-    /// Lets go of a socket whose interface was deleted and opens one on the interface that has the
-    /// name now.
-    fn care(&mut self) {
-        let present = net::interface_index(&self.name).ok();
-        let open = self.socket.as_ref().map(PacketSocket::interface_index);
-        if open == present {
-            return;
-        }
-        self.dropped_before = self.kernel_dropped();
-        self.transmit_dropped_before = 0;
-        self.pulled = false;
-        self.socket = Self::open_socket(&self.name).ok();
-    }
-
-    /// Sends and empties `ready`.
-    fn send(&self, inbox: &Inbox, ready: &mut Vec<Ready>, counters: &mut Counters) {
-        let Some(socket) = &self.socket else {
-            counters.send_failed += u64::try_from(ready.len()).unwrap_or(0);
-            ready.clear();
-            return;
-        };
-        for batch in ready.chunks(BATCH_FRAMES) {
-            let nothing = Outgoing { offload: Offload::default(), octets: &[] };
-            let mut frames = [nothing; BATCH_FRAMES];
-            for (frame, ready) in frames.iter_mut().zip(batch) {
-                *frame = match ready {
-                    Ready::Received(index) => {
-                        Outgoing { offload: inbox.offload(*index), octets: inbox.frame(*index) }
-                    }
-                    Ready::Own(frame) => Outgoing { offload: frame.offload, octets: &frame.octets },
-                };
-            }
-            let mut rest = &frames[..batch.len()];
-            while !rest.is_empty() {
-                if let Ok(sent) = socket.send(rest) {
-                    counters.forwarded += u64::try_from(sent).unwrap_or(0);
-                    rest = rest.get(sent..).unwrap_or(&[]);
-                } else {
-                    counters.send_failed += 1;
-                    rest = &rest[1..];
-                }
-            }
-        }
-        ready.clear();
     }
 }
 
