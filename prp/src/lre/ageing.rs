@@ -2,6 +2,7 @@
 //!
 //! Each call does a bounded piece of work and goes on where the last one ended.
 
+use rt_core::limits::NODE_SILENT_ON_LAN_TIME;
 use rt_core::time::{Duration, Instant};
 
 use crate::types::LanId;
@@ -16,9 +17,6 @@ pub(super) const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 const ROUND_SLOTS_MAX: usize = 512;
 /// The most blocks of duplicate discard of one piece: some microseconds.
 const BLOCKS_PER_SERVICE: usize = 128;
-/// A doubly attached node that is heard on one LAN is reported when it has not been heard on the
-/// other for so long: its supervision must have been missed there.
-const LAN_SILENCE: Duration = Duration::from_secs(3);
 
 impl<E: EventSink> Lre<'_, E> {
     /// Lets time pass. Call it when [`Lre::next_timeout`] has come; earlier or more often is
@@ -78,8 +76,8 @@ impl<E: EventSink> Lre<'_, E> {
     fn watch_lan(&mut self, now: Instant, at: u32, lan: LanId) {
         let Some(slot) = self.nodes.get_mut(at) else { return };
         let mac = slot.mac();
-        let here = now.since(slot.silent_since(lan)) > LAN_SILENCE;
-        let there = now.since(slot.silent_since(lan.other())) > LAN_SILENCE;
+        let here = now.since(slot.silent_since(lan)) > NODE_SILENT_ON_LAN_TIME;
+        let there = now.since(slot.silent_since(lan.other())) > NODE_SILENT_ON_LAN_TIME;
         let silent = &mut slot.silent[lan.index()];
         if here && !there && !*silent && self.link_up[lan.index()] {
             *silent = true;

@@ -1,10 +1,8 @@
 //! A lasting condition, told by its single occurrences: it begins with the first and ends when none
 //! has come for a while.
 
-use rt_core::time::{Duration, Instant};
-
-/// A condition ends after so long without an occurrence.
-pub(super) const ALARM_HOLD: Duration = Duration::from_secs(10);
+use rt_core::limits::CONDITION_END_TIME;
+use rt_core::time::Instant;
 
 /// One condition.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +21,7 @@ impl Alarm {
     /// Lets time pass. Returns whether the condition ended now.
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         match self.last {
-            Some(last) if now.since(last) >= ALARM_HOLD => {
+            Some(last) if now.since(last) >= CONDITION_END_TIME => {
                 self.last = None;
                 true
             }
@@ -38,6 +36,8 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use rt_core::time::Duration;
+
     use super::*;
 
     #[test]

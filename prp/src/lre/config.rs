@@ -1,5 +1,6 @@
 //! What an LRE can be told, with the standard's defaults (IEC 62439-3, table of constants).
 
+use rt_core::limits::{ENTRY_FORGET_TIME_DEFAULT, LIFE_CHECK_INTERVAL, NODE_FORGET_TIME};
 use rt_core::time::Duration;
 
 use crate::types::MacAddress;
@@ -74,7 +75,7 @@ impl LreConfig {
         Self {
             mac,
             supervision: SupervisionConfig {
-                interval: Duration::from_secs(2),
+                interval: LIFE_CHECK_INTERVAL,
                 last_octet: 0,
                 vlan: None,
             },
@@ -82,8 +83,8 @@ impl LreConfig {
             transparent_reception: TransparentReception::RemoveRct,
             duplicate_mode: DuplicateMode::Discard,
             san_unicast: SanUnicast::BothLans,
-            entry_forget_time: Duration::from_millis(400),
-            node_forget_time: Duration::from_secs(60),
+            entry_forget_time: ENTRY_FORGET_TIME_DEFAULT,
+            node_forget_time: NODE_FORGET_TIME,
         }
     }
 }

@@ -3,15 +3,10 @@
 //! Everything is sized once, from the number of nodes, and handed in by the caller, so that nothing
 //! allocates later and the whole can be locked and touched before the first frame.
 
+use rt_core::limits::{DISCARD_MEMORY_OCTETS_MAX, NODE_TABLE_MAX};
+
 use super::duplicate::Block;
 use super::node_table::NodeSlot;
-
-/// The most nodes a table can be configured for.
-pub const NODES_MAX: usize = 16_384;
-/// The number of nodes when nothing else is said.
-pub const NODES_DEFAULT: usize = 1_024;
-/// What the tables of the largest configuration may take.
-pub const MEMORY_OCTETS_MAX: usize = 64 << 20;
 
 /// Blocks of duplicate discard per node: a node at gigabit line rate, or one that mixes us with
 /// sixty-three others, fills 512 within the life of an entry; most fill one or two.
@@ -22,7 +17,7 @@ const BLOCKS_MIN: usize = 8_192;
 const BLOCKS_MAX: usize = 262_144;
 
 const _: () = assert!(
-    LreSizes::for_nodes(NODES_MAX).octets() <= MEMORY_OCTETS_MAX,
+    LreSizes::for_nodes(NODE_TABLE_MAX).octets() <= DISCARD_MEMORY_OCTETS_MAX,
     "the largest configuration must fit into the memory that is stated"
 );
 
@@ -40,13 +35,13 @@ pub struct LreSizes {
 }
 
 impl LreSizes {
-    /// The sizes for a table of `nodes` nodes, which is brought into 1 to [`NODES_MAX`].
+    /// The sizes for a table of `nodes` nodes, which is brought into 1 to [`NODE_TABLE_MAX`].
     #[must_use]
     pub const fn for_nodes(nodes: usize) -> Self {
         let nodes = if nodes == 0 {
             1
-        } else if nodes > NODES_MAX {
-            NODES_MAX
+        } else if nodes > NODE_TABLE_MAX {
+            NODE_TABLE_MAX
         } else {
             nodes
         };
@@ -132,10 +127,10 @@ mod tests {
 
     #[test]
     fn the_stated_memory_holds_what_is_promised() {
-        assert!(memory_octets(NODES_MAX) <= MEMORY_OCTETS_MAX);
+        assert!(memory_octets(NODE_TABLE_MAX) <= DISCARD_MEMORY_OCTETS_MAX);
         assert_eq!(memory_octets(0), memory_octets(1));
-        assert_eq!(memory_octets(usize::MAX), memory_octets(NODES_MAX));
-        assert!(memory_octets(NODES_DEFAULT) < 12 << 20);
+        assert_eq!(memory_octets(usize::MAX), memory_octets(NODE_TABLE_MAX));
+        assert!(memory_octets(rt_core::limits::NODE_TABLE_DEFAULT) < 12 << 20);
     }
 
     #[test]

@@ -26,7 +26,8 @@
 //! | `telling` | and how much of it |
 //! | [`memory`] | how much it takes |
 
-use rt_core::time::{Duration, Instant};
+use rt_core::limits::NODE_REBOOT_INTERVAL;
+use rt_core::time::Instant;
 
 use crate::types::{LanId, MacAddress};
 
@@ -58,9 +59,6 @@ use event::LreEvent;
 use memory::LreMemory;
 use node_table::NodeTable;
 use telling::Telling;
-
-/// NodeRebootInterval: how long a node stays silent that cannot continue its numbers.
-pub const NODE_REBOOT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Takes what the LRE reports. Called on the thread that runs the LRE: it must not block.
 pub trait EventSink {

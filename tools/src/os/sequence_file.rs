@@ -182,7 +182,7 @@ fn is_in_memory(file: &File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prp::lre::NODE_REBOOT_INTERVAL;
+    use rt_core::limits::NODE_REBOOT_INTERVAL;
 
     fn folder(name: &str) -> PathBuf {
         // /dev/shm is a file system in memory on every Linux.
