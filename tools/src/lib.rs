@@ -7,6 +7,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod exit;
+pub mod netlab;
 #[allow(unsafe_code, reason = "memory that other processes see; each block carries its proof")]
 pub mod os;
 pub mod report;
