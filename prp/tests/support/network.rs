@@ -224,13 +224,13 @@ impl<'m> Network<'m> {
     fn arrive(&mut self, flight: &Flight) {
         let node = &mut self.nodes[flight.to];
         let lan = if node.swapped { flight.lan.other() } else { flight.lan };
-        let identity = identity_of(&flight.frame);
+        let identity = identity_of(&flight.frame, 6);
         if let Some(identity) = identity {
             node.payloads.entry(identity).or_default().arrived += 1;
         }
         let now = Instant::from_nanos(self.now);
         if let Fate::Deliver { octets } = node.lre.receive_lan(now, lan, &flight.frame) {
-            match identity_of(&flight.frame[..octets]) {
+            match identity_of(&flight.frame[..octets], 0) {
                 Some(identity) => node.payloads.entry(identity).or_default().delivered += 1,
                 None => node.others += 1,
             }
@@ -274,8 +274,8 @@ fn frame_of(
 }
 
 /// The identity of a payload, whoever it is for (the nodes hear everything, as behind a hub), if
-/// every octet of the frame is as it was sent and only padding, or padding and an RCT, follows.
-fn identity_of(frame: &[u8]) -> Option<u64> {
+/// every octet of the frame is as it was sent and only padding and `trailer` octets follow.
+fn identity_of(frame: &[u8], trailer: usize) -> Option<u64> {
     [14usize, 18, 22].into_iter().find_map(|header| {
         let body = frame.get(header..header + 22)?;
         let octets = usize::from(u16::from_be_bytes(body.get(4..6)?.try_into().ok()?));
@@ -289,7 +289,7 @@ fn identity_of(frame: &[u8]) -> Option<u64> {
             fill.iter().zip(header + 22..).all(|(&o, at)| o == (at as u64 ^ identity) as u8);
         let padded = octets.max(46 + header);
         let padding = frame.get(octets..padded).unwrap_or_default();
-        let whole = [octets, padded, padded + 6].contains(&frame.len());
+        let whole = frame.len() == octets || frame.len() == padded + trailer;
         (filled && whole && padding.iter().all(|&octet| octet == 0)).then_some(identity)
     })
 }
