@@ -90,11 +90,16 @@ pub struct LreMemory<'m> {
     pub block_buckets: &'m mut [u32],
 }
 
-/// The bucket of a key: the highest bits of the product with a secret odd number (a universal hash:
-/// who does not know the secret cannot choose keys that collide). `buckets` is a power of two.
+/// The bucket of a key: the highest bits of two products with secret odd numbers (who does not know
+/// the secret cannot choose keys that collide). `buckets` is a power of two.
+///
+/// One product alone spreads keys that follow each other (the addresses of one maker, the blocks of
+/// one node) so evenly or unevenly as the secret has it: one start in a hundred would have three to
+/// five probes for each of its look-ups, one in a thousand twenty.
 #[inline]
 pub(super) const fn bucket_of(key: u64, secret: u64, buckets: usize) -> usize {
     let mixed = key.wrapping_mul(secret);
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(secret.rotate_left(32) | 1);
     // The upper half of the product suffices: there are never 2^32 buckets.
     ((mixed >> 32).wrapping_mul(buckets as u64) >> 32) as usize
 }
@@ -138,6 +143,27 @@ mod tests {
         for buckets in [1usize, 2, 1 << 15] {
             for key in [0, 1, u64::MAX, 1 << 63] {
                 assert!(bucket_of(key, 0x9e37_79b9_7f4a_7c15, buckets) < buckets);
+            }
+        }
+    }
+
+    /// Whatever the secret and the pattern of the keys, a look-up costs about what it costs with
+    /// random keys (1.25 probes at this load).
+    #[test]
+    fn no_secret_makes_look_ups_slow() {
+        const KEYS: u64 = 1_024;
+        const BUCKETS: usize = 2_048;
+        let mut secret = 1u64;
+        for _ in 0..1_000 {
+            secret = secret.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            for stride in [1, 256, 1 << 12, 1 << 24] {
+                let mut chains = [0u32; BUCKETS];
+                for i in 0..KEYS {
+                    let key = (1 << 63) | (0x0200_5e10_0000 + i * stride);
+                    chains[bucket_of(key, secret | 1, BUCKETS)] += 1;
+                }
+                let probes: u32 = chains.iter().map(|n| n * (n + 1) / 2).sum();
+                assert!(u64::from(probes) < 2 * KEYS, "{probes} probes, secret {secret:x}");
             }
         }
     }
