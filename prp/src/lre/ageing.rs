@@ -9,7 +9,7 @@ use crate::types::LanId;
 
 use super::event::LreEvent;
 use super::node_table::Standing;
-use super::{EventSink, Lre};
+use super::{EventSink, Lre, Timer};
 
 /// A piece of the round over the node table is done so often.
 pub(super) const ROUND_INTERVAL: Duration = Duration::from_millis(100);
@@ -27,8 +27,10 @@ impl<E: EventSink> Lre<'_, E> {
         if self.discard.took_living() {
             self.discard_is_full(now);
         }
-        if now >= self.round_at {
-            self.round_at = now + ROUND_INTERVAL;
+        if let Some(due) = self.timers.deadline(Timer::Round)
+            && due <= now
+        {
+            self.timers.rearm(Timer::Round, due, ROUND_INTERVAL, now);
             self.age_nodes(now);
             self.end_conditions(now);
             self.settle_telling(now);
@@ -38,15 +40,16 @@ impl<E: EventSink> Lre<'_, E> {
     /// When [`Lre::service`] or [`Lre::poll_supervision`] has work next.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {
-        let mut next = self.supervision_at;
         if !self.discard_caught_up {
             return Instant::ORIGIN;
         }
+        let deadline = |timer| self.timers.deadline(timer).unwrap_or(Instant::FAR_FUTURE);
+        let mut next = deadline(Timer::Supervision);
         if !self.discard.is_idle() {
             next = next.min(self.discard.tick_ends());
         }
         if self.nodes.len() > 0 || self.has_condition() {
-            next = next.min(self.round_at);
+            next = next.min(deadline(Timer::Round));
         }
         next
     }

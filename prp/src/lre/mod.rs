@@ -28,6 +28,7 @@
 
 use rt_core::limits::NODE_REBOOT_INTERVAL;
 use rt_core::time::Instant;
+use rt_core::timer::{TimerName, TimerTable};
 
 use crate::types::{LanId, MacAddress};
 
@@ -101,6 +102,23 @@ impl SequenceStart {
     }
 }
 
+/// What the LRE does at its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Timer {
+    /// Send supervision (LifeCheckInterval).
+    Supervision,
+    /// A piece of the round over the node table.
+    Round,
+}
+
+impl TimerName<2> for Timer {
+    const ALL: [Self; 2] = [Self::Supervision, Self::Round];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// The LRE. `'m` is the life of its memory.
 #[derive(Debug)]
 pub struct Lre<'m, E> {
@@ -112,8 +130,7 @@ pub struct Lre<'m, E> {
     sequence_number: u16,
     supervision_sequence_number: u16,
     silent_until: Instant,
-    supervision_at: Instant,
-    round_at: Instant,
+    timers: TimerTable<Timer, 2>,
     discard_caught_up: bool,
     link_up: [bool; 2],
     wrong_lan: [Alarm; 2],
@@ -148,6 +165,10 @@ impl<'m, E: EventSink> Lre<'m, E> {
         events: E,
     ) -> Self {
         let LreMemory { nodes, node_buckets, blocks, block_buckets } = memory;
+        let mut timers = TimerTable::new();
+        let first_supervision = now + transmission::FIRST_SUPERVISION_AFTER;
+        timers.set(Timer::Supervision, start.silent_until.max(first_supervision));
+        timers.set(Timer::Round, now + ageing::ROUND_INTERVAL);
         Self {
             nodes: NodeTable::new(nodes, node_buckets, secret.rotate_left(32)),
             discard: DuplicateDiscard::new(
@@ -163,8 +184,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
             sequence_number: start.sequence_number,
             supervision_sequence_number: start.supervision_sequence_number,
             silent_until: start.silent_until,
-            supervision_at: start.silent_until.max(now + transmission::FIRST_SUPERVISION_AFTER),
-            round_at: now + ageing::ROUND_INTERVAL,
+            timers,
             discard_caught_up: true,
             link_up: [true; 2],
             wrong_lan: [Alarm::QUIET; 2],

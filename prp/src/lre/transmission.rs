@@ -9,7 +9,7 @@ use crate::wire::supervision::{FRAME_OCTETS_MAX, SupervisionKind, SupervisionRep
 
 use super::config::{DuplicateMode, SanUnicast};
 use super::event::NodeKind;
-use super::{EventSink, Lre};
+use super::{EventSink, Lre, Timer};
 
 /// The first supervision frame comes soon, so that peers know us before the first interval ends.
 pub(super) const FIRST_SUPERVISION_AFTER: Duration = Duration::from_millis(100);
@@ -88,13 +88,9 @@ impl<E: EventSink> Lre<'_, E> {
 
     /// The supervision frame that is due, if one is.
     pub fn poll_supervision(&mut self, now: Instant) -> Option<Supervision> {
-        if now < self.supervision_at {
-            return None;
-        }
-        // From the deadline, so that the period does not drift; from now after a pause.
-        let interval = self.config.supervision.interval;
-        let next = self.supervision_at + interval;
-        self.supervision_at = if next > now { next } else { now + interval };
+        let due = self.timers.deadline(Timer::Supervision).filter(|due| *due <= now)?;
+        // What a pause missed is not made up for: one frame tells that we live.
+        self.timers.rearm(Timer::Supervision, due, self.config.supervision.interval, now);
         let repr = SupervisionRepr {
             last_octet: self.config.supervision.last_octet,
             source: self.config.mac,
