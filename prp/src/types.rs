@@ -108,6 +108,13 @@ impl MacAddress {
         !self.is_group() && self.to_key() != 0
     }
 
+    /// The address with this number; the upper 16 bits do not matter.
+    #[must_use]
+    pub const fn from_key(key: u64) -> Self {
+        let k = key.to_be_bytes();
+        Self([k[2], k[3], k[4], k[5], k[6], k[7]])
+    }
+
     /// The six octets as a number, the first octet highest.
     #[must_use]
     pub const fn to_key(self) -> u64 {

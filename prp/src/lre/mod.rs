@@ -123,6 +123,8 @@ impl TimerName<2> for Timer {
 #[derive(Debug)]
 pub struct Lre<'m, E> {
     config: LreConfig,
+    /// The node's address as a number.
+    own_key: u64,
     nodes: NodeTable<'m>,
     discard: DuplicateDiscard<'m>,
     counters: LreCounters,
@@ -178,6 +180,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
                 now,
                 config.entry_forget_time,
             ),
+            own_key: config.mac.to_key(),
             config,
             counters: LreCounters::default(),
             events,
@@ -234,6 +237,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
     /// The node's address changed.
     pub fn set_mac(&mut self, mac: MacAddress) {
         self.config.mac = mac;
+        self.own_key = mac.to_key();
     }
 
     /// What is known of one node.

@@ -65,7 +65,7 @@ pub struct NodeSlot {
     pub(super) redbox_mac: MacAddress,
     /// Frames of this address belong to the node with that address: the sender has a MAC address
     /// for each LAN. Zero: they do not.
-    pub(super) alias_of: MacAddress,
+    pub(super) alias_of_key: u64,
 }
 
 impl NodeSlot {
@@ -90,16 +90,21 @@ impl NodeSlot {
         rx_supervision: [0; 2],
         err_wrong_lan: [0; 2],
         redbox_mac: MacAddress([0; 6]),
-        alias_of: MacAddress([0; 6]),
+        alias_of_key: 0,
     };
+
+    /// Whose numbers discard keeps for the node in this slot, which is the `index`-th.
+    #[inline]
+    pub(super) const fn owner(&self, index: SlotIndex) -> Owner {
+        Owner::new(index, self.generation)
+    }
 
     pub(super) const fn is_used(&self) -> bool {
         self.key != 0
     }
 
     pub(super) const fn mac(&self) -> MacAddress {
-        let k = self.key.to_be_bytes();
-        MacAddress([k[2], k[3], k[4], k[5], k[6], k[7]])
+        MacAddress::from_key(self.key)
     }
 
     /// Notes that the node sent a frame.
@@ -242,16 +247,16 @@ impl<'m> NodeTable<'m> {
         self.slots.get_mut(index as usize)
     }
 
-    /// Whose numbers discard keeps for the node in this slot.
-    #[inline]
-    pub(super) fn owner(&self, index: SlotIndex) -> Owner {
-        Owner::new(index, self.slots.get(index as usize).map_or(0, |slot| slot.generation))
-    }
-
     /// The node with this address.
     #[inline]
     pub(super) fn find(&self, mac: MacAddress) -> Option<SlotIndex> {
-        let key = mac.to_key() | KEY_USED;
+        self.find_key(mac.to_key())
+    }
+
+    /// The node whose address is this number.
+    #[inline]
+    pub(super) fn find_key(&self, key: u64) -> Option<SlotIndex> {
+        let key = key | KEY_USED;
         let mut index = *self.buckets.get(self.bucket(key))?;
         while let Some(slot) = self.slots.get(index as usize) {
             if slot.key == key {

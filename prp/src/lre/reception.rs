@@ -40,6 +40,9 @@ pub enum DiscardReason {
     Malformed,
 }
 
+/// The bit of an address that says "group", in its number.
+const GROUP_KEY_BIT: u64 = 1 << 40;
+
 impl<E: EventSink> Lre<'_, E> {
     /// Takes a frame from a LAN: destination address first, VLAN tags in place, no frame check
     /// sequence.
@@ -48,11 +51,11 @@ impl<E: EventSink> Lre<'_, E> {
         let Ok(frame) = Ethernet::new_checked(frame) else {
             return self.malformed(lan);
         };
-        let source = frame.source();
-        if source == self.config.mac {
+        let source = frame.source_key();
+        if source == self.own_key {
             return self.own_frame(now, lan);
         }
-        if source.is_group() {
+        if source & GROUP_KEY_BIT != 0 {
             return self.malformed(lan);
         }
         match RctRepr::parse(&frame) {
@@ -69,11 +72,18 @@ impl<E: EventSink> Lre<'_, E> {
         rct: RctRepr,
     ) -> Fate {
         self.counters.rx[lan.index()] += 1;
-        let node = self.tagged_node(now, lan, frame.source());
+        let key = frame.source_key();
+        let node = match self.nodes.find_key(key) {
+            Some(at) => Some(at),
+            None => self.first_tagged(now, key),
+        };
+        let arrival = match node {
+            Some(at) => self.arrival(now, lan, at, rct.sequence_number),
+            None => Arrival::Unrecorded,
+        };
         if rct.lan_id != lan {
             self.wrong_lan(now, lan, frame.source(), node);
         }
-        let arrival = self.arrival(lan, node, rct.sequence_number, now);
         if supervision::is_supervision(frame) {
             return self.supervision(now, lan, frame);
         }
@@ -91,8 +101,13 @@ impl<E: EventSink> Lre<'_, E> {
         let source = frame.source();
         match self.nodes.find(source) {
             Some(at) => self.heard_untagged(now, lan, at),
-            None => self.first_heard(now, lan, source, Standing::San, san_on(lan)),
-        };
+            None => {
+                let at = self.first_heard(now, source, Standing::San, san_on(lan));
+                if let Some(slot) = at.and_then(|at| self.nodes.get_mut(at)) {
+                    slot.heard(now, lan);
+                }
+            }
+        }
         if supervision::is_supervision(frame) {
             return self.supervision(now, lan, frame);
         }
@@ -131,27 +146,53 @@ impl<E: EventSink> Lre<'_, E> {
         }
     }
 
-    /// Asks duplicate discard; in doubt the copy is the first.
+    /// Notes that a node sent a tagged frame and asks duplicate discard; in doubt the copy is the
+    /// first.
     #[inline]
-    fn arrival(
-        &mut self,
-        lan: LanId,
-        node: Option<SlotIndex>,
-        number: u16,
-        now: Instant,
-    ) -> Arrival {
-        let Some(mut at) = node else { return Arrival::Unrecorded };
-        if let Some(slot) = self.nodes.get(at)
-            && slot.alias_of.is_station()
-        {
-            at = self.nodes.find(slot.alias_of).unwrap_or(at);
-        }
-        let owner = self.nodes.owner(at);
+    fn arrival(&mut self, now: Instant, lan: LanId, at: SlotIndex, number: u16) -> Arrival {
         let Some(slot) = self.nodes.get_mut(at) else { return Arrival::Unrecorded };
-        let supervised = slot.standing == Standing::Supervised;
+        slot.heard(now, lan);
+        slot.last_tagged = now;
+        slot.rx_tagged[lan.index()] += 1;
+        if slot.standing == Standing::San || slot.alias_of_key != 0 {
+            return self.unusual_arrival(now, lan, at, number);
+        }
         let arrival = self.discard.arrival(
-            owner,
-            supervised,
+            slot.owner(at),
+            slot.standing == Standing::Supervised,
+            &mut slot.source,
+            lan,
+            number,
+            &mut self.counters,
+        );
+        if arrival == Arrival::Unrecorded {
+            self.discard_is_full(now);
+        }
+        arrival
+    }
+
+    /// The same for a node that was singly attached until now, or that speaks for another one.
+    #[cold]
+    fn unusual_arrival(
+        &mut self,
+        now: Instant,
+        lan: LanId,
+        mut at: SlotIndex,
+        number: u16,
+    ) -> Arrival {
+        let Some(slot) = self.nodes.get(at) else { return Arrival::Unrecorded };
+        let alias_of_key = slot.alias_of_key;
+        if slot.standing == Standing::San {
+            self.nodes.set_standing(at, Standing::Tagged);
+            self.set_kind(now, at, NodeKind::Danp);
+        }
+        if alias_of_key != 0 {
+            at = self.nodes.find_key(alias_of_key).unwrap_or(at);
+        }
+        let Some(slot) = self.nodes.get_mut(at) else { return Arrival::Unrecorded };
+        let arrival = self.discard.arrival(
+            slot.owner(at),
+            slot.standing == Standing::Supervised,
             &mut slot.source,
             lan,
             number,
@@ -170,33 +211,17 @@ impl<E: EventSink> Lre<'_, E> {
         }
     }
 
-    /// The place of a node that sent a tagged frame.
-    #[inline]
-    fn tagged_node(&mut self, now: Instant, lan: LanId, mac: MacAddress) -> Option<SlotIndex> {
-        let Some(at) = self.nodes.find(mac) else {
-            let at = self.first_heard(now, lan, mac, Standing::Tagged, NodeKind::Danp)?;
-            if let Some(slot) = self.nodes.get_mut(at) {
-                slot.last_tagged = now;
-                slot.rx_tagged[lan.index()] = 1;
-            }
-            return Some(at);
-        };
-        let slot = self.nodes.get_mut(at)?;
-        slot.heard(now, lan);
-        slot.last_tagged = now;
-        slot.rx_tagged[lan.index()] += 1;
-        if slot.standing == Standing::San {
-            self.nodes.set_standing(at, Standing::Tagged);
-            self.set_kind(now, at, NodeKind::Danp);
-        }
-        Some(at)
+    /// A place for a node whose first frame is a tagged one.
+    #[cold]
+    fn first_tagged(&mut self, now: Instant, key: u64) -> Option<SlotIndex> {
+        self.first_heard(now, MacAddress::from_key(key), Standing::Tagged, NodeKind::Danp)
     }
 
     /// A redundant node may send untagged frames too (link-local protocols); it is singly attached
     /// again only when it has sent no tagged one for NodeForgetTime.
-    fn heard_untagged(&mut self, now: Instant, lan: LanId, at: SlotIndex) -> Option<SlotIndex> {
+    fn heard_untagged(&mut self, now: Instant, lan: LanId, at: SlotIndex) {
         let forget = self.config.node_forget_time;
-        let slot = self.nodes.get_mut(at)?;
+        let Some(slot) = self.nodes.get_mut(at) else { return };
         slot.heard(now, lan);
         let was_san = slot.standing == Standing::San;
         if was_san || now.since(slot.last_tagged) >= forget {
@@ -205,14 +230,12 @@ impl<E: EventSink> Lre<'_, E> {
             }
             self.set_kind(now, at, san_on(lan));
         }
-        Some(at)
     }
 
     #[cold]
     fn first_heard(
         &mut self,
         now: Instant,
-        lan: LanId,
         mac: MacAddress,
         standing: Standing,
         kind: NodeKind,
@@ -223,9 +246,6 @@ impl<E: EventSink> Lre<'_, E> {
             }
             return None;
         };
-        if let Some(slot) = self.nodes.get_mut(at) {
-            slot.heard(now, lan);
-        }
         self.tell_of_node(now, LreEvent::NodeAppeared { mac, kind });
         Some(at)
     }
@@ -333,7 +353,7 @@ impl<E: EventSink> Lre<'_, E> {
         let Some(at) = self.nodes.find(source) else { return };
         let Some(slot) = self.nodes.get_mut(at) else { return };
         let only_here = slot.rx_tagged[lan.other().index()] == 0;
-        slot.alias_of = if only_on_other && only_here { mac } else { MacAddress::default() };
+        slot.alias_of_key = if only_on_other && only_here { mac.to_key() } else { 0 };
     }
 }
 

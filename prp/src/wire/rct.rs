@@ -47,11 +47,11 @@ impl LanId {
     /// Reads the four bits of the RCT.
     #[must_use]
     pub const fn from_bits(bits: u16) -> Option<Self> {
-        match bits {
-            0xa => Some(Self::A),
-            0xb => Some(Self::B),
-            _ => None,
+        // As arithmetic: which LAN it is changes with each frame and cannot be predicted.
+        if bits >> 1 != 0b101 {
+            return None;
         }
+        Some(if bits & 1 == 0 { Self::A } else { Self::B })
     }
 }
 
@@ -71,15 +71,16 @@ impl RctRepr {
     #[must_use]
     #[inline]
     pub fn parse(frame: &Ethernet<'_>) -> Option<Self> {
-        let payload = frame.payload();
-        let start = payload.len().checked_sub(RCT_OCTETS)?;
-        let rct = payload.get(start..)?;
+        let rct: &[u8; RCT_OCTETS] = frame.frame().last_chunk()?;
         if get_u16(rct, field::SUFFIX) != PRP_SUFFIX {
             return None;
         }
         let lan_and_size = get_u16(rct, field::LAN_AND_SIZE);
         let lsdu_octets = lan_and_size & 0x0fff;
-        if usize::from(lsdu_octets) != payload.len() {
+        // All of the RCT is behind the EtherType, and the size is what it says.
+        if usize::from(lsdu_octets) < RCT_OCTETS
+            || frame.header_octets() + usize::from(lsdu_octets) != frame.frame().len()
+        {
             return None;
         }
         Some(Self {
