@@ -414,7 +414,7 @@ mod it_fails {
     struct HighestSeen(HashMap<u32, u16>);
     impl DiscardAlgorithm for HighestSeen {
         fn accept(&mut self, _now: Instant, source: u32, _lan: LanId, number: u16) -> bool {
-            let highest = self.0.entry(source).or_insert(number.wrapping_sub(1));
+            let highest = self.0.entry(source).or_insert_with(|| number.wrapping_sub(1));
             let newer = number.wrapping_sub(*highest).cast_signed() > 0;
             if newer {
                 *highest = number;

@@ -147,7 +147,7 @@ fn agrees(steps: &[Step]) -> Result<(), TestCaseError> {
             Step::Copy { source, on_b, offset } => {
                 let lan = LanId::BOTH[usize::from(on_b)];
                 let known = sources.entry(source).or_default();
-                let number = known.last_number.wrapping_add(offset as u16);
+                let number = known.last_number.wrapping_add(offset.cast_unsigned() as u16);
                 if known.worlds.is_empty() {
                     let (newest, entries) = (i64::from(number), HashMap::new());
                     known.worlds.push(World { newest, last: now, entries });
@@ -163,7 +163,7 @@ fn agrees(steps: &[Step]) -> Result<(), TestCaseError> {
                     "step {i}: {number} of {source} at {now} was taken for first: {first}"
                 );
                 known.last_number = number;
-                let copies = known.counted.entry(number).or_insert((lan.index(), 0));
+                let copies = known.counted.entry(number).or_insert_with(|| (lan.index(), 0));
                 if first && copies.1 > 0 {
                     count(&mut counted, std::mem::replace(copies, (lan.index(), 0)));
                 }

@@ -29,7 +29,7 @@ fn random_octets_pass() {
         let (runs, longest) = if name.starts_with("wire") { (5_000, 200) } else { (2_000, 600) };
         let mut random = Random(0x5eed);
         for _ in 0..cases(runs) {
-            let len = random.below(longest) as usize;
+            let len = random.index(longest);
             body(&random.octets(len));
         }
     }

@@ -1,6 +1,8 @@
 //! Whole LREs with two LANs between them that lose, delay, reorder, repeat and corrupt: each payload
 //! is delivered once if one LAN brought it, and never twice.
 
+#![allow(clippy::cast_possible_truncation, reason = "random numbers are cut to size on purpose")]
+
 mod support;
 
 use prp::lre::SequenceStart;
@@ -85,12 +87,12 @@ fn memories(nodes: usize) -> Vec<Memory> {
 fn talk(network: &mut Network<'_>, random: &mut Random, frames: u64) {
     let nodes = network.nodes.len();
     for _ in 0..frames {
-        let from = random.below(nodes as u64) as usize;
+        let from = random.index(nodes);
         let to = match random.below(4) {
             0 => MacAddress::BROADCAST,
-            _ => network.nodes[(from + 1 + random.below(nodes as u64 - 1) as usize) % nodes].mac,
+            _ => network.nodes[(from + 1 + random.index(nodes - 1)) % nodes].mac,
         };
-        let (types, payload) = SIZES[random.below(SIZES.len() as u64) as usize];
+        let (types, payload) = SIZES[random.index(SIZES.len())];
         network.send(from, to, types, payload);
         network.run_for(random.below(2 * MS));
     }
@@ -130,7 +132,7 @@ fn cuts_in_turn_are_not_noticed() {
         let mut network = network(seed, &mut memories);
         let mut random = Random(seed);
         for _ in 0..10 {
-            let which = random.below(2) as usize;
+            let which = random.index(2);
             network.faults = [GOOD; 2];
             network.faults[which].cut = true;
             talk(&mut network, &mut random, 150);
@@ -179,7 +181,7 @@ fn restarts_of_a_node_lose_nothing() {
             let start = if continued {
                 SequenceStart::continued(data, supervision)
             } else {
-                let sequence_number = data.wrapping_sub(random.below(300) as u16);
+                let sequence_number = data.wrapping_sub(random.next() as u16 % 300);
                 SequenceStart { sequence_number, ..SequenceStart::after_reboot(now) }
             };
             network.nodes[0].lre = memory.lre_from(LreConfig::new(OWN), start, now);

@@ -126,6 +126,11 @@ impl Random {
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
+    /// An index into what has `len` places.
+    pub(crate) fn index(&mut self, len: usize) -> usize {
+        self.below(len as u64) as usize
+    }
+
     /// True in `percent` of all cases.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent

@@ -15,6 +15,9 @@ use super::{Events, Random};
 
 pub(crate) const MS: u64 = 1_000_000;
 
+/// Says what becomes of a copy on a LAN to a receiver.
+pub(crate) type EachCopy<'a, 'm> = &'a mut dyn FnMut(&mut Network<'m>, LanId, usize, Vec<u8>);
+
 /// What a LAN does to each copy that is sent to one receiver.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Faults {
@@ -104,7 +107,7 @@ impl<'m> Network<'m> {
         to: MacAddress,
         types: &[u16],
         payload: usize,
-        each_copy: &mut dyn FnMut(&mut Self, LanId, usize, Vec<u8>),
+        each_copy: EachCopy<'_, 'm>,
     ) -> u64 {
         let identity = self.next_identity;
         self.next_identity += 1;
@@ -133,7 +136,7 @@ impl<'m> Network<'m> {
         from: usize,
         frame: &[u8],
         outgoing: Outgoing,
-        each_copy: &mut dyn FnMut(&mut Self, LanId, usize, Vec<u8>),
+        each_copy: EachCopy<'_, 'm>,
     ) {
         for lan in LanId::BOTH {
             let copy = match outgoing {
