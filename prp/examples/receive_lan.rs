@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         eprintln!("usage: receive_lan NODES FRAMES [flood]");
         return ExitCode::from(2);
     };
-    let sizes = LreSizes::for_nodes(nodes as usize);
+    // Room for a flood beside the nodes.
+    let sizes = LreSizes::for_nodes(2 * nodes as usize);
     let (mut slots, mut blocks) =
         (vec![NodeSlot::FREE; sizes.nodes], vec![Block::FREE; sizes.blocks]);
     let (mut slot_heads, mut block_heads) =
