@@ -1,9 +1,10 @@
 //! Measures what a frame costs at each kind of port, all kinds in turn in one run.
 //!
-//! `cargo run --release -p prp --example port_speed [OCTETS]`, as root. Rounds of the kinds alternate
-//! so that a busy machine slows all of them; what counts is the ratio. A figure is the median round;
-//! transmission includes what the kernel does at the veth's other end (or the host's side of a TAP),
-//! for that happens on the sender's CPU. A tool for the people who build this, not a test.
+//! `cargo run --release -p prp --example port_speed [OCTETS]`, as root. Rounds of the kinds
+//! alternate so that a busy machine slows all of them; what counts is the ratio. A figure is the
+//! median round; transmission includes what the kernel does at the veth's other end (or the host's
+//! side of a TAP), for that happens on the sender's CPU. A tool for the people who build this, not
+//! a test.
 
 use std::error::Error;
 

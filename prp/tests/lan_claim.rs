@@ -409,9 +409,12 @@ fn interfaces_that_cannot_be_a_lan_port_are_refused_untouched() {
     pair.links.create_bridge("br0", &BridgeOptions::default()).unwrap();
     let bridge = pair.links.by_name("br0").unwrap().index;
     let originals = pair.originals();
-    pair.links.set_master(pair.index, bridge).unwrap();
+    pair.links.set_controller(pair.index, bridge).unwrap();
     let error = pair.claim(&LanRequest::default(), originals).unwrap_err();
-    assert!(matches!(&error, ClaimError::Enslaved { master, .. } if master == "br0"), "{error:?}");
+    assert!(
+        matches!(&error, ClaimError::Enslaved { controller, .. } if controller == "br0"),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("lan is enslaved to br0"), "{error}");
     assert_eq!(pair.ingress().find(pair.index), Ok(None));
     assert!(!pair.links.by_index(pair.index).unwrap().noarp);

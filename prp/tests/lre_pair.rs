@@ -1,5 +1,5 @@
-//! Whole LREs with two LANs between them that lose, delay, reorder, repeat and corrupt: each payload
-//! is delivered once if one LAN brought it, and never twice.
+//! Whole LREs with two LANs between them that lose, delay, reorder, repeat and corrupt: each
+//! payload is delivered once if one LAN brought it, and never twice.
 
 #![allow(clippy::cast_possible_truncation, reason = "random numbers are cut to size on purpose")]
 

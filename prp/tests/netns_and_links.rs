@@ -174,9 +174,9 @@ fn a_bridge_forwards_at_once_between_the_ports_it_is_given() {
         let far = NetNs::create().unwrap();
         links.create_veth(port, outer, Some(far.as_fd())).unwrap();
         let port = links.by_name(port).unwrap().index;
-        links.set_master(port, bridge.index).unwrap();
+        links.set_controller(port, bridge.index).unwrap();
         links.set_up(port, true).unwrap();
-        assert_eq!(links.by_index(port).unwrap().master, Some(bridge.index));
+        assert_eq!(links.by_index(port).unwrap().controller, Some(bridge.index));
         let mut outside = Links::open_in(&far).unwrap();
         let end = outside.by_name(outer).unwrap().index;
         outside.add_address(end, IpAddr::V4(Ipv4Addr::new(10, 0, 0, host)), 24).unwrap();
@@ -189,8 +189,8 @@ fn a_bridge_forwards_at_once_between_the_ports_it_is_given() {
     sender.send_to(b"x", "10.0.0.2:7000").unwrap();
     assert_eq!(receiver.recv(&mut [0; 4]).unwrap(), 1);
 
-    links.clear_master(ends[0].1).unwrap();
-    assert_eq!(links.by_index(ends[0].1).unwrap().master, None);
+    links.clear_controller(ends[0].1).unwrap();
+    assert_eq!(links.by_index(ends[0].1).unwrap().controller, None);
 }
 
 #[test]
@@ -262,8 +262,8 @@ fn the_monitor_tells_what_is_new_changed_and_gone() {
     links.create_bridge("br", &BridgeOptions::default()).unwrap();
     let bridge = links.by_name("br").unwrap().index;
     // A port's membership comes and goes under the message types of the interface itself.
-    links.set_master(old, bridge).unwrap();
-    links.clear_master(old).unwrap();
+    links.set_controller(old, bridge).unwrap();
+    links.clear_controller(old).unwrap();
     links.delete(a).unwrap();
 
     let mut changes = Vec::new();

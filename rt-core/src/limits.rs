@@ -14,11 +14,12 @@ pub const PRIORITY_HEART: u8 = 70;
 /// Priority of `lre`: above `replica`, whose frames it carries.
 pub const PRIORITY_LRE: u8 = 60;
 
-/// Priority of `replica`: at the level where Linux runs threaded interrupt handlers (50), so that it
-/// cannot keep a NIC's handler from running.
+/// Priority of `replica`: at the level where Linux runs threaded interrupt handlers (50), so that
+/// it cannot keep a NIC's handler from running.
 pub const PRIORITY_REPLICA: u8 = 50;
 
-/// The kernel's range for SCHED_FIFO. 99 is left to the kernel's own watchdog and migration threads.
+/// The kernel's range for SCHED_FIFO. 99 is left to the kernel's own watchdog and migration
+/// threads.
 pub const PRIORITY_MIN: u8 = 1;
 /// See [`PRIORITY_MIN`].
 pub const PRIORITY_MAX: u8 = 98;
@@ -30,7 +31,8 @@ pub const THREAD_NAME_OCTETS_MAX: usize = 15;
 /// deepest paths use some 10 KiB, the rest is for what a library may do before the freeze.
 pub const THREAD_STACK_OCTETS: usize = 256 * 1024;
 
-/// The least stack a thread may ask for: the C library's own start of a thread and one page of ours.
+/// The least stack a thread may ask for: the C library's own start of a thread and one page of
+/// ours.
 pub const THREAD_STACK_OCTETS_MIN: usize = 64 * 1024;
 
 /// The most. Locked memory is scarce; a larger number is a wrong unit in a configuration.
@@ -67,8 +69,8 @@ pub const ENTRY_FORGET_TIME_MAX: Duration = Duration::from_secs(10);
 /// and at most [`entry_life_max`].
 pub const ENTRY_FORGET_SWEEPS: u64 = 16;
 
-/// NodeRebootInterval: how long a node that starts keeps silent, so that nobody remembers numbers of
-/// its former life (the standard's value).
+/// NodeRebootInterval: how long a node that starts keeps silent, so that nobody remembers numbers
+/// of its former life (the standard's value).
 pub const NODE_REBOOT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// NodeForgetTime: how long a silent node stays in the table (the standard's value).
@@ -77,14 +79,15 @@ pub const NODE_FORGET_TIME: Duration = Duration::from_secs(60);
 /// LifeCheckInterval: between two supervision frames of a node (the standard's value).
 pub const LIFE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// After so long without a supervision or data frame on one LAN, while the other LAN carries some, a
-/// node is reported silent there. One lost supervision frame alone must not do it.
+/// After so long without a supervision or data frame on one LAN, while the other LAN carries some,
+/// a node is reported silent there. One lost supervision frame alone must not do it.
 pub const NODE_SILENT_ON_LAN_TIME: Duration = Duration::from_secs(3);
 
 /// A lasting condition (wrong LAN, own frames) ends after so long without a sign of it.
 pub const CONDITION_END_TIME: Duration = Duration::from_secs(10);
 
-/// The longest life of an entry of duplicate discard for a given EntryForgetTime: it, and one sweep.
+/// The longest life of an entry of duplicate discard for a given EntryForgetTime: it, and one
+/// sweep.
 #[must_use]
 pub const fn entry_life_max(entry_forget_time: Duration) -> Duration {
     let sweep = entry_forget_time.as_nanos().div_ceil(ENTRY_FORGET_SWEEPS);

@@ -8,18 +8,18 @@
 //! needs a sequence lock on each slot, and keeps the end of a storm instead of its beginning, which
 //! is where the cause is.)
 //!
-//! **Why the orderings suffice.** `head` is written by the writer alone, `tail` by the reader alone,
-//! both only rise, and `tail <= head <= tail + SLOTS` always.
-//! - A slot's words are written before `head` is stored with release; the reader touches a slot only
-//!   after it loaded, with acquire, a `head` beyond it. So it sees the words complete.
+//! **Why the orderings suffice.** `head` is written by the writer alone, `tail` by the reader
+//! alone, both only rise, and `tail <= head <= tail + SLOTS` always.
+//! - A slot's words are written before `head` is stored with release; the reader touches a slot
+//!   only after it loaded, with acquire, a `head` beyond it. So it sees the words complete.
 //! - The reader stores `tail` with release after its loads of the slot; the writer reuses the slot
 //!   only after it loaded, with acquire, a `tail` beyond it. So its new words cannot be taken for
 //!   the old ones.
 //!
 //! The words are relaxed atomics, so even a defect here would yield a wrong record, not undefined
-//! behaviour, and no `unsafe` is needed. That there is one of each half is kept by the types: halves
-//! come only from [`TraceRing::split`] (borrowed) or from `os::trace::shared_ring` (owned), cannot
-//! be cloned, and work through `&mut self`.
+//! behaviour, and no `unsafe` is needed. That there is one of each half is kept by the types:
+//! halves come only from [`TraceRing::split`] (borrowed) or from `os::trace::shared_ring` (owned),
+//! cannot be cloned, and work through `&mut self`.
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -18,12 +18,14 @@ use latency_tests::os::wait::EndSignals;
 /// corrupts or cuts them as told over a Unix socket (one JSON object per line).
 ///
 /// Prints `ready` when it forwards and, at its end (SIGTERM, SIGINT or the command quit), one line
-/// of JSON with all counters. Exit: 0 fine, 1 failed at run time, 2 bad arguments, 3 no CAP_NET_RAW.
+/// of JSON with all counters. Exit: 0 fine, 1 failed at run time, 2 bad arguments, 3 no
+/// CAP_NET_RAW.
 #[derive(Parser, Debug)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {
     /// The two interfaces of a link; may be given several times.
-    #[arg(long, num_args = 2, value_names = ["INTERFACE", "INTERFACE"], action = clap::ArgAction::Append)]
+    #[arg(long, num_args = 2, value_names = ["INTERFACE", "INTERFACE"])]
+    #[arg(action = clap::ArgAction::Append)]
     between: Vec<String>,
     /// The control socket.
     #[arg(long, value_name = "SOCKET")]

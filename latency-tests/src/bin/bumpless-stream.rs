@@ -109,7 +109,8 @@ enum Send {
         #[arg(long, value_parser = clap::value_parser!(u16).range(0..4095))]
         vlan: Option<u16>,
         /// Priority in the tag.
-        #[arg(long, default_value_t = 0, requires = "vlan", value_parser = clap::value_parser!(u16).range(0..8))]
+        #[arg(long, default_value_t = 0, requires = "vlan")]
+        #[arg(value_parser = clap::value_parser!(u16).range(0..8))]
         pcp: u16,
         #[command(flatten)]
         options: SendOptions,
@@ -283,8 +284,8 @@ fn tell(report: &LedgerReport, thresholds: &Thresholds) -> io::Result<bool> {
 
 fn sentence(stream: &StreamReport) -> String {
     format!(
-        "{} of {} arrived, lost {}, twice {}, more {}, reordered {}, corrupted {}, longest gap {} µs, \
-         p50 {} µs, p99 {} µs, max {} µs",
+        "{} of {} arrived, lost {}, twice {}, more {}, reordered {}, corrupted {}, \
+         longest gap {} µs, p50 {} µs, p99 {} µs, max {} µs",
         stream.distinct,
         stream.expected,
         stream.lost,

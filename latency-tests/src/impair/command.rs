@@ -10,9 +10,9 @@
 //! Without `pair` a command is for all pairs, without `direction` for both. `forward` is from the
 //! first interface of the pair to the second. `set` replaces all impairments of the lanes it names;
 //! a cut stays. `cut` also takes the frames that wait, as a pulled cable does: nothing leaves after
-//! the answer. With `"carrier":true` both interfaces also go down, as the two ends of a pulled cable
-//! do; `restore` and `clear` take them up again. Answers: `{"ok":true}`, with `"lanes":[…]` for `counters` and `quit`, or
-//! `{"ok":false,"error":"…"}`.
+//! the answer. With `"carrier":true` both interfaces also go down, as the two ends of a pulled
+//! cable do; `restore` and `clear` take them up again. Answers: `{"ok":true}`, with `"lanes":[…]`
+//! for `counters` and `quit`, or `{"ok":false,"error":"…"}`.
 
 use serde::{Deserialize, Serialize};
 

@@ -33,8 +33,8 @@ pub struct Counters {
     /// Frames that the kernel dropped before this program saw them: its receive buffer was full.
     /// (Frames that did not even get over the wire count as transmit drops of its other end.)
     pub kernel_dropped: u64,
-    /// Copies among `forwarded` that the kernel dropped behind this program, because the host at the
-    /// other end of the wire was too busy to take them (all transmit drops of the interface).
+    /// Copies among `forwarded` that the kernel dropped behind this program, because the host at
+    /// the other end of the wire was too busy to take them (all transmit drops of the interface).
     pub wire_dropped: u64,
     /// Frames that the kernel could not describe or that were longer than 64 KiB.
     pub unreadable: u64,

@@ -8,8 +8,8 @@
 //! `received + repeated = forwarded + lost + cut + overflow + merged_lost + send_failed + queued`
 //!
 //! Faults act outside the daemons under test, on the frames of the link itself. Emulation in the
-//! kernel (netem) was not an option: many kernels do not have it, and its choices cannot be repeated
-//! from a seed.
+//! kernel (netem) was not an option: many kernels do not have it, and its choices cannot be
+//! repeated from a seed.
 //!
 //! | Module | Holds | Touches the system |
 //! |---|---|---|

@@ -145,7 +145,8 @@ impl Port {
         match socket.receive(inbox) {
             Ok(()) => !inbox.is_empty(),
             Err(error) => {
-                // A frame that the offload header cannot describe is dropped by the kernel with this.
+                // A frame that the offload header cannot describe is dropped by the kernel with
+                // this.
                 counters.unreadable += u64::from(error.raw_os_error() == Some(libc::EINVAL));
                 false
             }

@@ -4,8 +4,8 @@
 //! of all others from that frame on. Here the fate of frame 1,000 is the same however the settings
 //! came to be what they are, and a test can be replayed from its seed and its frames alone.
 //!
-//! The mixing is `SplitMix64` (Steele, Lea, Flood 2014), written out because the promise "same seed,
-//! same decisions" must outlive a library's next version.
+//! The mixing is `SplitMix64` (Steele, Lea, Flood 2014), written out because the promise "same
+//! seed, same decisions" must outlive a library's next version.
 
 /// A stream of random numbers.
 #[derive(Clone, Copy, Debug)]

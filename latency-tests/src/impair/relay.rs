@@ -1,7 +1,7 @@
 //! The loop: one thread takes frames from all interfaces, asks the lanes, and sends what is due.
 //!
-//! One thread, because then "nothing leaves after the answer to `cut`" and "the counters add up" are
-//! true without a lock, and because one is fast enough by a wide margin.
+//! One thread, because then "nothing leaves after the answer to `cut`" and "the counters add up"
+//! are true without a lock, and because one is fast enough by a wide margin.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -112,8 +112,8 @@ impl Relay {
         Ok(())
     }
 
-    /// One round over all lanes: one batch per interface comes in, and what is due leaves. True when
-    /// anything moved.
+    /// One round over all lanes: one batch per interface comes in, and what is due leaves. True
+    /// when anything moved.
     fn turn(&mut self) -> bool {
         if clock::now() >= self.care_at {
             self.care_at = clock::now() + CARE_INTERVAL;

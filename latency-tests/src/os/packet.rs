@@ -205,8 +205,9 @@ impl PacketSocket {
     }
 
     fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the descriptor is open while `self` lives; the kernel reads the octets of `value`,
-        // whose length is given, and a filter program it points to, which the caller keeps alive.
+        // SAFETY: the descriptor is open while `self` lives; the kernel reads the octets of
+        // `value`, whose length is given, and a filter program it points to, which the caller keeps
+        // alive.
         let done = unsafe {
             libc::setsockopt(
                 self.descriptor.as_raw_fd(),
@@ -417,7 +418,8 @@ fn stripped_tag(control: &[u8]) -> Option<[u8; TAG_OCTETS]> {
         let kind = i32::from_ne_bytes(rest[12..16].try_into().ok()?);
         let data = rest.get(HEADER..octets)?;
         if level == libc::SOL_PACKET && kind == libc::PACKET_AUXDATA && data.len() >= 20 {
-            // struct tpacket_auxdata: status, len, snaplen (32 bits each), mac, net, tci, tpid (16).
+            // struct tpacket_auxdata: status, len, snaplen (32 bits each), mac, net, tci, tpid
+            // (16).
             let status = u32::from_ne_bytes(data[..4].try_into().ok()?);
             if status & STATUS_VLAN_VALID == 0 {
                 return None;

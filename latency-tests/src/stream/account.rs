@@ -165,8 +165,8 @@ impl Account {
         self.distinct
     }
 
-    /// The account as it is told. `expected` (numbers from 0) goes before what the sender said; with
-    /// neither, the highest number seen counts as the last.
+    /// The account as it is told. `expected` (numbers from 0) goes before what the sender said;
+    /// with neither, the highest number seen counts as the last.
     #[must_use]
     pub fn report(&self, stream: u32, expected: Option<u64>) -> StreamReport {
         let highest = self.highest.map_or(0, |highest| highest + 1);

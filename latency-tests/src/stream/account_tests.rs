@@ -110,7 +110,10 @@ fn a_stream_that_was_asked_for_and_never_came_is_lost_whole() {
 proptest! {
     /// Against the naive model: a count per number.
     #[test]
-    fn counts_agree_with_a_map(numbers in prop::collection::vec(0u64..100, 0..300), expected in 0u64..120) {
+    fn counts_agree_with_a_map(
+        numbers in prop::collection::vec(0u64..100, 0..300),
+        expected in 0u64..120,
+    ) {
         let mut times = BTreeMap::new();
         for &number in &numbers {
             *times.entry(number).or_insert(0u64) += 1;

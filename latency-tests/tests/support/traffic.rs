@@ -79,7 +79,8 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "sent {:6} lost {:3} twice {:3} corrupted {:3} longest gap {:7} us, round trip p99 {:7} us",
+            "sent {:6} lost {:3} twice {:3} corrupted {:3} longest gap {:7} us, \
+             round trip p99 {:7} us",
             self.sent,
             self.lost,
             self.twice,

@@ -22,8 +22,8 @@
 //! rejected only if its number equals that of a living entry: with n entries of that source alive
 //! (frames heard from it within 425 ms), n/65536 of such frames. A sender that restarts its numbers
 //! loses nothing after 425 ms of silence; before that it loses the frames whose numbers it used
-//! within the last 425 ms, and none after that time. A duplicate passes when the skew of the LANs is
-//! more than T, or skew times rate more than 2^15.
+//! within the last 425 ms, and none after that time. A duplicate passes when the skew of the LANs
+//! is more than T, or skew times rate more than 2^15.
 //!
 //! # The memory
 //!
@@ -201,8 +201,8 @@ impl TickClock {
         let passed = now.since(self.begins).as_nanos() / self.length.as_nanos();
         self.begins += self.length.saturating_mul(passed);
         self.ends = self.begins + self.length;
-        // A longer pause counts as PAUSE_TICKS: all that was known is dead, and ticks, which have 32
-        // bits, do not come round to where they were (with entries that live 10 ms: in a month).
+        // A longer pause counts as PAUSE_TICKS: all that was known is dead, and ticks, which have
+        // 32 bits, do not come round to where they were (with entries that live 10 ms: in a month).
         let passed = u32::try_from(passed).map_or(PAUSE_TICKS, |passed| passed.min(PAUSE_TICKS));
         self.set_tick(self.tick.wrapping_add(passed));
     }

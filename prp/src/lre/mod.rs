@@ -1,12 +1,12 @@
 //! The link redundancy entity (LRE) of a doubly attached node with PRP (DANP).
 //!
-//! A value that is fed frames and instants. It never reads a clock, opens a socket or allocates; the
-//! work of each call is bounded. The loop around it:
+//! A value that is fed frames and instants. It never reads a clock, opens a socket or allocates;
+//! the work of each call is bounded. The loop around it:
 //!
 //! ```text
 //! wait for a port, or until next_timeout()
 //! for each frame of the host:   receive_host(now, frame)  -> Outgoing: send as it says
-//! for each frame of a LAN:      receive_lan(now, lan, frame) -> Fate: deliver so many octets, or not
+//! for each frame of a LAN:      receive_lan(now, lan, frame) -> Fate: so many octets, or none
 //! poll_supervision(now)         -> send what it gives
 //! service(now)                  -> ageing, a bounded piece of it
 //! ```

@@ -342,9 +342,9 @@ impl<E: EventSink> Lre<'_, E> {
     }
 
     /// Some senders keep the MAC addresses of their two network cards and announce only one of
-    /// them: `source`, heard on this LAN only, speaks for `announced`, heard on the other only. Their
-    /// frames have one counter, so they share one discard. Any other pattern is left alone: to join
-    /// two counters would reject legitimate frames.
+    /// them: `source`, heard on this LAN only, speaks for `announced`, heard on the other only.
+    /// Their frames have one counter, so they share one discard. Any other pattern is left alone:
+    /// to join two counters would reject legitimate frames.
     fn merge(&mut self, lan: LanId, source: MacAddress, announced: SlotIndex) {
         let Some(slot) = self.nodes.get(announced) else { return };
         let mac = slot.mac();

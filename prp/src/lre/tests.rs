@@ -171,9 +171,8 @@ fn supervision_is_sent_in_its_interval_without_drift() {
         if let Some(supervision) = lre.poll_supervision(at_ms(ms)) {
             let frame = Ethernet::new_checked(supervision.frame()).unwrap();
             let repr = SupervisionRepr::parse(&frame).unwrap();
-            assert!(
-                matches!(supervision.outgoing, Outgoing::Tagged { room, .. } if room.lsdu_octets == 52)
-            );
+            let Outgoing::Tagged { room, .. } = supervision.outgoing else { panic!("untagged") };
+            assert_eq!(room.lsdu_octets, 52);
             sent.push((ms, repr.sequence_number));
         }
     }

@@ -210,7 +210,8 @@ pub(crate) fn messages(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     })
 }
 
-/// A netlink socket of the network namespace in which it was opened, whichever thread uses it later.
+/// A netlink socket of the network namespace in which it was opened, whichever thread uses it
+/// later.
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Socket,

@@ -5,7 +5,8 @@
 //! whichever thread uses them afterwards. `/proc/sys/net` shows the namespace of the thread that
 //! reads it; a mounted `/sys` does not follow, so nothing here reads `/sys/class/net`.
 //!
-//! Names under `/run/netns` were not used: they need a mount namespace, outlive a crash and collide.
+//! Names under `/run/netns` were not used: they need a mount namespace, outlive a crash and
+//! collide.
 //!
 //! Thread class: never a real-time thread.
 
@@ -179,8 +180,9 @@ pub fn command_in<'c>(
 }
 
 /// Makes `command` start its program in a user namespace of its own, in which the caller's user is
-/// root, and in a fresh network namespace that belongs to it: what an ordinary user can have without
-/// any privilege, where the system allows it. The spawn fails with `EPERM` where it does not.
+/// root, and in a fresh network namespace that belongs to it: what an ordinary user can have
+/// without any privilege, where the system allows it. The spawn fails with `EPERM` where it does
+/// not.
 pub fn command_in_user_namespace(command: &mut Command) -> &mut Command {
     let uid_map = format!("0 {} 1", geteuid());
     let gid_map = format!("0 {} 1", getegid());

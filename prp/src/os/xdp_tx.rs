@@ -220,7 +220,8 @@ impl XdpTx {
             stalls = if now == consumed { stalls + 1 } else { 0 };
             consumed = now;
             match result {
-                // More than one call's worth was waiting, or the send buffer is full: progress tells.
+                // More than one call's worth was waiting, or the send buffer is full: progress
+                // tells.
                 Ok(()) | Err(Errno::EAGAIN) => {}
                 // The driver took this frame and dropped it.
                 Err(Errno::EBUSY) => {

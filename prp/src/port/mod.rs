@@ -81,8 +81,8 @@ pub trait Port {
     ///
     /// # Errors
     /// [`PortFault::Down`], once per event, and [`PortFault::Gone`], and only by a call that handed
-    /// nothing over: a fault met behind frames is told by a later call. A lost carrier is not told here, nor that a TAP is down: what
-    /// watches interfaces tells it.
+    /// nothing over: a fault met behind frames is told by a later call. A lost carrier is not told
+    /// here, nor that a TAP is down: what watches interfaces tells it.
     fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault>;
 
     /// Takes one frame of `len` octets, which `fill` writes into a buffer of exactly that length.

@@ -1,8 +1,8 @@
 //! Ethernet frames (IEEE 802.3) with 0, 1 or 2 VLAN tags, without frame check sequence.
 //!
-//! Tags are recognised by the TPIDs 0x8100 and 0x88A8. What follows a second tag is payload: a third
-//! tag is not ours to interpret, and the size rules of the RCT stay defined (a tag more or less
-//! shifts the LSDU by four octets).
+//! Tags are recognised by the TPIDs 0x8100 and 0x88A8. What follows a second tag is payload: a
+//! third tag is not ours to interpret, and the size rules of the RCT stay defined (a tag more or
+//! less shifts the LSDU by four octets).
 
 use super::{Malformed, get_u16};
 use crate::types::MacAddress;

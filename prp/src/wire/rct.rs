@@ -11,9 +11,9 @@
 //! with two 74, and the LSDU size is never below 52 (IEC 62439-3, 4.1.10.2).
 //!
 //! A receiver takes the last six octets for an RCT when the suffix stands there, the LSDU size is
-//! exactly what it should be, and the LAN id is one of the two that exist. Anything else is the data
-//! of a singly attached node and passes unchanged. Six octets of data that happen to look so are
-//! cut off wrongly with probability 2^-31 per frame; the standard accepts this.
+//! exactly what it should be, and the LAN id is one of the two that exist. Anything else is the
+//! data of a singly attached node and passes unchanged. Six octets of data that happen to look so
+//! are cut off wrongly with probability 2^-31 per frame; the standard accepts this.
 
 use core::fmt;
 

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! What is accepted is wider than what is sent: any last octet of the destination, any version
-//! (those above 1 are read as 1, for the standard keeps them compatible), VLAN tags, TLVs behind the
-//! first that are unknown (skipped). What would put a wrong node into the table is refused: a group
-//! address, a wrong length, no end (IEC 62439-3, 4.2.7.6).
+//! (those above 1 are read as 1, for the standard keeps them compatible), VLAN tags, TLVs behind
+//! the first that are unknown (skipped). What would put a wrong node into the table is refused: a
+//! group address, a wrong length, no end (IEC 62439-3, 4.2.7.6).
 
 use core::fmt;
 
@@ -172,7 +172,8 @@ fn first_tlv(tlvs: &[u8], version: u16) -> Result<(SupervisionKind, MacAddress, 
     Ok((kind, station(value)?, rest))
 }
 
-/// Walks the TLVs behind the first up to the end TLV; returns the RedBox address if one stood there.
+/// Walks the TLVs behind the first up to the end TLV; returns the RedBox address if one stood
+/// there.
 fn redbox_tlv(mut tlvs: &[u8]) -> Result<Option<MacAddress>, Malformed> {
     let mut redbox = None;
     loop {

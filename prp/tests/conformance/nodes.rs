@@ -23,8 +23,8 @@ fn pass(lre: &mut Lre<'_, Events>, from: u64, to: u64) {
     }
 }
 
-/// T24; `lreTimeLastSeenA`, `B`: last seen per LAN; NodeForgetTime counts from the last frame on any
-/// LAN.
+/// T24; `lreTimeLastSeenA`, `B`: last seen per LAN; NodeForgetTime counts from the last frame on
+/// any LAN.
 #[test]
 fn a_node_ages_by_the_lan_that_heard_it_last() {
     let mut memory = Memory::for_nodes(8);

@@ -128,8 +128,8 @@ fn a_frame_of_the_other_lan_is_delivered_counted_and_told_of() {
     }
 }
 
-/// Own frames that come back are dropped and counted, with and without trailer, and put nothing into
-/// the node table.
+/// Own frames that come back are dropped and counted, with and without trailer, and put nothing
+/// into the node table.
 #[test]
 fn own_frames_are_dropped_and_counted() {
     let mut memory = Memory::for_nodes(4);

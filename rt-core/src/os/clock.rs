@@ -43,8 +43,8 @@ pub fn realtime_ns() -> u64 {
     read_ns(ClockId::CLOCK_REALTIME)
 }
 
-/// Sleeps until `deadline` of [`MonotonicClock`]; returns at once when it has passed. Signals do not
-/// end the sleep early. Real-time class: this is a wait.
+/// Sleeps until `deadline` of [`MonotonicClock`]; returns at once when it has passed. Signals do
+/// not end the sleep early. Real-time class: this is a wait.
 pub fn sleep_until(deadline: Instant) {
     let nanos = deadline.as_nanos();
     let request = TimeSpec::new(signed(nanos / 1_000_000_000), signed(nanos % 1_000_000_000));

@@ -63,7 +63,8 @@ pub struct FrozenAllocations {
 }
 
 /// The line that goes to standard error before the abort.
-pub const ABORT_LINE: &str = "bumpless: a frozen real-time thread called the allocator; aborting (a defect: please report it)\n";
+pub const ABORT_LINE: &str = "bumpless: a frozen real-time thread called the allocator; \
+    aborting (a defect: please report it)\n";
 
 /// States of the calling thread.
 const OPEN: u8 = 0;
@@ -153,15 +154,15 @@ fn trap(state: u8, request: Request, octets: usize) {
     // Only the first one is kept; that another one was first is no failure.
     let _kept = FIRST.compare_exchange(0, first, Ordering::Relaxed, Ordering::Relaxed);
     if ACTION.load(Ordering::Relaxed) == TrapAction::Abort as u8 {
-        // SAFETY: the line is a constant of that length; `write` needs no lock and no memory. Whether
-        // it succeeds makes no difference any more.
+        // SAFETY: the line is a constant of that length; `write` needs no lock and no memory.
+        // Whether it succeeds makes no difference any more.
         unsafe { libc::write(libc::STDERR_FILENO, ABORT_LINE.as_ptr().cast(), ABORT_LINE.len()) };
         process::abort();
     }
 }
 
-/// Keeps the calling thread frozen while it lives. Declare it after all that the thread frees at its
-/// end, so that it is dropped before that.
+/// Keeps the calling thread frozen while it lives. Declare it after all that the thread frees at
+/// its end, so that it is dropped before that.
 #[must_use = "dropping it thaws the thread at once"]
 #[derive(Debug)]
 pub struct Frozen {

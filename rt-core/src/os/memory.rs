@@ -71,8 +71,8 @@ pub enum LockError {
 
 /// Locks all that is mapped now or later into memory, with its pages. Not for a real-time thread.
 ///
-/// Where a limit remains, later mappings beyond it fail (a thread's start with EAGAIN, an allocation
-/// with out of memory), so size it for the running daemon.
+/// Where a limit remains, later mappings beyond it fail (a thread's start with EAGAIN, an
+/// allocation with out of memory), so size it for the running daemon.
 ///
 /// # Errors
 /// See [`LockError`]; nothing is locked then.
@@ -134,11 +134,11 @@ fn touch(octet: Option<&mut u8>) {
 }
 
 /// Tells the C library's heap to keep what it has: memory that is freed stays with the process,
-/// large blocks come from the heap too (instead of a mapping each, made and unmade), and all threads
-/// share one heap (the heap of each further thread reserves 64 MiB, which counts as locked: with
-/// three threads `VmLck` was 205 MB without this call and 4 MB with it). Call it
-/// before anything is allocated in earnest and before any thread is started. Returns false where the
-/// C library has no such settings; then [`lock_all`] alone has to do.
+/// large blocks come from the heap too (instead of a mapping each, made and unmade), and all
+/// threads share one heap (the heap of each further thread reserves 64 MiB, which counts as locked:
+/// with three threads `VmLck` was 205 MB without this call and 4 MB with it). Call it
+/// before anything is allocated in earnest and before any thread is started. Returns false where
+/// the C library has no such settings; then [`lock_all`] alone has to do.
 #[must_use]
 pub fn tune_allocator() -> bool {
     #[cfg(target_env = "gnu")]
@@ -166,8 +166,8 @@ pub fn warm_heap(octets: usize) {
     drop(hint::black_box(block));
 }
 
-/// Asks the kernel not to put this process's pages together into huge ones: while it does, the pages
-/// are not mapped, and who touches one waits. Tables for which huge pages pay ask for them by
+/// Asks the kernel not to put this process's pages together into huge ones: while it does, the
+/// pages are not mapped, and who touches one waits. Tables for which huge pages pay ask for them by
 /// themselves before they are touched. Inherited by children.
 ///
 /// # Errors

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::CPU_INDEX_MAX;
 
-/// Reads a list of CPUs as the kernel writes it (`0-3,8,10-11`; empty = none). None when the text is
-/// malformed or names a CPU beyond [`CPU_INDEX_MAX`].
+/// Reads a list of CPUs as the kernel writes it (`0-3,8,10-11`; empty = none). None when the text
+/// is malformed or names a CPU beyond [`CPU_INDEX_MAX`].
 #[must_use]
 pub fn parse_cpu_list(text: &str) -> Option<Vec<usize>> {
     let text = text.trim();

@@ -1,5 +1,5 @@
-//! What this instance owns on the host, in a file of its runtime folder: written before each change,
-//! so that after a crash the next start knows what is ours, and what to restore at the end.
+//! What this instance owns on the host, in a file of its runtime folder: written before each
+//! change, so that after a crash the next start knows what is ours, and what to restore at the end.
 
 use std::fs;
 use std::io;

@@ -56,10 +56,12 @@ pub fn check(table: &[PlannedThread]) -> Result<(), Failure> {
             let (busy, other) = (&busy.plan.name, &other.plan.name);
             return Err(Failure::usage(
                 format!(
-                    "receive_mode: busy keeps CPU {cpu} for thread {busy}, but {other} may run there"
+                    "receive_mode: busy keeps CPU {cpu} for thread {busy}, but {other} may run \
+                     there"
                 ),
                 format!(
-                    "give threads.{busy}.cpu and threads.{other}.cpu different CPUs, or choose adaptive"
+                    "give threads.{busy}.cpu and threads.{other}.cpu different CPUs, or choose \
+                     adaptive"
                 ),
             ));
         }

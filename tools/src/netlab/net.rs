@@ -155,7 +155,7 @@ impl Net {
         let mut links = Links::open_in(&self.fabric)?;
         let bridge = links.by_name(lan)?.index;
         let socket = links.by_name(&cable.socket)?.index;
-        Ok(links.set_master(socket, bridge)?)
+        Ok(links.set_controller(socket, bridge)?)
     }
 
     /// The host called `name`.

@@ -1,14 +1,14 @@
 //! The numbers of the next frames, kept where they survive the daemon's death.
 //!
 //! A node that restarts its numbers within the discard memory of its peers loses frames; one that
-//! continues them loses none (IEC 62439-3 leaves it to keep NodeRebootInterval instead). The file is
-//! mapped, so that a store costs nothing and survives SIGKILL; what it says counts within the same
-//! boot only.
+//! continues them loses none (IEC 62439-3 leaves it to keep NodeRebootInterval instead). The file
+//! is mapped, so that a store costs nothing and survives SIGKILL; what it says counts within the
+//! same boot only.
 //!
-//! A mapped file on a disk would fault whenever its page is written back, so the file has to be on a
-//! file system in memory: the runtime folder usually is. If not, it stands in `/dev/shm` while the
-//! daemon runs, and the runtime folder gets the numbers when the daemon stops in order. Where there
-//! is no `/dev/shm` either, a node that crashed keeps the silence.
+//! A mapped file on a disk would fault whenever its page is written back, so the file has to be on
+//! a file system in memory: the runtime folder usually is. If not, it stands in `/dev/shm` while
+//! the daemon runs, and the runtime folder gets the numbers when the daemon stops in order. Where
+//! there is no `/dev/shm` either, a node that crashed keeps the silence.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -33,14 +33,14 @@ pub enum ClaimError {
     Link(#[from] LinkError),
     /// It belongs to a bridge, bond or the like, which takes the frames.
     #[error(
-        "interface {interface} is enslaved to {master}: take it out first \
+        "interface {interface} is enslaved to {controller}: take it out first \
          (`ip link set {interface} nomaster`) or choose another"
     )]
     Enslaved {
         /// The interface.
         interface: String,
         /// The name of what it belongs to.
-        master: String,
+        controller: String,
     },
     /// It is a loopback, or carries no Ethernet frames.
     #[error(
@@ -97,7 +97,8 @@ pub struct LanClaim {
     pub originals: LanOriginals,
     /// How its ingress is closed.
     pub ingress: Method,
-    /// The MAC address it has now; when it is not the requested one, the port has to be promiscuous.
+    /// The MAC address it has now; when it is not the requested one, the port has to be
+    /// promiscuous.
     pub mac: MacAddress,
     /// The MTU it has now, in octets.
     pub mtu: u32,
@@ -193,8 +194,8 @@ fn try_release(
     Ok(())
 }
 
-/// Keeps the host's stack from sending on an interface by itself, without claiming it: for the inner
-/// end of a veth pair, which is nobody's but ours.
+/// Keeps the host's stack from sending on an interface by itself, without claiming it: for the
+/// inner end of a veth pair, which is nobody's but ours.
 ///
 /// # Errors
 /// The interface is not there, or cannot be changed.
@@ -212,9 +213,10 @@ fn suitable(links: &mut Links, interface: &str) -> Result<LinkInfo, ClaimError> 
     if info.loopback || !info.ethernet {
         return Err(ClaimError::NotEthernet { interface: info.name });
     }
-    if let Some(master) = info.master {
-        let master = links.by_index(master).map_or_else(|_| format!("#{master}"), |m| m.name);
-        return Err(ClaimError::Enslaved { interface: info.name, master });
+    if let Some(controller) = info.controller {
+        let controller =
+            links.by_index(controller).map_or_else(|_| format!("#{controller}"), |m| m.name);
+        return Err(ClaimError::Enslaved { interface: info.name, controller });
     }
     Ok(info)
 }
@@ -286,8 +288,8 @@ impl Port {
         }
     }
 
-    /// Sets the MAC address: live, or, where the driver does not allow that, with the interface down
-    /// for a moment.
+    /// Sets the MAC address: live, or, where the driver does not allow that, with the interface
+    /// down for a moment.
     fn set_mac(&mut self, mac: MacAddress, remedy: &str) {
         if self.info.mac == mac {
             return;

@@ -27,7 +27,8 @@ pub struct LanOriginals {
     pub noarp: bool,
     /// Whether IPv6 was off on it; `None` when the host has no IPv6 there.
     pub ipv6_disabled: Option<bool>,
-    /// The IPv6 addresses set by hand, with their prefix in bits: they go when IPv6 is switched off.
+    /// The IPv6 addresses set by hand, with their prefix in bits: they go when IPv6 is switched
+    /// off.
     pub ipv6_addresses: Vec<(Ipv6Addr, u8)>,
     /// Generic receive offload; `None` when the device does not know it.
     pub gro: Option<bool>,
@@ -40,8 +41,8 @@ pub struct LanOriginals {
 }
 
 impl LanOriginals {
-    /// Reads them, in the calling thread's namespace. To be stored before [`super::LanClaim::claim`]
-    /// changes anything.
+    /// Reads them, in the calling thread's namespace. To be stored before
+    /// [`super::LanClaim::claim`] changes anything.
     ///
     /// # Errors
     /// [`ClaimError`] when the interface is not there or cannot be a LAN port.

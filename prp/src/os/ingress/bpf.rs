@@ -23,8 +23,8 @@ const DROP: [Instruction; 2] = [
     Instruction { code: 0x95, registers: 0, offset: 0, immediate: 0 },
 ];
 
-/// The head of `union bpf_attr` for `BPF_PROG_LOAD`, as far as the name; the kernel takes what it is
-/// not given as zero.
+/// The head of `union bpf_attr` for `BPF_PROG_LOAD`, as far as the name; the kernel takes what it
+/// is not given as zero.
 #[repr(C)]
 struct ProgramLoad {
     program_type: u32,

@@ -2,15 +2,15 @@
 //!
 //! The LRE reads the LAN ports with packet sockets, and those are served before the ingress hook:
 //! they see every frame. Behind the hook nothing arrives, so the host's own stack does not get a
-//! second and a third copy of what the LRE delivers through the host interface. A packet socket that
-//! is bound to one EtherType is served *after* the hook: sockets on LAN ports take all protocols
-//! (`ETH_P_ALL`) and filter.
+//! second and a third copy of what the LRE delivers through the host interface. A packet socket
+//! that is bound to one EtherType is served *after* the hook: sockets on LAN ports take all
+//! protocols (`ETH_P_ALL`) and filter.
 //!
 //! Two ways, tried in this order: a two-instruction classifier (`clsact`), which needs bpf and so
-//! the initial user namespace; an nftables `netdev` chain, which also works in a user namespace. Both
-//! stay when the process dies: a crash must not let the host's stack answer on the LANs. Rejected:
-//! an XDP program (would hide the frames from packet sockets too), promiscuous tricks with a foreign
-//! MAC (broadcast and multicast would still reach the host).
+//! the initial user namespace; an nftables `netdev` chain, which also works in a user namespace.
+//! Both stay when the process dies: a crash must not let the host's stack answer on the LANs.
+//! Rejected: an XDP program (would hide the frames from packet sockets too), promiscuous tricks
+//! with a foreign MAC (broadcast and multicast would still reach the host).
 //!
 //! Thread class: never a real-time thread.
 

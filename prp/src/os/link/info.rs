@@ -31,7 +31,7 @@ pub struct LinkInfo {
     /// Whether it carries Ethernet frames.
     pub ethernet: bool,
     /// The index of the bridge, bond or other interface it is enslaved to.
-    pub master: Option<u32>,
+    pub controller: Option<u32>,
     /// A free text that somebody attached to it.
     pub alias: Option<String>,
     /// The driver's kind where it is a virtual interface: `veth`, `tun`, `bridge`, …
@@ -65,7 +65,7 @@ impl LinkInfo {
             promiscuous: has(LinkFlags::Promisc),
             loopback: has(LinkFlags::Loopback),
             ethernet: u16::from(header.link_layer_type) == libc::ARPHRD_ETHER,
-            master: None,
+            controller: None,
             alias: None,
             kind: None,
             mtu_min: None,
@@ -87,7 +87,7 @@ impl LinkInfo {
                 self.mac = MacAddress(<[u8; 6]>::try_from(value).unwrap_or_default());
             }
             libc::IFLA_MTU => self.mtu = as_u32(value).unwrap_or_default(),
-            libc::IFLA_MASTER => self.master = as_u32(value).filter(|&index| index != 0),
+            libc::IFLA_MASTER => self.controller = as_u32(value).filter(|&index| index != 0),
             libc::IFLA_IFALIAS => self.alias = Some(as_text(value)).filter(|text| !text.is_empty()),
             libc::IFLA_TXQLEN => self.tx_queue_packets = as_u32(value).unwrap_or_default(),
             libc::IFLA_MIN_MTU => self.mtu_min = limit(value),

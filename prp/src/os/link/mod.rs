@@ -131,19 +131,19 @@ impl Links {
         self.send(index, "delete", Request::route(&message, 0))
     }
 
-    /// Enslaves an interface to the bridge (bond, …) `master`.
+    /// Enslaves an interface to the bridge (bond, …) `controller`.
     ///
     /// # Errors
     /// As [`Self::delete`].
-    pub fn set_master(&mut self, index: u32, master: u32) -> Result<(), LinkError> {
-        self.change(index, "enslave", vec![LinkAttribute::Controller(master)])
+    pub fn set_controller(&mut self, index: u32, controller: u32) -> Result<(), LinkError> {
+        self.change(index, "enslave", vec![LinkAttribute::Controller(controller)])
     }
 
     /// Takes an interface out of the bridge (bond, …) it is in; without one nothing happens.
     ///
     /// # Errors
     /// As [`Self::delete`].
-    pub fn clear_master(&mut self, index: u32) -> Result<(), LinkError> {
+    pub fn clear_controller(&mut self, index: u32) -> Result<(), LinkError> {
         self.change(index, "release", vec![LinkAttribute::Controller(0)])
     }
 

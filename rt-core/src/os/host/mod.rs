@@ -1,8 +1,8 @@
 //! Is this host fit for real time, and what should be changed?
 //!
 //! The kernel's texts are read in one place ([`HostTexts::read`]) and judged in another
-//! ([`findings`]), which is pure: each check is tested on texts of hosts that are not at hand, and a
-//! bug report's texts can be judged again. A text that is missing or not understood yields no
+//! ([`findings`]), which is pure: each check is tested on texts of hosts that are not at hand, and
+//! a bug report's texts can be judged again. A text that is missing or not understood yields no
 //! finding, never a guess.
 
 mod texts;
@@ -130,10 +130,10 @@ fn throttling(texts: &HostTexts) -> Option<Finding> {
     advice(
         ID,
         format!(
-            "a real-time thread that spins for {runtime_us} µs of {period_us} µs is stopped for the \
-             rest (receive mode `busy` does)"
+            "a real-time thread that spins for {runtime_us} µs of {period_us} µs is stopped for \
+             the rest (receive mode `busy` does)"
         ),
-        "`sysctl -w kernel.sched_rt_runtime_us=-1` on a host that has CPUs left for everything else",
+        "`sysctl -w kernel.sched_rt_runtime_us=-1` on a host that has CPUs left for all else",
     )
 }
 
@@ -146,8 +146,8 @@ fn group_budget(texts: &HostTexts) -> Option<Finding> {
             ID,
             format!("CONFIG_RT_GROUP_SCHED, and {file} gives no real-time budget"),
             format!(
-                "`echo 950000 > {file}` (its parents first), or move the process to the root cgroup, \
-                 or boot with `rt_group_sched=0`"
+                "`echo 950000 > {file}` (its parents first), or move the process to the root \
+                 cgroup, or boot with `rt_group_sched=0`"
             ),
         ),
         budget_us => fine(ID, format!("the cgroup's real-time budget is {budget_us} µs")),
@@ -263,7 +263,7 @@ fn hypervisor(texts: &HostTexts) -> Option<Finding> {
     advice(
         ID,
         format!("a guest of a hypervisor, which may stop it at any time ({stolen})"),
-        "pin the virtual CPUs to physical ones of their own, and take no figure of delays from here",
+        "pin the virtual CPUs to physical ones of their own, and take no delay figure from here",
     )
 }
 
@@ -275,8 +275,8 @@ fn swap(texts: &HostTexts) -> Option<Finding> {
     }
     advice(
         ID,
-        "swap is on: what is not locked can be paged out (applications beside us; our own memory is \
-         locked)",
+        "swap is on: what is not locked can be paged out (applications beside us; our own memory \
+         is locked)",
         "`swapoff -a`, and remove it from /etc/fstab",
     )
 }
@@ -288,8 +288,8 @@ fn huge_pages(texts: &HostTexts) -> Option<Finding> {
     }
     advice(
         ID,
-        "pages are put together into huge ones without request, which stops who uses them meanwhile \
-         (applications beside us; this process asks not to be touched)",
+        "pages are put together into huge ones without request, which stops who uses them \
+         meanwhile (applications beside us; this process asks not to be touched)",
         "`echo madvise > /sys/kernel/mm/transparent_hugepage/enabled`",
     )
 }

@@ -6,8 +6,8 @@
 //! only what the kernel says goes into the [`ThreadReport`], beside what was asked. The body runs
 //! afterwards.
 //!
-//! Signals that are sent to the process are blocked on these threads: a handler has no business on a
-//! real-time path, and there is always another thread (the main one) to take them. Signals that a
+//! Signals that are sent to the process are blocked on these threads: a handler has no business on
+//! a real-time path, and there is always another thread (the main one) to take them. Signals that a
 //! defect of the thread itself raises are not.
 //!
 //! The caller's way to stop a thread is the caller's: a flag, a [`Wake`](crate::os::wake::Wake).
@@ -168,7 +168,8 @@ impl fmt::Display for ThreadReport {
     }
 }
 
-/// A running thread of ours. Dropping it lets the thread run on by itself; [`RtThread::join`] waits.
+/// A running thread of ours. Dropping it lets the thread run on by itself; [`RtThread::join`]
+/// waits.
 #[derive(Debug)]
 pub struct RtThread<T = ()> {
     report: ThreadReport,

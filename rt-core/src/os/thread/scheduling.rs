@@ -1,4 +1,5 @@
-//! Policy, priority and CPUs of a thread: asking the kernel, and asking it again what it made of it.
+//! Policy, priority and CPUs of a thread: asking the kernel, and asking it again what it made of
+//! it.
 //!
 //! Read back by system call, not through `pthread_getschedparam`, which answers from the C
 //! library's own memory of what was asked.
@@ -174,7 +175,8 @@ pub(super) fn set_policy(policy: Policy) -> Result<(), i32> {
         }
         // Not through the crate, which would set the nice value too.
         Policy::Other => {
-            // SAFETY: all-zero octets are a `sched_param` (an integer, and padding on some systems).
+            // SAFETY: all-zero octets are a `sched_param` (an integer, and padding on some
+            // systems).
             let parameter: libc::sched_param = unsafe { MaybeUninit::zeroed().assume_init() };
             // SAFETY: 0 names the calling thread; the kernel reads one `int` of a live place.
             let result = unsafe {

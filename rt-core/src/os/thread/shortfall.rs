@@ -1,8 +1,8 @@
 //! What the kernel did not grant, why, and what to do about it.
 //!
 //! The kernel says EPERM or EINVAL. That is of no use to the person in front of the machine, so the
-//! facts that decide it are read (capability, limit, user namespace, cgroup, cpuset) and judged here.
-//! The judging is pure; the reading is one function for each kind.
+//! facts that decide it are read (capability, limit, user namespace, cgroup, cpuset) and judged
+//! here. The judging is pure; the reading is one function for each kind.
 
 use std::fmt;
 use std::fs;
