@@ -179,25 +179,12 @@ fn lre_parts(event: &LreEvent) -> Parts {
             );
             Parts::new(Warning, "nodes_untold", text)
         }
-        LreEvent::WrongLanBegan { port, mac } => {
-            let other = port.other();
-            let text = format!(
-                "port {port} receives frames of LAN {other} (from {mac}): cables are swapped or \
-                 the LANs are joined"
-            );
-            Parts::new(Alarm, "wrong_lan_began", text).mac(mac).lan(port)
-        }
+        LreEvent::WrongLanBegan { port, mac } => wrong_lan_began(port, mac),
         LreEvent::WrongLanEnded { port } => {
             let text = format!("port {port} no longer receives frames of LAN {}", port.other());
             Parts::new(Info, "wrong_lan_ended", text).lan(port)
         }
-        LreEvent::OwnFrameBegan { port } => {
-            let text = format!(
-                "port {port} receives frames with our own address: the LANs are joined or the \
-                 address is used twice"
-            );
-            Parts::new(Alarm, "own_frame_began", text).lan(port)
-        }
+        LreEvent::OwnFrameBegan { port } => own_frame_began(port),
         LreEvent::OwnFrameEnded { port } => {
             let text = format!("port {port} no longer receives our own frames");
             Parts::new(Info, "own_frame_ended", text).lan(port)
@@ -224,6 +211,23 @@ fn lre_parts(event: &LreEvent) -> Parts {
             "the memory of duplicate discard has room again",
         ),
     }
+}
+
+fn wrong_lan_began(port: LanId, mac: MacAddress) -> Parts {
+    let other = port.other();
+    let text = format!(
+        "port {port} receives frames of LAN {other} (from {mac}): cables are swapped or the LANs \
+         are joined"
+    );
+    Parts::new(Severity::Alarm, "wrong_lan_began", text).mac(mac).lan(port)
+}
+
+fn own_frame_began(port: LanId) -> Parts {
+    let text = format!(
+        "port {port} receives frames with our own address: the LANs are joined or the address is \
+         used twice"
+    );
+    Parts::new(Severity::Alarm, "own_frame_began", text).lan(port)
 }
 
 fn daemon_parts(event: &DaemonEvent) -> Parts {
