@@ -232,6 +232,19 @@ mod scenarios {
         run::<S>(Setup::USUAL, 1, &[sender], [Lan::GOOD.lossy(100), late]).is_seamless();
     }
 
+    /// Beyond what is promised (skew times rate of 2^15 numbers): copies are delivered twice, and no
+    /// frame is lost of which the late LAN brings a copy.
+    pub(super) fn too_large_a_skew_loses_nothing_by_itself<S: Subject>() {
+        for skew in [24, 46] {
+            let sender = Sender::at_rate(140_000, LINE_RATE_NS);
+            for lans in [[Lan::GOOD, Lan::late(skew * MS)], [Lan::late(skew * MS), Lan::GOOD]] {
+                let tally = run::<S>(Setup::USUAL, 1, &[sender], lans);
+                assert_eq!(tally.lost, 0, "skew {skew} ms");
+                assert!(tally.twice > 0, "skew {skew} ms is not too large");
+            }
+        }
+    }
+
     /// Wherever the numbers begin anew: each offset of a grid, and random ones, from both ends.
     pub(super) fn a_sender_that_restarts_after_500_ms_loses_nothing<S: Subject>() {
         let mut random = Random(11);
@@ -504,6 +517,7 @@ suite! {
         repeats_on_one_lan_are_not_delivered,
         gaps_in_the_numbers_are_seamless,
         numbers_that_wrap_at_line_rate_are_seamless,
+        too_large_a_skew_loses_nothing_by_itself,
         a_sender_that_restarts_after_500_ms_loses_nothing,
         a_faster_restart_loses_what_is_stated_and_no_more,
         a_thousand_senders_do_not_disturb_each_other,

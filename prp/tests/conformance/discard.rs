@@ -96,6 +96,23 @@ fn repeats_do_not_prolong_an_entry() {
     ]);
 }
 
+/// T11: an entry dies though its neighbours keep coming and nobody lets time pass otherwise. (Ages
+/// are kept modulo 256 ticks of 25 ms: 6.4 s.)
+#[test]
+fn entries_die_without_service() {
+    for later in (500..20_000).step_by(25) {
+        let mut memory = Memory::of(2, 8);
+        let mut lre = memory.lre(danp());
+        assert_eq!(lre.receive_lan(ms(1_000), A, &tagged(PEER, A, 64)), FIRST);
+        for (number, after) in (65..).zip((0..later).step_by(390)) {
+            let neighbour = tagged(PEER, A, 65 + number % 60);
+            let _ = lre.receive_lan(ms(1_000 + after), A, &neighbour);
+        }
+        let again = lre.receive_lan(ms(1_000 + later), B, &tagged(PEER, B, 64));
+        assert_eq!(again, FIRST, "after {later} ms");
+    }
+}
+
 /// T12: within EntryForgetTime an entry dies when the source's newest number is more than 2^15
 /// ahead of it, and not before.
 #[test]
