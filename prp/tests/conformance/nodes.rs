@@ -152,6 +152,27 @@ fn a_full_table_keeps_the_nodes_that_are_known_best() {
     assert_eq!(told(|e| matches!(e, LreEvent::NodeTableHasRoom), events), 1);
 }
 
+/// T26: a flood of SANs takes no redundant node's place, announced or not; a node that tags its
+/// frames takes a SAN's.
+#[test]
+fn sans_give_way_and_take_no_redundant_nodes_place() {
+    let mut memory = Memory::of(4, 64);
+    let mut lre = memory.lre(danp());
+    let _ = lre.receive_lan(ms(1), A, &Announcement::of(made_up(0)).with_rct(A, 1));
+    for n in 1..3 {
+        let _ = lre.receive_lan(ms(1), A, &tagged(made_up(n), A, 1));
+    }
+    for n in 100..1_000 {
+        delivers(lre.receive_lan(ms(2), B, &untagged(OWN, made_up(n), &[0x0800], 46)), 60);
+    }
+    let _ = lre.receive_lan(ms(3), A, &tagged(made_up(3), A, 1));
+    for n in 1_000..1_100 {
+        delivers(lre.receive_lan(ms(4), B, &untagged(OWN, made_up(n), &[0x0800], 46)), 60);
+        assert_eq!(kind(&lre, ms(4), made_up(n)), None, "it found no place");
+    }
+    assert!((0..4).all(|n| kind(&lre, ms(4), made_up(n)) == Some(NodeKind::Danp)));
+}
+
 /// T27: every counter of the MIB that a DANP has, with a value of its own.
 #[test]
 fn each_counter_of_the_mib_counts_its_thing() {
