@@ -3,7 +3,7 @@
 use prp::lre::{DiscardReason, Fate};
 use rt_core::time::{Duration, Instant};
 
-use super::support::frames::tagged;
+use super::support::frames::{Announcement, tagged};
 use super::support::{Memory, PEER, ms, settle};
 use super::{A, B, counter, danp};
 use prp::types::{LanId, MacAddress};
@@ -126,6 +126,44 @@ fn numbers_that_wrap_within_the_life_of_entries_are_new_again() {
         (6, B, 60_000, FIRST),
         (7, B, 60_000u16.wrapping_add(32_769), DUPLICATE),
     ]);
+}
+
+/// A flood of tagged frames of unknown sources takes no memory from a node known by supervision: its
+/// second copies are still discarded. The flood is delivered.
+#[test]
+fn a_flood_does_not_make_known_nodes_duplicates_pass() {
+    let mut memory = Memory::of(64, 8);
+    let mut lre = memory.lre(danp());
+    let _ = lre.receive_lan(ms(1_000), A, &Announcement::of(PEER).octets());
+    for number in [1, 100, 200] {
+        assert_eq!(lre.receive_lan(ms(1_000), A, &tagged(PEER, A, number)), FIRST);
+    }
+    for source in 0..40 {
+        let source = MacAddress([2, 7, 7, 0, 0, source]);
+        assert_eq!(lre.receive_lan(ms(1_100), A, &tagged(source, A, 7)), FIRST);
+    }
+    for number in [1, 100, 200] {
+        assert_eq!(lre.receive_lan(ms(1_200), B, &tagged(PEER, B, number)), DUPLICATE);
+    }
+}
+
+/// Who announces another node without being a RedBox speaks for it only if each is heard on a LAN of
+/// its own: anything else is two senders, and equal numbers are two frames.
+#[test]
+fn senders_that_are_heard_on_a_common_lan_are_not_joined() {
+    let other = MacAddress([2, 0, 0, 0, 0, 9]);
+    for (source_on, other_on) in [([A, B], [B, B]), ([A, A], [A, B]), ([A, B], [A, B])] {
+        let mut memory = Memory::for_nodes(4);
+        let mut lre = memory.lre(danp());
+        for (number, (one, two)) in (1..).zip(source_on.into_iter().zip(other_on)) {
+            let _ = lre.receive_lan(ms(1), one, &tagged(PEER, one, number));
+            let _ = lre.receive_lan(ms(1), two, &tagged(other, two, number));
+        }
+        let announcement = Announcement { source: PEER, ..Announcement::of(other) };
+        let _ = lre.receive_lan(ms(2), A, &announcement.octets());
+        assert_eq!(lre.receive_lan(ms(3), A, &tagged(other, A, 9)), FIRST);
+        assert_eq!(lre.receive_lan(ms(3), A, &tagged(PEER, A, 9)), FIRST);
+    }
 }
 
 /// T27; `lreCntUnique`, `Duplicate`, `Multi`: each number counts once, when it is forgotten, on the
