@@ -18,6 +18,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use latency_tests::os::clock;
+use prp::lre::NODE_REBOOT_INTERVAL;
 use prp::os::netns::NetNs;
 use prp::types::MacAddress;
 use serde::de::DeserializeOwned;
@@ -98,7 +99,17 @@ impl Cluster {
         for n in 1..=nodes {
             cluster.settle(n, nodes);
         }
+        cluster.wait_for_voices();
         cluster
+    }
+
+    /// Waits until the silence is over that a node keeps which has no number to continue from.
+    pub(crate) fn wait_for_voices(&self) {
+        let silence = NODE_REBOOT_INTERVAL.as_nanos();
+        for daemon in &self.daemons {
+            let uptime_ns = daemon.status().uptime_ns;
+            sleep(Duration::from_nanos((silence + silence / 5).saturating_sub(uptime_ns)));
+        }
     }
 
     pub(crate) fn host(&self, n: u8) -> &Host {
