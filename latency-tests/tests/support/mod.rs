@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "shared by test files that use different parts")]
 
+pub(crate) mod snapshot;
 pub(crate) mod traffic;
 
 use std::fmt::Write as _;
@@ -18,9 +19,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use latency_tests::os::clock;
-use prp::lre::NODE_REBOOT_INTERVAL;
+
 use prp::os::netns::NetNs;
 use prp::types::MacAddress;
+use rt_core::limits::NODE_REBOOT_INTERVAL;
 use serde::de::DeserializeOwned;
 use tools::control::client::ask;
 use tools::control::protocol::Request;

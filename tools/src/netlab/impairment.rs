@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::NetLabError;
 use super::process::Process;
+use crate::os::process_priority::set_fifo;
 
+/// Above every thread of the daemon.
+const PRIORITY: i32 = 80;
 /// How long the program may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -67,6 +70,9 @@ impl Impairment {
         command.arg(&control);
         command_in(namespace, &mut command)?;
         let process = Process::spawn_ready(name, command, PATIENCE)?;
+        // A cable does not wait for the nodes at its ends. Where the privilege is missing, the
+        // daemons' threads are no real-time threads either.
+        let _ = set_fifo(process.id(), PRIORITY);
         Ok(Self { process, control })
     }
 
