@@ -51,6 +51,13 @@ pub(super) fn lan_claim(lan: LanId, error: ClaimError) -> Failure {
     }
 }
 
+pub(super) fn lan_held(lan: LanId, interface: &str) -> Failure {
+    Failure::usage(
+        format!("{}: interface {interface} belongs to another daemon that runs", lan_key(lan)),
+        "stop that one, or name another interface",
+    )
+}
+
 pub(super) fn ingress(error: &IngressError) -> Failure {
     Failure::missing(error.to_string(), "")
 }

@@ -8,6 +8,7 @@ use prp::os::promiscuity::Promiscuity;
 use prp::types::{LanId, MacAddress};
 
 use super::failure;
+use super::lan_lock::LanLock;
 use super::marker::{Marker, OwnedLan};
 use crate::config::{DaemonConfig, LanTransmit, Promiscuous};
 use crate::exit::Failure;
@@ -30,6 +31,8 @@ pub struct LanSide {
     pub transmit_fallback: Option<String>,
     /// Held while frames for other stations are needed.
     promiscuity: Option<Promiscuity>,
+    /// Keeps other daemons away.
+    lock: Option<LanLock>,
 }
 
 impl LanSide {
@@ -45,6 +48,7 @@ impl LanSide {
         originals: LanOriginals,
     ) -> Result<(Self, Box<LanPort>), Failure> {
         let interface = config.lan(lan).as_str();
+        let lock = LanLock::take(interface).map_err(|_| failure::lan_held(lan, interface))?;
         marker.owned.lans[lan.index()] = Some(OwnedLan::new(interface, &originals));
         marker.store().map_err(|error| failure::marker(&error))?;
         let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
@@ -67,6 +71,7 @@ impl LanSide {
             claim: Some(claim),
             info,
             promiscuity: None,
+            lock: Some(lock),
         };
         Ok((side, Box::new(port)))
     }
@@ -87,6 +92,7 @@ impl LanSide {
         self.info = None;
         self.transmit_path = None;
         self.transmit_fallback = None;
+        self.lock = None;
         self.promiscuity = None;
     }
 

@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use prp::os::claim::LanOriginals;
-use prp::types::MacAddress;
+use prp::types::{LanId, MacAddress};
 use serde::{Deserialize, Serialize};
 
 const FILE_NAME: &str = "owned.json";
@@ -126,6 +126,22 @@ impl Marker {
         let new = self.path.with_extension("new");
         fs::write(&new, text)?;
         fs::rename(new, &self.path)
+    }
+
+    /// A start has failed: owned is again what was owned before, without the LANs that were given
+    /// back since.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub fn go_back_to(mut self, before: Owned, given_back: &[LanId]) -> io::Result<()> {
+        self.owned = before;
+        for lan in given_back {
+            self.owned.lans[lan.index()] = None;
+        }
+        if self.owned.host.is_none() && self.owned.lans == [None, None] {
+            return self.remove();
+        }
+        self.store()
     }
 
     /// Nothing is owned any more.

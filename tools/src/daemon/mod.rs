@@ -33,7 +33,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use prp::lre::memory::{LreMemory, LreSizes};
 use prp::lre::{Block, Lre, NodeSlot};
-use prp::os::claim::LanOriginals;
+use prp::os::claim::{LanClaim, LanOriginals};
 use prp::os::host_port::HostPort;
 use prp::os::lan_port::LanPort;
 use prp::os::link::LinkMonitor;
@@ -60,6 +60,7 @@ pub mod exchange;
 mod failure;
 pub mod host_interface;
 pub mod journal;
+pub mod lan_lock;
 pub mod lan_side;
 pub mod lre_thread;
 pub mod marker;
@@ -155,10 +156,12 @@ impl Interfaces {
 }
 
 fn give_back_lans(lans: impl IntoIterator<Item = LanSide>, journal: &Journal) {
-    for claim in lans.into_iter().filter_map(|side| side.claim) {
-        for warning in claim.release() {
+    for mut side in lans {
+        for warning in side.claim.take().map(LanClaim::release).unwrap_or_default() {
             journal.line("warning", &warning.to_string());
         }
+        // Only now may another daemon take the interface.
+        drop(side);
     }
 }
 
@@ -184,13 +187,21 @@ impl Start {
         let [a, b] = originals;
         let (a, b) = (a?, b?);
         let mac = self.config.mac.unwrap_or(a.mac);
-        let (side_a, port_a) = LanSide::open(LanId::A, &self.config, &mut marker, mac, a)?;
+        // What a former life left stays on record, whatever fails here.
+        let before = marker.owned.clone();
+        let (side_a, port_a) = match LanSide::open(LanId::A, &self.config, &mut marker, mac, a) {
+            Ok(opened) => opened,
+            Err(failure) => {
+                let _ = marker.go_back_to(before, &[]);
+                return Err(failure);
+            }
+        };
         let (side_b, port_b) = match LanSide::open(LanId::B, &self.config, &mut marker, mac, b) {
             Ok(opened) => opened,
             Err(failure) => {
                 drop(port_a);
                 give_back_lans([side_a], &self.journal);
-                let _ = marker.remove();
+                let _ = marker.go_back_to(before, &[LanId::A]);
                 return Err(failure);
             }
         };
@@ -207,7 +218,7 @@ impl Start {
             Err(failure) => {
                 drop((port_a, port_b));
                 give_back_lans([side_a, side_b], &self.journal);
-                let _ = marker.remove();
+                let _ = marker.go_back_to(before, &LanId::BOTH);
                 Err(failure)
             }
         }
