@@ -233,7 +233,7 @@ fn interfaces_that_cannot_be_lans_are_refused_by_key_with_the_remedy() {
     links.create_veth("member", "outside", None).unwrap();
     let (bridge, member) =
         (links.by_name("br7").unwrap().index, links.by_name("member").unwrap().index);
-    links.set_master(member, bridge).unwrap();
+    links.set_controller(member, bridge).unwrap();
     let before = Snapshot::of(cluster.host(1));
     for (a, b, words) in [
         ("eth7", "lan_b", ["lan_a", "no interface eth7"]),

@@ -229,7 +229,7 @@ fn corruption_on_one_lan_costs_no_more_than_the_corrupted_frames_and_leaves_noth
         return;
     }
     // Nodes that are not heard are forgotten soon.
-    let config = "node_forget_time_ms = 3000\n[supervision]\ninterval_ms = 500";
+    let config = "node_forget_time_ms = 3000\n[supervision]\ninterval_ms = 1000";
     let cluster = Cluster::running(3, 21, config);
     let cable = cluster.net.impairment("n1", "lan_a").unwrap();
     for region in ["behind_addresses", "anywhere"] {

@@ -2,6 +2,8 @@
 //!
 //! All of it runs a second time as an ordinary user could run it, inside a user namespace.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
