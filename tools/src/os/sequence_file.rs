@@ -48,6 +48,8 @@ pub struct SequenceFile {
     stand_in: Option<PathBuf>,
     /// The last value.
     last: (u16, u16),
+    /// Whether it can be continued: it was continued itself, or a number was used.
+    is_used: bool,
 }
 
 impl SequenceFile {
@@ -73,17 +75,28 @@ impl SequenceFile {
         // A crash from here on leaves nothing on a disk that could be taken for the truth.
         durable.write_all_at(&[0; 8], NUMBERS_AT as u64)?;
         let map = memory.map(|file| map(&file, boot_id)).transpose()?;
-        let mut this = Self { durable, map, stand_in, last: (0, 0) };
-        this.store((start.sequence_number, start.supervision_sequence_number));
+        let next = (start.sequence_number, start.supervision_sequence_number);
+        let is_used = now >= start.silent_until;
+        let this = Self { durable, map, stand_in, last: next, is_used };
+        // Who is killed while it keeps silent has not used a number yet, and still does not know
+        // which its former life used: nothing is stored before the first is used.
+        this.write(if is_used { STORED | pack(next) } else { 0 });
         Ok((this, start))
     }
 
-    /// Keeps the numbers of the next frames. Real-time class: one store.
+    /// Keeps the numbers of the next frames, once one was used. Real-time class: one store.
     #[inline]
     pub fn store(&mut self, next: (u16, u16)) {
-        self.last = next;
+        if next != self.last {
+            self.last = next;
+            self.is_used = true;
+            self.write(STORED | pack(next));
+        }
+    }
+
+    fn write(&self, value: u64) {
         if let Some(word) = self.word() {
-            word.store(STORED | pack(next), Ordering::Relaxed);
+            word.store(value, Ordering::Relaxed);
         }
     }
 
@@ -92,7 +105,7 @@ impl SequenceFile {
     /// # Errors
     /// The file cannot be written.
     pub fn close(self) -> io::Result<()> {
-        let word = CLEAN | STORED | pack(self.last);
+        let word = if self.is_used { CLEAN | STORED | pack(self.last) } else { 0 };
         self.durable.write_all_at(&word.to_ne_bytes(), NUMBERS_AT as u64)?;
         self.stand_in.map_or(Ok(()), std::fs::remove_file)
     }
@@ -230,6 +243,22 @@ mod tests {
         let (file, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
         assert_eq!(start, SequenceStart::continued(1000, 20));
         file.close().unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn who_is_killed_while_it_keeps_silent_keeps_silent_again() {
+        let folder = folder("silent");
+        for close in [false, true] {
+            let (mut file, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
+            assert_eq!(start, SequenceStart::after_reboot(NOW));
+            file.store((start.sequence_number, start.supervision_sequence_number));
+            if close {
+                file.close().unwrap();
+            }
+        }
+        let (_, start) = SequenceFile::open(&folder, BOOT, NOW).unwrap();
+        assert_eq!(start, SequenceStart::after_reboot(NOW));
         std::fs::remove_dir_all(folder).unwrap();
     }
 
