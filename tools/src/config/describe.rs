@@ -92,7 +92,10 @@ fn left_open(config: &DaemonConfig) -> Vec<(&'static str, String)> {
         open.push(("mac", format!("that of LAN A ({})", config.lans[0])));
     }
     if config.threads.lre.cpu.is_none() {
-        open.push(("threads.lre.cpu", "wherever the process may run".to_owned()));
+        open.push((
+            "threads.lre.cpu",
+            "the last isolated CPU (isolcpus=), else any that the process may use".to_owned(),
+        ));
     }
     if config.cpu_dma_latency_us.is_none() {
         open.push(("cpu_dma_latency_us", "CPU idle states are left alone".to_owned()));

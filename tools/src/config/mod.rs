@@ -168,7 +168,7 @@ pub enum ThreadPolicy {
 pub struct ThreadConfig {
     /// See [`ThreadPolicy`].
     pub policy: ThreadPolicy,
-    /// The CPU it is pinned to; `None`: it runs wherever the process may.
+    /// The CPU it is pinned to; `None`: the last isolated one, else wherever the process may run.
     pub cpu: Option<usize>,
 }
 
