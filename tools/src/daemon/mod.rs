@@ -376,7 +376,7 @@ impl Start {
             degraded: self.degraded,
             carrier: false,
             nodes: NodeFetch::default(),
-            retry_at: now,
+            retries: [None, None],
             host_is_promiscuous: false,
             failure: None,
         };

@@ -56,8 +56,8 @@ pub struct Supervisor {
     pub carrier: bool,
     /// The node table, as fetched last.
     pub nodes: NodeFetch,
-    /// When a LAN that is not claimed is tried next.
-    pub retry_at: Instant,
+    /// By LAN: the index of an interface that could not be claimed, and when it is tried again.
+    pub retries: [Option<(u32, Instant)>; 2],
     /// Whether the host interface receives frames for other stations.
     pub host_is_promiscuous: bool,
     /// Why the daemon cannot go on.
@@ -204,7 +204,7 @@ impl Supervisor {
                 WhatChanged::Changed(_) | WhatChanged::New(_)
                     if claimed.is_none() && change.name == side.interface =>
                 {
-                    self.lan_back(now, lan);
+                    self.lan_back(now, lan, change.index);
                 }
                 _ => {}
             }
@@ -267,9 +267,12 @@ impl Supervisor {
         self.link_may_have_changed(now, lan, before);
     }
 
-    /// An interface of the configured name is there again.
-    fn lan_back(&mut self, now: Instant, lan: LanId) {
-        if now < self.retry_at {
+    /// An interface of the configured name is there again. Until it is claimed the host's stack
+    /// takes what arrives on it, so another one than that which failed is not kept waiting.
+    fn lan_back(&mut self, now: Instant, lan: LanId, index: u32) {
+        let retry = self.retries[lan.index()].take_if(|(failed, _)| *failed == index);
+        if retry.is_some_and(|(_, at)| now < at) {
+            self.retries[lan.index()] = retry;
             return;
         }
         match self.reopen(lan) {
@@ -282,7 +285,7 @@ impl Supervisor {
             }
             Err(why) => {
                 // Often it is just being set up by somebody; the recheck tries again.
-                self.retry_at = now + RETRY;
+                self.retries[lan.index()] = Some((index, now + RETRY));
                 let text = format!("LAN {lan}: its interface is back but not usable yet: {why}");
                 self.journal.line("warning", &text);
             }
