@@ -89,7 +89,9 @@ fn cables_and_cards_come_and_go() {
     assert!(left.link("eth0").is_err());
     net.insert_card("left", "eth0").unwrap();
     let link = left.link("eth0").unwrap();
-    assert!(link.mac == mac(1) && link.index != before, "{link:?}");
+    assert!(link.mac == mac(1) && link.index != before && !link.up, "{link:?}");
+    left.links().unwrap().set_up(link.index, true).unwrap();
+    left.add_address("eth0", ip(1), 24).unwrap();
     assert!(passes(&net, 9));
 
     // In the wrong switch nobody answers, and in the right one again everybody does.

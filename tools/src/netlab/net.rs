@@ -19,6 +19,8 @@ use super::scratch::Scratch;
 
 /// The program that makes faults.
 const IMPAIR: &str = "bumpless-impair";
+/// A card's name until it has its own.
+const UNNAMED: &str = "unnamed";
 
 /// A test network. It vanishes with this value; programs that still run on its hosts should be
 /// ended before, for they keep their host's namespace alive.
@@ -98,6 +100,12 @@ impl Net {
         self.cables.push(cable);
         let cable = &self.cables[number];
         self.make_host_side(cable)?;
+        let mut near = self.hosts[host].links()?;
+        let index = near.by_name(&port.interface)?.index;
+        near.set_up(index, true)?;
+        if let Some((ip, prefix_bits)) = port.ip {
+            near.add_address(index, ip, prefix_bits)?;
+        }
         let mut ends = vec![(&self.fabric, cable.socket.as_str())];
         if let Some(middle) = &cable.middle {
             ends.push((middle, LAN_SIDE));
@@ -126,21 +134,18 @@ impl Net {
         let host = &self.hosts[cable.host];
         let port = &cable.port;
         let mut far = Links::open_in(namespace)?;
-        far.create_veth(name, &port.interface, Some(host.namespace.as_fd()))?;
+        // Under its name it appears with its address, as a real card does.
+        far.create_veth(name, UNNAMED, Some(host.namespace.as_fd()))?;
         let index = far.by_name(name)?.index;
         far.set_mtu(index, SWITCH_MTU)?;
         far.set_up(index, true)?;
         let mut near = host.links()?;
-        let index = near.by_name(&port.interface)?.index;
+        let index = near.by_name(UNNAMED)?.index;
         if let Some(mac) = port.mac {
             near.set_mac(index, mac)?;
         }
         near.set_mtu(index, port.mtu)?;
-        near.set_up(index, true)?;
-        if let Some((ip, prefix_bits)) = port.ip {
-            near.add_address(index, ip, prefix_bits)?;
-        }
-        Ok(())
+        Ok(near.rename(index, &port.interface)?)
     }
 
     /// What the host's interface is directly connected with.
@@ -229,7 +234,8 @@ impl Net {
         Ok(links.delete(index)?)
     }
 
-    /// Puts a network card of the same name, address and place back into `host`.
+    /// Puts a network card of the same name, address and place back into `host`. It is down and has
+    /// no IP address, as a new card is.
     ///
     /// # Errors
     /// No such cable, or the interface is still there.
