@@ -77,11 +77,20 @@ pub(crate) fn mac_b(n: u8) -> MacAddress {
 impl Cluster {
     /// `nodes` hosts whose cards are up, n1's with faults in the cables; no daemon yet.
     pub(crate) fn hosts(nodes: u8, seed: u64) -> Self {
+        Self::build(nodes, seed, true)
+    }
+
+    /// The same with nothing in the cables.
+    pub(crate) fn plain_hosts(nodes: u8) -> Self {
+        Self::build(nodes, 0, false)
+    }
+
+    fn build(nodes: u8, seed: u64, impaired: bool) -> Self {
         let mut plan = Plan::with_lans(["a", "b"]);
         for n in 1..=nodes {
             let mut ports = [("lan_a", "a", mac(n)), ("lan_b", "b", mac_b(n))]
                 .map(|(name, lan, mac)| PortPlan::new(name, lan).mac(mac));
-            if n == 1 {
+            if n == 1 && impaired {
                 ports = ports.map(PortPlan::impaired);
             }
             plan = plan.host(&format!("n{n}"), ports);

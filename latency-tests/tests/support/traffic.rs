@@ -1,5 +1,6 @@
 //! Numbered streams between nodes, counted by senders, receivers and a capture on each host
 //! interface, and an exchange.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::collections::BTreeMap;
 use std::fmt;
