@@ -32,6 +32,21 @@ pub(super) fn link(error: LinkError) -> Failure {
     }
 }
 
+/// An interface that stands where ours should.
+pub(super) fn foreign(name: &str) -> Failure {
+    Failure::usage(
+        format!("name: an interface {name} exists already and is not ours"),
+        format!("choose another name, or remove it (ip link delete {name})"),
+    )
+}
+
+pub(super) fn create(error: LinkError) -> Failure {
+    match error {
+        LinkError::Exists { interface, .. } => foreign(&interface),
+        error => link(error),
+    }
+}
+
 pub(super) fn lan_claim(lan: LanId, error: ClaimError) -> Failure {
     let key = lan_key(lan);
     match error {

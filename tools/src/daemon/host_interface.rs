@@ -122,13 +122,7 @@ fn ours(info: LinkInfo, marker: &Marker) -> Result<OwnedHost, Failure> {
             && owned.index == info.index
             && info.alias.as_deref() == Some(owned.alias.as_str())
     };
-    marker.owned.host.as_ref().filter(is_ours).cloned().ok_or_else(|| {
-        let name = &info.name;
-        Failure::usage(
-            format!("name: an interface {name} exists already and is not ours"),
-            format!("choose another name, or remove it (ip link delete {name})"),
-        )
-    })
+    marker.owned.host.as_ref().filter(is_ours).cloned().ok_or_else(|| failure::foreign(&info.name))
 }
 
 /// Why there is no TAP.
@@ -190,7 +184,7 @@ impl Opening<'_> {
     fn veth(&mut self, inner: &str, exists: bool) -> Result<(HostInterface, HostPort), Failure> {
         let name = self.config.name.as_str();
         if !exists {
-            self.links.create_veth(name, inner, None).map_err(failure::link)?;
+            self.links.create_veth(name, inner, None).map_err(failure::create)?;
         }
         let outer = self.links.by_name(name).map_err(failure::link)?.index;
         let inner_index = self.links.by_name(inner).map_err(failure::link)?.index;

@@ -33,7 +33,7 @@ mod programs;
 mod scratch;
 
 pub use impairment::{Impairment, Toward};
-pub use net::{Host, Net};
+pub use net::{Host, Net, quiet_namespace};
 pub use plan::{HOST_MTU, HostPlan, Plan, PortPlan, SWITCH_MTU};
 pub use process::{Ended, Process};
 pub use programs::Programs;

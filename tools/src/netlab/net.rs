@@ -325,8 +325,11 @@ impl Host {
     }
 }
 
-/// A namespace that sends nothing of its own accord.
-fn quiet_namespace() -> Result<NetNs, NetLabError> {
+/// A namespace that sends nothing of its own accord: without IPv6, with a loopback that is up.
+///
+/// # Errors
+/// A privilege is missing.
+pub fn quiet_namespace() -> Result<NetNs, NetLabError> {
     let namespace = NetNs::create_with_loopback()?;
     for which in ["all", "default"] {
         write_sysctl(&namespace, &format!("ipv6/conf/{which}/disable_ipv6"), "1")?;
