@@ -322,8 +322,8 @@ fn a_storm_on_one_lan_does_not_starve_the_other() {
             assert_eq!(after.b.counters.rx_dropped_frames, 0, "{after:?}");
             if let Some(storm) = storm {
                 let storm: SendReport = stop_and_report(storm);
-                // At least a hundred times the stream, or it was no storm.
-                assert!(storm.sent > 100 * sent.sent, "{storm:?}");
+                // Far more than the stream, or it was no storm.
+                assert!(storm.sent > 20 * sent.sent, "{storm:?}");
             }
         }
     }

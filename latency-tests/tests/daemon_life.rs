@@ -31,6 +31,15 @@ fn bumplessd(cluster: &Cluster, n: u8, arguments: &str) -> Command {
     command
 }
 
+/// The arguments for a configuration file with these lines beside the usual ones.
+fn config(cluster: &Cluster, lines: &str) -> String {
+    let words: String = lines.chars().filter(char::is_ascii_alphanumeric).collect();
+    let file = cluster.net.folder().join(format!("{words}.toml"));
+    let usual = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"lan_a\"\nlan_b = \"lan_b\"";
+    fs::write(&file, format!("{usual}\n{lines}\n")).unwrap();
+    format!("--config {}", file.display())
+}
+
 const USUAL: &str = "--name prp0 --protocol prp --lan-a lan_a --lan-b lan_b";
 
 /// Lets a command that should be refused run to its end.
@@ -86,12 +95,18 @@ fn ready_is_all_it_says_on_stdout_and_everything_is_as_before_when_it_has_ended(
         return;
     }
     let cluster = Cluster::hosts(1, 31);
-    for untidy in [false, true] {
-        if untidy {
+    let [tap, veth] = HOST_PORTS.map(|(host_port, _)| host_port);
+    for (untidy, arguments) in [
+        (false, USUAL.to_owned()),
+        (false, config(&cluster, veth)),
+        (true, config(&cluster, veth)),
+        (true, config(&cluster, tap)),
+    ] {
+        if untidy && cluster.host(1).link("lan_b").unwrap().up {
             make_untidy(&cluster, 1);
         }
         let before = Snapshot::of(cluster.host(1));
-        let command = bumplessd(&cluster, 1, USUAL);
+        let command = bumplessd(&cluster, 1, &arguments);
         let daemon = Process::spawn_ready("bumplessd", command, PATIENCE).unwrap();
         let host = cluster.host(1);
         let prp0 = host.link("prp0").unwrap();
@@ -263,6 +278,13 @@ fn a_foreign_interface_of_that_name_is_refused_and_left_alone() {
         check_refusal(&ended, 2, &["name: ", "prp0 exists already", "choose another name"]);
         check_as_before(&cluster, 1, &before);
     }
+    links.delete(index).unwrap();
+    // The inner end of a veth pair has a name too.
+    links.create_veth("prp0.i", "other", None).unwrap();
+    let before = Snapshot::of(cluster.host(1));
+    let ended = refused(bumplessd(&cluster, 1, &config(&cluster, "host_port = \"veth\"")));
+    check_refusal(&ended, 2, &["name: ", "prp0.i", "choose another name"]);
+    check_as_before(&cluster, 1, &before);
 }
 
 #[test]

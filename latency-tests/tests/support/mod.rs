@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "shared by test files that use different parts")]
 
+mod basics;
 pub(crate) mod snapshot;
 pub(crate) mod traffic;
 
@@ -18,9 +19,6 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use latency_tests::os::clock;
-
-use prp::os::netns::NetNs;
 use prp::types::MacAddress;
 use rt_core::limits::NODE_REBOOT_INTERVAL;
 use serde::de::DeserializeOwned;
@@ -29,22 +27,8 @@ use tools::control::protocol::Request;
 use tools::netlab::{Ended, Host, Net, Plan, PortPlan, Process, Programs};
 use tools::report::{Document, Event, Node, Status};
 
-/// Longer than anything here takes on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether this process may make namespaces; says so when the test named `test` has to be skipped.
-pub(crate) fn can_run(test: &str) -> bool {
-    let made = NetNs::create();
-    if let Err(error) = &made {
-        println!("SKIP: {test}: {error}");
-    }
-    made.is_ok()
-}
-
-/// Whether the long form was asked for.
-pub(crate) fn soak() -> bool {
-    std::env::var_os("BUMPLESS_SOAK").is_some_and(|value| value == "1")
-}
+#[allow(unused_imports, reason = "shared by test files that use different parts")]
+pub(crate) use basics::{PATIENCE, can_run, soak, wait_until, wait_within};
 
 /// The programs that tests start.
 pub(crate) fn programs() -> Programs {
@@ -274,26 +258,4 @@ pub(crate) fn stop_and_report<T: DeserializeOwned>(process: Process) -> T {
 fn last_line<T: DeserializeOwned>(name: &str, ended: &Ended) -> T {
     let last = ended.out.lines().last().unwrap_or_default();
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{name}: {error} in {ended:?}"))
-}
-
-/// Asks again and again until there is an answer, a bounded time.
-pub(crate) fn wait_within<T>(
-    patience: Duration,
-    what: &str,
-    mut answer: impl FnMut() -> Option<T>,
-) -> T {
-    let start = clock::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        let waited = Duration::from_nanos(clock::now().since(start).as_nanos());
-        assert!(waited < patience, "waited {waited:?} for {what}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
-/// As [`wait_within`], with all patience.
-pub(crate) fn wait_until<T>(what: &str, answer: impl FnMut() -> Option<T>) -> T {
-    wait_within(PATIENCE, what, answer)
 }

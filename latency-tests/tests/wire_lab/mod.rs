@@ -17,12 +17,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
-use std::time::Duration;
 
 use latency_tests::impair::command::Reply;
 use latency_tests::impair::counters::{Counters, LaneReport};
-use latency_tests::os::clock;
 use latency_tests::os::net::transmit_dropped;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,6 +27,12 @@ use prp::os::link::Links;
 use prp::os::netns::{NetNs, command_in};
 use prp::types::MacAddress;
 use serde::de::DeserializeOwned;
+use tools::netlab::quiet_namespace;
+
+#[path = "../support/basics.rs"]
+mod basics;
+
+pub(crate) use basics::{PATIENCE, can_run, wait_until};
 
 pub(crate) const IMPAIR: &str = env!("CARGO_BIN_EXE_bumpless-impair");
 pub(crate) const STREAM: &str = env!("CARGO_BIN_EXE_bumpless-stream");
@@ -37,18 +40,6 @@ pub(crate) const LEFT_IP: &str = "10.77.0.1";
 pub(crate) const RIGHT_IP: &str = "10.77.0.2";
 pub(crate) const LEFT_MAC: &str = "02:00:00:77:00:01";
 pub(crate) const RIGHT_MAC: &str = "02:00:00:77:00:02";
-
-/// Longer than anything here takes on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Whether this process may make namespaces; says so when the test named `test` has to be skipped.
-pub(crate) fn can_run(test: &str) -> bool {
-    let made = NetNs::create();
-    if let Err(error) = &made {
-        println!("SKIP: {test}: {error}");
-    }
-    made.is_ok()
-}
 
 pub(crate) struct Lab {
     pub(crate) left: NetNs,
@@ -60,7 +51,11 @@ impl Lab {
     /// Both hosts, each knowing the other's MAC address, so that the wire carries nothing but what
     /// a test sends.
     pub(crate) fn new() -> Self {
-        let lab = Self { left: quiet(), middle: quiet(), right: quiet() };
+        let lab = Self {
+            left: quiet_namespace().unwrap(),
+            middle: quiet_namespace().unwrap(),
+            right: quiet_namespace().unwrap(),
+        };
         lab.wire_left();
         let end = (&lab.right, "r0", RIGHT_IP, RIGHT_MAC);
         lab.wire("mb", end, (LEFT_IP, LEFT_MAC));
@@ -155,20 +150,6 @@ pub(crate) fn control_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("bumpless-impair-{}-{number}", std::process::id()))
-}
-
-/// A namespace whose hosts send nothing of their own accord.
-fn quiet() -> NetNs {
-    let namespace = NetNs::create_with_loopback().unwrap();
-    namespace
-        .run(|| {
-            for which in ["all", "default"] {
-                // Absent where the kernel has no IPv6: then it is quiet already.
-                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
-            }
-        })
-        .unwrap();
-    namespace
 }
 
 /// A running program, ended with the test.
@@ -305,19 +286,6 @@ pub(crate) fn ask(stream: &mut UnixStream, line: &[u8]) -> Reply {
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).unwrap();
     serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
-}
-
-/// Asks again and again until there is an answer, a bounded time.
-pub(crate) fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
-    let start = clock::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        let waited = Duration::from_nanos(clock::now().since(start).as_nanos());
-        assert!(waited < PATIENCE, "waited {waited:?} for {what}");
-        sleep(Duration::from_millis(5));
-    }
 }
 
 /// The octets of a built program.
