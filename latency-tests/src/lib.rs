@@ -2,14 +2,17 @@
 //!
 //! What disturbs and what judges stands apart from what is judged: [`impair`] and [`stream`] use
 //! nothing of the crates `prp` and `tools`, so a defect there cannot hide itself by being in both
-//! the product and its witness.
+//! the product and its witness. [`bench`] measures and judges nothing but speed; it sends through
+//! the product's own ports, for they are the fastest at hand.
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`bench`] | what a frame costs: instructions, rates per core, round trips |
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
 //! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |
 
+pub mod bench;
 pub mod impair;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;

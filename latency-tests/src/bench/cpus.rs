@@ -1,0 +1,69 @@
+//! Who runs where.
+
+use std::thread;
+
+/// The CPUs of the machine as the bench uses them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cpus {
+    count: usize,
+}
+
+impl Cpus {
+    /// The CPUs that this process may use, which are taken to be the first ones.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { count: thread::available_parallelism().map_or(1, std::num::NonZero::get) }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The daemon's `lre` thread: the last one, alone; none where there is only one CPU.
+    #[must_use]
+    pub const fn lre(&self) -> Option<usize> {
+        if self.count > 1 { Some(self.count - 1) } else { None }
+    }
+
+    /// The senders: CPUs between the first one, where everything else runs, and the daemon's; on
+    /// small machines they share.
+    #[must_use]
+    pub const fn generators(&self) -> [Option<usize>; 2] {
+        match self.count {
+            0 | 1 => [None; 2],
+            2 => [Some(0); 2],
+            3 => [Some(1), Some(0)],
+            count => [Some(count - 2), Some(count - 3)],
+        }
+    }
+
+    /// What the number of CPUs distorts, in a sentence.
+    #[must_use]
+    pub const fn distortion(&self) -> Option<&'static str> {
+        match self.count {
+            0 | 1 => Some("one CPU: daemon and senders take turns, rates are not a core's"),
+            2 => Some(
+                "two CPUs: both senders share one, so the LANs may bring less than a core takes",
+            ),
+            3 => Some("three CPUs: one sender shares its CPU with everything else"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_daemon_shares_its_cpu_with_no_sender() {
+        for count in 2..=8 {
+            let cpus = Cpus { count };
+            assert!(!cpus.generators().contains(&cpus.lre()), "{cpus:?}");
+        }
+        assert_eq!(Cpus { count: 4 }.generators(), [Some(2), Some(1)]);
+        assert!(Cpus { count: 4 }.distortion().is_none());
+    }
+}

@@ -1,0 +1,218 @@
+//! What the daemon adds to a round trip, beside a plain Linux bridge in the same run.
+//!
+//! ```text
+//!   pinger ── prp0 │ bumplessd │ la, lb ── pa, pb (each frame turned round by tc)
+//!   pinger ── h0   │  bridge   │ l0     ── p0     (each frame turned round by tc)
+//! ```
+//!
+//! A round trip crosses what is compared twice. The far end is the kernel's own redirect, so that
+//! nothing slow stands beside what is measured; the daemon sends each frame on both LANs and
+//! discards one of the two copies that come back. The pinger polls, the daemon polls (mode `busy`).
+//! Rounds of both take turns, and only the ratio of their medians is a result: the times themselves
+//! are those of this machine at that moment.
+
+use std::process::Command;
+
+use prp::os::lan_port::LanPort;
+use prp::os::netns::{NetNs, command_in};
+use prp::port::Port;
+use prp::types::MacAddress;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::os::thread::{Policy, RtThread, RtThreadPlan};
+use rt_core::time::Duration;
+use serde::{Deserialize, Serialize};
+use tools::exit::Failure;
+
+use super::cpus::Cpus;
+use super::frame;
+use super::rig::{self, HOST, HostPort, PEERS, Rig, RigOptions};
+use super::spread::Spread;
+
+/// A reply that has not come by then is lost.
+const PATIENCE: Duration = Duration::from_millis(50);
+const FRAME_OCTETS: usize = 64;
+/// Where a frame carries its number.
+const NUMBER_AT: usize = 20;
+/// Round trips before the first that counts.
+const WARM_UP: usize = 2_000;
+const PRIORITY: u8 = 40;
+/// Neither the daemon's address (it would take the frame for one of its own that came back) nor
+/// that of any interface.
+const PINGER_MAC: MacAddress = MacAddress([0x02, 0xbe, 0, 1, 0, 1]);
+const TARGET_MAC: MacAddress = MacAddress([0x02, 0xbe, 0, 1, 0, 2]);
+
+/// Round trips through the daemon and through a bridge.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// `veth` or `tap`.
+    pub host_port: String,
+    /// Median of each round through the daemon, in ns.
+    pub daemon_median_ns: Spread,
+    /// 99th percentile of each round through the daemon, in ns.
+    pub daemon_p99_ns: Spread,
+    /// Median of each round through the bridge, in ns.
+    pub bridge_median_ns: Spread,
+    /// 99th percentile of each round through the bridge, in ns.
+    pub bridge_p99_ns: Spread,
+    /// The daemon's median divided by that of the bridge's round right after it.
+    pub ratio: Spread,
+    /// Replies that did not come, in all rounds.
+    pub lost: u64,
+}
+
+/// The most that the ratio may be.
+#[must_use]
+pub const fn aim(host_port: HostPort) -> f64 {
+    match host_port {
+        HostPort::Veth => 1.5,
+        HostPort::Tap => 1.9,
+    }
+}
+
+/// Measures `rounds` rounds of `pings` round trips each.
+///
+/// # Errors
+/// A privilege, `tc` or `ip` is missing, or the daemon died.
+pub fn measure(
+    options: &RigOptions<'_>,
+    cpus: &Cpus,
+    rounds: usize,
+    pings: usize,
+) -> Result<RoundTrip, Failure> {
+    let rig = Rig::start(options)?;
+    for peer in PEERS {
+        turn_round(&rig.lans, peer)?;
+    }
+    let bridge = Bridge::build()?;
+    let (daemon_port, bridge_port) =
+        (rig::port(&rig.node, HOST)?, rig::port(&bridge.pinger, "h0")?);
+    // A daemon without a former life keeps silent for 500 ms.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let cpu = cpus.generators()[0];
+    let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
+    let plan = RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("pinger", policy) };
+    let thread =
+        RtThread::spawn(plan, move || ping_in_turn(daemon_port, bridge_port, rounds, pings))
+            .map_err(|error| Failure::failed(error.to_string(), ""))?;
+    let rounds = thread.join().map_err(|panic| Failure::failed(panic.to_string(), ""))?;
+    if rounds.iter().any(|(daemon, bridge)| daemon.median_ns * bridge.median_ns == 0.0) {
+        return Err(Failure::new(
+            tools::exit::ExitCode::Invalid,
+            "round trip: no reply came",
+            "see whether the daemon's log tells why",
+        ));
+    }
+    let spread = |value: fn(&(Round, Round)) -> f64| Spread::of(rounds.iter().map(value).collect());
+    Ok(RoundTrip {
+        host_port: options.host_port.name().to_owned(),
+        daemon_median_ns: spread(|(daemon, _)| daemon.median_ns),
+        daemon_p99_ns: spread(|(daemon, _)| daemon.p99_ns),
+        bridge_median_ns: spread(|(_, bridge)| bridge.median_ns),
+        bridge_p99_ns: spread(|(_, bridge)| bridge.p99_ns),
+        ratio: spread(|(daemon, bridge)| daemon.median_ns / bridge.median_ns),
+        lost: rounds.iter().map(|(daemon, bridge)| daemon.lost + bridge.lost).sum(),
+    })
+}
+
+/// Makes the kernel send back what arrives on an interface.
+fn turn_round(namespace: &NetNs, interface: &str) -> Result<(), Failure> {
+    let filter = format!(
+        "filter add dev {interface} ingress protocol all u32 match u32 0 0 \
+         action mirred egress redirect dev {interface}"
+    );
+    call(namespace, "tc", &format!("qdisc add dev {interface} clsact"))?;
+    call(namespace, "tc", &filter)
+}
+
+fn call(namespace: &NetNs, program: &str, arguments: &str) -> Result<(), Failure> {
+    let mut command = Command::new(program);
+    command.args(arguments.split_whitespace());
+    let output = command_in(namespace, &mut command)
+        .map_err(|error| rig::missing("network namespace", error))?
+        .output()
+        .map_err(|error| {
+            let code = tools::exit::ExitCode::Missing;
+            Failure::new(code, format!("{program}: {error}"), "install iproute2")
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(rig::missing(&format!("{program} {arguments}"), said.trim()))
+}
+
+/// A bridge between two wires.
+struct Bridge {
+    pinger: NetNs,
+    _bridge: NetNs,
+    _far: NetNs,
+}
+
+impl Bridge {
+    fn build() -> Result<Self, Failure> {
+        let [pinger, bridge, far] =
+            [rig::quiet_namespace()?, rig::quiet_namespace()?, rig::quiet_namespace()?];
+        rig::wire((&bridge, "b0"), (&pinger, "h0"))?;
+        rig::wire((&bridge, "l0"), (&far, "p0"))?;
+        call(&bridge, "ip", "link add name br0 type bridge forward_delay 0 mcast_snooping 0")?;
+        for port in ["b0", "l0"] {
+            call(&bridge, "ip", &format!("link set dev {port} master br0"))?;
+            // Frames come back with the address they left with: a bridge that learns would write to
+            // its table each time, which a real one need not do.
+            call(&bridge, "ip", &format!("link set dev {port} type bridge_slave learning off"))?;
+        }
+        call(&bridge, "ip", "link set dev br0 up")?;
+        turn_round(&far, "p0")?;
+        Ok(Self { pinger, _bridge: bridge, _far: far })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    median_ns: f64,
+    p99_ns: f64,
+    lost: u64,
+}
+
+fn ping_in_turn(
+    mut daemon: LanPort,
+    mut bridge: LanPort,
+    rounds: usize,
+    pings: usize,
+) -> Vec<(Round, Round)> {
+    let mut times = Vec::with_capacity(pings.max(WARM_UP));
+    let mut number = 1;
+    let mut go = |port: &mut LanPort, pings| ping(port, pings, &mut times, &mut number);
+    let _ = (go(&mut daemon, WARM_UP), go(&mut bridge, WARM_UP));
+    (0..rounds).map(|_| (go(&mut daemon, pings), go(&mut bridge, pings))).collect()
+}
+
+fn ping(port: &mut LanPort, pings: usize, times: &mut Vec<u64>, number: &mut u32) -> Round {
+    let mut frame = frame::plain(TARGET_MAC, PINGER_MAC, FRAME_OCTETS);
+    times.clear();
+    for _ in 0..pings {
+        *number = number.wrapping_add(1);
+        let octets = number.to_be_bytes();
+        frame[NUMBER_AT..NUMBER_AT + octets.len()].copy_from_slice(&octets);
+        let sent = MonotonicClock::now();
+        let _ = port.transmit(frame.len(), |buffer| buffer.copy_from_slice(&frame));
+        let _ = port.flush();
+        loop {
+            let mut came = false;
+            // The sender's fault shows as a reply that does not come.
+            let _ = port.receive(16, |reply| {
+                came |= reply.get(NUMBER_AT..NUMBER_AT + octets.len()) == Some(&octets[..]);
+            });
+            let took = MonotonicClock::now().since(sent);
+            if came {
+                times.push(took.as_nanos());
+            }
+            if came || took > PATIENCE {
+                break;
+            }
+        }
+    }
+    times.sort_unstable();
+    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(0) as f64;
+    Round { median_ns: at(50), p99_ns: at(99), lost: (pings - times.len()) as u64 }
+}
