@@ -28,10 +28,35 @@ const BLOCK_OCTETS_MAX: u32 = 64 << 10;
 /// The kernel allocates whole pages; no supported page is longer.
 const RING_OCTETS_MIN: u32 = 64 << 10;
 
-/// An idle `receive` asks the socket for a pending error at once and then every so many times.
-const ERROR_CHECK_PERIOD: u32 = 64;
+/// A `receive` that finds nothing asks the socket for a pending error the first time and then every
+/// so many times: two system calls, which in an exchange of single frames must not stand between
+/// one frame and the next.
+const ERROR_CHECK_PERIOD: u32 = 256;
 /// While the kernel reports losses, its counter is read once per so many calls, and when idle.
 const STATISTICS_PERIOD: u32 = 1_024;
+
+/// Octets of a cache line; a wrong value costs time, nothing else.
+const LINE_OCTETS: usize = 64;
+/// Lines of a slot that hold the header and a frame of 64 octets.
+const PREFETCHED_LINES: usize = 3;
+/// Where the header holds the length of what was captured.
+const HEADER_LENGTH_AT: usize = 8;
+/// Where a frame begins in its slot: the header, an address, and [`RESERVE_OCTETS`] before it.
+const FRAME_AT_MOST: usize = 82;
+
+/// Asks the CPU for a cache line.
+#[inline]
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint: it neither reads nor writes as far as the program can tell, and faults at
+        // no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
 
 /// The ring's size. Both numbers are powers of two.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -168,6 +193,9 @@ impl PacketRing {
                 break;
             }
             self.losing |= status & libc::TP_STATUS_LOSING != 0;
+            if taken > 0 {
+                self.prefetch_ahead();
+            }
             match self.open_slot(status) {
                 Slot::Frame { frame, checksum_completed } => {
                     sink(frame);
@@ -195,7 +223,8 @@ impl PacketRing {
             self.refresh_statistics();
         }
         if taken > 0 {
-            self.idle_calls = 0;
+            // A frame came, so a whole period may pass before the next look.
+            self.idle_calls = 1;
             return Ok(());
         }
         let is_due = self.idle_calls.is_multiple_of(ERROR_CHECK_PERIOD);
@@ -261,6 +290,24 @@ impl PacketRing {
         // `self`. Slots start at multiples of 512 in a page-aligned mapping, and the status is the
         // header's first word. Both sides access it atomically only.
         unsafe { AtomicU32::from_ptr(word) }
+    }
+
+    /// Fetches what the next turns of `receive` read first: another CPU wrote it, and at full rate
+    /// the wait for these lines was four fifths of the time spent in this process. Two slots ahead
+    /// the header and the first octets, one slot ahead the line in which the trailer ends.
+    #[inline]
+    fn prefetch_ahead(&self) {
+        let slot = |ahead: usize| self.slot_pointer((self.head + ahead) & (self.frames - 1));
+        for line in 0..PREFETCHED_LINES {
+            prefetch(slot(2).wrapping_add(line * LINE_OCTETS));
+        }
+        let next: *mut u32 = slot(1).wrapping_add(HEADER_LENGTH_AT).cast();
+        // SAFETY: in the mapping and aligned as the status word is, 4 octets into the same header.
+        // Whether the kernel writes there now does not matter: it is an atomic access, and the
+        // value is only a hint.
+        let octets = unsafe { AtomicU32::from_ptr(next) }.load(Ordering::Relaxed);
+        let end = (octets as usize + FRAME_AT_MOST).min(self.frame_octets);
+        prefetch(slot(1).wrapping_add(end - 1));
     }
 
     /// Takes the slot at `head` apart, repairs its frame in place.

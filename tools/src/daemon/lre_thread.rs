@@ -26,6 +26,9 @@ use crate::os::sequence_file::SequenceFile;
 
 /// Slots of the node table that are looked at in one turn while it is being exported.
 const EXPORT_SLOTS: usize = 128;
+/// Figures are published at least once in so many turns: a frame that was just taken does not wait
+/// for some fifty stores.
+const TURNS_PER_PUBLICATION: u32 = 32;
 /// The wait while the control thread has to make room for the export to go on.
 const EXPORT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -59,17 +62,31 @@ impl LreThread {
     pub fn run(mut self) -> Self {
         let frozen = freeze::freeze_this_thread();
         let mut idle_since = MonotonicClock::now();
+        let (mut unpublished, mut published_idle) = (0, false);
         loop {
             let now = MonotonicClock::now();
             let frames = self.turn(now);
             self.obey(now);
-            self.publish();
             if self.exchange.is_stopping() {
                 break;
             }
+            unpublished += 1;
             if frames > 0 {
                 idle_since = now;
-            } else if self.may_wait(now, idle_since) {
+                if unpublished >= TURNS_PER_PUBLICATION {
+                    self.publish();
+                    unpublished = 0;
+                }
+                published_idle = false;
+                continue;
+            }
+            let waits = self.may_wait(now, idle_since);
+            // The first turn without work is the time for it, and the last one before a wait.
+            if waits || !published_idle || unpublished >= TURNS_PER_PUBLICATION {
+                self.publish();
+                (unpublished, published_idle) = (0, true);
+            }
+            if waits {
                 self.wait(now);
             }
         }
