@@ -26,6 +26,8 @@ const PRIORITY: u8 = 40;
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    /// How many frames may be sent on each LAN.
+    allowed: AtomicU64,
     sent: [AtomicU64; 2],
 }
 
@@ -50,8 +52,8 @@ impl Load {
         Ok(load)
     }
 
-    /// Both LANs carry the same frames of [`SOURCES`] nodes, `octets` octets and a trailer each, as
-    /// many as they can, in step but for [`AHEAD_FRAMES_MAX`].
+    /// Both LANs carry the same frames of [`SOURCES`] nodes, `octets` octets and a trailer each, in
+    /// step but for [`AHEAD_FRAMES_MAX`], whenever [`Load::send_burst`] says so.
     ///
     /// # Errors
     /// As [`Self::host`].
@@ -78,6 +80,22 @@ impl Load {
             RtThread::spawn(plan, body).map_err(|error| Failure::failed(error.to_string(), ""))?;
         self.threads.push(thread);
         Ok(())
+    }
+
+    /// Sends `frames` more frames on each LAN (in whole batches) and waits until they have left.
+    ///
+    /// # Errors
+    /// They did not leave within a second.
+    pub fn send_burst(&self, frames: u64) -> Result<(), Failure> {
+        let wanted = self.shared.allowed.load(Ordering::Relaxed) + frames;
+        self.shared.allowed.store(wanted, Ordering::Relaxed);
+        for _ in 0..10_000 {
+            if self.sent().iter().all(|&sent| sent >= wanted) {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        Err(Failure::failed("the senders cannot send", "is something else using their CPUs?"))
     }
 
     /// Frames sent so far, on the host interface or per LAN.
@@ -112,7 +130,8 @@ fn send_on_lan(mut port: LanPort, lan: LanId, octets: usize, shared: &Shared) {
     let (mine, theirs) = (&shared.sent[lan.index()], &shared.sent[lan.other().index()]);
     let mut next = 0u64;
     while !shared.stop.load(Ordering::Relaxed) {
-        if next >= theirs.load(Ordering::Relaxed) + AHEAD_FRAMES_MAX {
+        let may = theirs.load(Ordering::Relaxed) + AHEAD_FRAMES_MAX;
+        if next >= may.min(shared.allowed.load(Ordering::Relaxed)) {
             std::hint::spin_loop();
             continue;
         }

@@ -10,6 +10,7 @@
 //! | [`lre_cost`] | instructions and time per frame of the LRE alone |
 //! | [`throughput`] | frames per core of the daemon, both ways |
 //! | [`round_trip`] | a round trip through the daemon beside one through a bridge |
+//! | [`machine`] | what the kernel of this machine takes for the least that a port must do |
 //! | [`rig`], [`load`], [`frame`], [`cpus`] | what that takes |
 //! | [`host`], [`report`], [`spread`] | what is written down |
 
@@ -23,6 +24,7 @@ pub mod frame;
 pub mod host;
 pub mod load;
 pub mod lre_cost;
+pub mod machine;
 pub mod report;
 pub mod rig;
 pub mod round_trip;
@@ -32,6 +34,7 @@ pub mod throughput;
 use cpus::Cpus;
 use report::{Aim, Results};
 use rig::{HostPort, RigOptions};
+use round_trip::FarEnd;
 use throughput::Direction;
 
 /// Octets of the frames that the daemon is loaded with, as the host sees them.
@@ -89,6 +92,12 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Results, Fai
         results.lre = lre_cost::measure(options.lre_frames, options.rounds, counter)?;
         judge_lre(&mut results);
     }
+    if options.parts.throughput {
+        tell("the machine itself");
+        let octets = FRAME_OCTETS;
+        results.machine =
+            Some(machine::measure(octets, cpus.lre(), (options.rounds, options.round))?);
+    }
     for host_port in HostPort::BOTH {
         let rig = |receive_mode| RigOptions {
             daemon: &options.daemon,
@@ -105,12 +114,16 @@ pub fn run(options: &Options, mut tell: impl FnMut(&str)) -> Result<Results, Fai
                 results.throughput.push(found);
             }
         }
-        if options.parts.round_trip {
-            tell(&format!("{} host port, round trip", host_port.name()));
-            let found = round_trip::measure(&rig("busy"), &cpus, options.rounds, options.pings)?;
-            let what = format!("round trip, {} host port, ratio to a bridge", host_port.name());
-            let aim = round_trip::aim(host_port);
-            results.aims.push(Aim::at_most(what, "", aim, found.ratio.clone()));
+        let ends = [FarEnd::Host, FarEnd::Kernel];
+        for far_end in ends.into_iter().filter(|_| options.parts.round_trip) {
+            let (name, far) = (host_port.name(), far_end.name());
+            tell(&format!("{name} host port, round trip, far end: {far}"));
+            let length = (options.rounds, options.pings);
+            let found = round_trip::measure(&rig("busy"), &cpus, far_end, length)?;
+            if let Some(aim) = round_trip::aim(host_port, far_end) {
+                let what = format!("round trip, {name} host port, ratio to a bridge");
+                results.aims.push(Aim::at_most(what, "", aim, found.ratio.clone()));
+            }
             results.round_trip.push(found);
         }
     }

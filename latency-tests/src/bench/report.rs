@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Host;
 use super::lre_cost::LreCost;
+use super::machine::Machine;
 use super::round_trip::RoundTrip;
 use super::spread::Spread;
 use super::throughput::Throughput;
@@ -57,6 +58,8 @@ pub struct Results {
     pub aims: Vec<Aim>,
     /// The LRE alone.
     pub lre: Vec<LreCost>,
+    /// The machine's own figures.
+    pub machine: Option<Machine>,
     /// The daemon under load.
     pub throughput: Vec<Throughput>,
     /// Round trips.
@@ -116,6 +119,7 @@ impl Results {
             host.command,
         );
         self.write_lre(&mut text);
+        self.write_machine(&mut text);
         self.write_throughput(&mut text);
         self.write_round_trip(&mut text);
         if !self.notes.is_empty() {
@@ -137,11 +141,40 @@ impl Results {
              | nodes | instructions | ns |\n|---|---|---|\n",
         );
         for cost in &self.lre {
-            let instructions =
-                cost.instructions.map_or_else(|| "–".to_owned(), |count| format!("{count:.0}"));
+            let instructions = cost.instructions.map_or_else(dash, |count| format!("{count:.0}"));
             let _ = writeln!(text, "| {} | {instructions} | {} |", cost.nodes, plain(&cost.ns));
         }
         text.push('\n');
+    }
+
+    fn write_machine(&self, text: &mut String) {
+        let Some(machine) = &self.machine else { return };
+        let _ = writeln!(
+            text,
+            "## The machine itself\n\n| | ns |\n|---|---|\n| a system call that does nothing | {} |",
+            plain(&machine.system_call_ns)
+        );
+        for sent in &machine.transmissions {
+            let _ = writeln!(
+                text,
+                "| one frame of {} octets out by AF_XDP over veth, far end drops | {} |",
+                sent.frame_octets,
+                plain(&sent.cpu_ns)
+            );
+        }
+        text.push('\n');
+    }
+
+    /// What the least number of transmissions per frame takes on this machine, in ns: two for a
+    /// frame of the host, half a one for a LAN frame; none where the host port is no veth.
+    fn bare_ns(&self, found: &Throughput) -> Option<f64> {
+        let machine = self.machine.as_ref()?;
+        let same = |sent: &&super::machine::Transmission| sent.frame_octets == found.frame_octets;
+        let one = machine.transmissions.iter().find(same)?.cpu_ns.median;
+        match found.from_host {
+            true => Some(2.0 * one),
+            false => (found.host_port == "veth").then_some(one / 2.0),
+        }
     }
 
     fn write_throughput(&self, text: &mut String) {
@@ -149,28 +182,32 @@ impl Results {
             return;
         }
         text.push_str(
-            "## The daemon under load\n\nOffered more than it takes, mode `block`; rates per second \
-             of the `lre` thread's CPU time. Over veth the far end of what the thread sends runs \
+            "## The daemon under load\n\nMode `block`; rates per second of the `lre` thread's CPU \
+             time. The host offers more than the daemon takes; the LANs bring bursts to a halted \
+             daemon, none of which is lost. Over veth the far end of what the thread sends runs \
              within its time, the softirq of what it receives on the senders' cores.\n\n\
-             | host port | way | octets | M/s per core | CPU ns per frame | M/s by the clock \
-             | M/s offered | delivered per frame | waits |\n|---|---|---|---|---|---|---|---|---|\n",
+             | host port | way | octets | M/s per core | CPU ns per frame | of these bare \
+             transmission | M/s by the clock | M/s offered | delivered per frame | waits |\n\
+             |---|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.throughput {
             let way = if found.from_host { "host → both LANs" } else { "both LANs → host" };
             let millions = |spread: &Spread| spread_text(&spread.map(|rate| rate / 1e6), 2);
+            let some = |spread: &Option<Spread>| spread.as_ref().map_or_else(dash, millions);
             let delivered = match found.from_host {
-                true => "–".to_owned(),
+                true => dash(),
                 false => spread_text(&found.delivered_share, 3),
             };
+            let bare = self.bare_ns(found).map_or_else(dash, |ns| format!("{ns:.0}"));
             let _ = writeln!(
                 text,
-                "| {} | {way} | {} | {} | {} | {} | {} | {delivered} | {} |",
+                "| {} | {way} | {} | {} | {} | {bare} | {} | {} | {delivered} | {} |",
                 found.host_port,
                 found.frame_octets,
                 millions(&found.frames_per_core_second),
                 plain(&found.cpu_ns_per_frame),
-                millions(&found.frames_per_second),
-                millions(&found.offered_per_second),
+                some(&found.frames_per_second),
+                some(&found.offered_per_second),
                 found.waits,
             );
         }
@@ -183,14 +220,15 @@ impl Results {
         }
         text.push_str(
             "## Round trip\n\nMode `busy`, pinger and daemon poll; beside a Linux bridge, rounds in \
-             turn.\n\n| host port | daemon p50 ns | p99 | bridge p50 ns | p99 | ratio of p50 \
-             | lost |\n|---|---|---|---|---|---|---|\n",
+             turn.\n\n| host port | far end | daemon p50 ns | p99 | bridge p50 ns | p99 | ratio of p50 \
+             | lost |\n|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.round_trip {
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
                 found.host_port,
+                found.far_end,
                 plain(&found.daemon_median_ns),
                 plain(&found.daemon_p99_ns),
                 plain(&found.bridge_median_ns),
@@ -224,6 +262,11 @@ impl Results {
         fs::write(folder.join("results.json"), json + "\n")?;
         Ok(folder)
     }
+}
+
+/// Where there is nothing to tell.
+fn dash() -> String {
+    "–".to_owned()
 }
 
 fn plain(spread: &Spread) -> String {

@@ -203,6 +203,37 @@ impl Rig {
             .map_err(|error| Failure::failed(format!("the daemon's thread lre: {error}"), ""))
     }
 
+    /// Halts the daemon; returns when its `lre` thread stands still.
+    ///
+    /// # Errors
+    /// The daemon died, or does not stop within a second.
+    pub fn halt(&self) -> Result<(), Failure> {
+        self.signal(Signal::SIGSTOP)?;
+        let stat = format!("/proc/{}/task/{}/stat", self.daemon.id(), self.lre_tid);
+        for _ in 0..10_000 {
+            let text = fs::read_to_string(&stat).unwrap_or_default();
+            // Behind the name in parentheses stands the state.
+            if text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')) {
+                return Ok(());
+            }
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        Err(Failure::failed("the daemon does not halt", ""))
+    }
+
+    /// Lets the daemon go on.
+    ///
+    /// # Errors
+    /// The daemon died.
+    pub fn go_on(&self) -> Result<(), Failure> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let pid = Pid::from_raw(i32::try_from(self.daemon.id()).unwrap_or(0));
+        kill(pid, signal).map_err(|errno| Failure::failed(format!("the daemon: {errno}"), ""))
+    }
+
     /// The daemon's runtime folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -212,9 +243,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.daemon.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+        // One that is halted has to go on to end.
+        let _ = self.go_on();
+        let _ = self.signal(Signal::SIGTERM);
         let _ = self.daemon.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }

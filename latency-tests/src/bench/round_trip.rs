@@ -1,21 +1,28 @@
 //! What the daemon adds to a round trip, beside a plain Linux bridge in the same run.
 //!
 //! ```text
-//!   pinger ── prp0 │ bumplessd │ la, lb ── pa, pb (each frame turned round by tc)
-//!   pinger ── h0   │  bridge   │ l0     ── p0     (each frame turned round by tc)
+//!   pinger ── prp0 │ bumplessd │ la, lb ── pa, pb ── far end
+//!   pinger ── h0   │  bridge   │ l0     ── p0     ── far end
 //! ```
 //!
-//! A round trip crosses what is compared twice. The far end is the kernel's own redirect, so that
-//! nothing slow stands beside what is measured; the daemon sends each frame on both LANs and
-//! discards one of the two copies that come back. The pinger polls, the daemon polls (mode `busy`).
-//! Rounds of both take turns, and only the ratio of their medians is a result: the times themselves
-//! are those of this machine at that moment.
+//! A round trip crosses what is compared twice; the daemon sends each frame on both LANs and
+//! discards one of the two copies that come back. Pinger and daemon poll (mode `busy`). Rounds of
+//! both take turns, and only the ratio of their medians is a result: the times themselves are those
+//! of this machine at that moment.
+//!
+//! There are two far ends. [`FarEnd::Host`] is a thread that polls, on a CPU of its own, as another
+//! host would have: it answers on LAN A while the daemon still sends on LAN B. [`FarEnd::Kernel`] is
+//! the kernel's redirect, which runs within the sender's system call: no time but that of what is
+//! measured, but the daemon sends on LAN B before it can look at the answer that LAN A gave it, and
+//! does the far end's work for both LANs, which no real wire asks of it.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use prp::os::lan_port::LanPort;
 use prp::os::netns::{NetNs, command_in};
-use prp::port::Port;
+use prp::port::{FRAME_OCTETS_MAX, Port};
 use prp::types::MacAddress;
 use rt_core::os::clock::MonotonicClock;
 use rt_core::os::thread::{Policy, RtThread, RtThreadPlan};
@@ -41,11 +48,33 @@ const PRIORITY: u8 = 40;
 const PINGER_MAC: MacAddress = MacAddress([0x02, 0xbe, 0, 1, 0, 1]);
 const TARGET_MAC: MacAddress = MacAddress([0x02, 0xbe, 0, 1, 0, 2]);
 
+/// What sends the frames back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FarEnd {
+    /// A thread with a CPU of its own.
+    Host,
+    /// The kernel, on the sender's CPU.
+    Kernel,
+}
+
+impl FarEnd {
+    /// As in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
 /// Round trips through the daemon and through a bridge.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RoundTrip {
     /// `veth` or `tap`.
     pub host_port: String,
+    /// `host` or `kernel`.
+    pub far_end: String,
     /// Median of each round through the daemon, in ns.
     pub daemon_median_ns: Spread,
     /// 99th percentile of each round through the daemon, in ns.
@@ -60,12 +89,13 @@ pub struct RoundTrip {
     pub lost: u64,
 }
 
-/// The most that the ratio may be.
+/// The most that the ratio may be, where another host is at the far end.
 #[must_use]
-pub const fn aim(host_port: HostPort) -> f64 {
-    match host_port {
-        HostPort::Veth => 1.5,
-        HostPort::Tap => 1.9,
+pub const fn aim(host_port: HostPort, far_end: FarEnd) -> Option<f64> {
+    match (far_end, host_port) {
+        (FarEnd::Host, HostPort::Veth) => Some(1.5),
+        (FarEnd::Host, HostPort::Tap) => Some(1.9),
+        (FarEnd::Kernel, _) => None,
     }
 }
 
@@ -76,14 +106,19 @@ pub const fn aim(host_port: HostPort) -> f64 {
 pub fn measure(
     options: &RigOptions<'_>,
     cpus: &Cpus,
-    rounds: usize,
-    pings: usize,
+    far_end: FarEnd,
+    (rounds, pings): (usize, usize),
 ) -> Result<RoundTrip, Failure> {
     let rig = Rig::start(options)?;
-    for peer in PEERS {
-        turn_round(&rig.lans, peer)?;
-    }
     let bridge = Bridge::build()?;
+    let far_ends = [(&rig.lans, PEERS[0]), (&rig.lans, PEERS[1]), (&bridge.far, "p0")];
+    let _host = match far_end {
+        FarEnd::Kernel => {
+            far_ends.into_iter().try_for_each(|(lans, name)| turn_round(lans, name))?;
+            None
+        }
+        FarEnd::Host => Some(FarHost::start(&far_ends, cpus.generators()[1])?),
+    };
     let (daemon_port, bridge_port) =
         (rig::port(&rig.node, HOST)?, rig::port(&bridge.pinger, "h0")?);
     // A daemon without a former life keeps silent for 500 ms.
@@ -91,9 +126,9 @@ pub fn measure(
     let cpu = cpus.generators()[0];
     let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
     let plan = RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("pinger", policy) };
+    let work = move || ping_in_turn(daemon_port, bridge_port, rounds, pings);
     let thread =
-        RtThread::spawn(plan, move || ping_in_turn(daemon_port, bridge_port, rounds, pings))
-            .map_err(|error| Failure::failed(error.to_string(), ""))?;
+        RtThread::spawn(plan, work).map_err(|error| Failure::failed(error.to_string(), ""))?;
     let rounds = thread.join().map_err(|panic| Failure::failed(panic.to_string(), ""))?;
     if rounds.iter().any(|(daemon, bridge)| daemon.median_ns * bridge.median_ns == 0.0) {
         return Err(Failure::new(
@@ -105,6 +140,7 @@ pub fn measure(
     let spread = |value: fn(&(Round, Round)) -> f64| Spread::of(rounds.iter().map(value).collect());
     Ok(RoundTrip {
         host_port: options.host_port.name().to_owned(),
+        far_end: far_end.name().to_owned(),
         daemon_median_ns: spread(|(daemon, _)| daemon.median_ns),
         daemon_p99_ns: spread(|(daemon, _)| daemon.p99_ns),
         bridge_median_ns: spread(|(_, bridge)| bridge.median_ns),
@@ -144,8 +180,8 @@ fn call(namespace: &NetNs, program: &str, arguments: &str) -> Result<(), Failure
 /// A bridge between two wires.
 struct Bridge {
     pinger: NetNs,
+    far: NetNs,
     _bridge: NetNs,
-    _far: NetNs,
 }
 
 impl Bridge {
@@ -162,8 +198,55 @@ impl Bridge {
             call(&bridge, "ip", &format!("link set dev {port} type bridge_slave learning off"))?;
         }
         call(&bridge, "ip", "link set dev br0 up")?;
-        turn_round(&far, "p0")?;
-        Ok(Self { pinger, _bridge: bridge, _far: far })
+        Ok(Self { pinger, far, _bridge: bridge })
+    }
+}
+
+/// A thread that sends back what arrives; it ends with this value.
+struct FarHost {
+    stop: Arc<AtomicBool>,
+    thread: Option<RtThread>,
+}
+
+impl FarHost {
+    fn start(interfaces: &[(&NetNs, &str)], cpu: Option<usize>) -> Result<Self, Failure> {
+        let ports: Result<Vec<LanPort>, Failure> =
+            interfaces.iter().map(|(namespace, name)| rig::port(namespace, name)).collect();
+        let mut ports = ports?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
+        let plan =
+            RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("far-end", policy) };
+        let work = move || {
+            let mut frame = Vec::with_capacity(FRAME_OCTETS_MAX);
+            while !stopped.load(Ordering::Relaxed) {
+                ports.iter_mut().for_each(|port| answer(port, &mut frame));
+            }
+        };
+        let thread =
+            RtThread::spawn(plan, work).map_err(|error| Failure::failed(error.to_string(), ""))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for FarHost {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn answer(port: &mut LanPort, answer: &mut Vec<u8>) {
+    let taken = port.receive(1, |frame| {
+        answer.clear();
+        answer.extend_from_slice(frame);
+    });
+    if taken == Ok(1) {
+        let _ = port.transmit(answer.len(), |buffer| buffer.copy_from_slice(answer));
+        let _ = port.flush();
     }
 }
 

@@ -1,23 +1,35 @@
 //! How many frames one core of the daemon carries.
 //!
-//! The daemon is offered more than it can take, so its `lre` thread never waits (mode `block`: each
-//! wait would show as a voluntary switch). What it carried, divided by the CPU time that the kernel
-//! accounts to the thread, is what one core carries. On a veth pair the receiving half of a wire runs
-//! on the *sender's* core: so the thread's time includes the far ends of what it sends, and excludes
-//! the softirq work of what it receives, which the senders' cores do. A real NIC shifts both.
+//! What counts is the CPU time that the kernel accounts to the `lre` thread while there is always
+//! work for it: frames divided by that time are what one core carries.
+//!
+//! - Host to LANs: the host offers more than the daemon takes, so the thread never waits (mode
+//!   `block`: each wait would show as a voluntary switch).
+//! - LANs to host: two senders on two cores are not enough to keep the thread busy, and below
+//!   saturation it works in small batches, which says nothing of what it can. So the daemon is halted,
+//!   its rings are filled, and it is let go, again and again; each burst is one that a switch which
+//!   was blocked for some milliseconds sends. Nothing may be lost.
+//!
+//! On a veth pair the receiving half of a wire runs on the *sender's* core: the thread's time
+//! includes the far ends of what it sends, and excludes the softirq work of what it receives. A real
+//! NIC shifts both.
 
 use std::thread::sleep;
 use std::time::Duration;
 
 use rt_core::os::clock::MonotonicClock;
+use rt_core::os::thread::ThreadFigures;
 use serde::{Deserialize, Serialize};
-use tools::exit::Failure;
+use tools::exit::{ExitCode, Failure};
 use tools::report::Status;
 
 use super::cpus::Cpus;
 use super::load::Load;
 use super::rig::{HostPort, Rig, RigOptions};
 use super::spread::Spread;
+
+/// Frames of a burst per LAN: three quarters of what a receive ring holds.
+const BURST_FRAMES: u64 = 1_536;
 
 /// Which way frames go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,12 +53,10 @@ pub struct Throughput {
     pub frames_per_core_second: Spread,
     /// CPU time per frame in ns.
     pub cpu_ns_per_frame: Spread,
-    /// Frames per second of wall time.
-    pub frames_per_second: Spread,
-    /// Frames per second that were offered.
-    pub offered_per_second: Spread,
-    /// Share of the offered frames that found a queue full before the daemon saw them.
-    pub overrun: Spread,
+    /// Frames per second of wall time; none for bursts.
+    pub frames_per_second: Option<Spread>,
+    /// Frames per second that were offered; none for bursts.
+    pub offered_per_second: Option<Spread>,
     /// LANs to host: frames delivered per frame received; a half when every second copy was
     /// recognised and no first one was lost.
     pub delivered_share: Spread,
@@ -72,25 +82,67 @@ pub fn measure(
     };
     // A daemon without a former life keeps silent for 500 ms.
     sleep(Duration::from_millis(700));
-    let mut samples = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
-        let before = Sample::take(&rig, &load, direction)?;
-        sleep(length);
-        samples.push(Sample::take(&rig, &load, direction)?.since(&before));
-    }
+    let round = || match direction {
+        Direction::HostToLans => {
+            let before = Sample::take(&rig, &load, direction)?;
+            sleep(length);
+            Ok(Sample::take(&rig, &load, direction)?.since(&before))
+        }
+        Direction::LansToHost => bursts(&rig, &load, length),
+    };
+    let samples = (0..rounds).map(|_| round()).collect::<Result<Vec<Sample>, Failure>>()?;
     let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
+    let from_host = direction == Direction::HostToLans;
     Ok(Throughput {
         host_port: options.host_port.name().to_owned(),
-        from_host: direction == Direction::HostToLans,
+        from_host,
         frame_octets,
         frames_per_core_second: spread(|s| s.frames / s.cpu_s),
         cpu_ns_per_frame: spread(|s| s.cpu_s * 1e9 / s.frames),
-        frames_per_second: spread(|s| s.frames / s.wall_s),
-        offered_per_second: spread(|s| s.offered / s.wall_s),
-        overrun: spread(|s| 1.0 - s.frames / s.offered),
+        frames_per_second: from_host.then(|| spread(|s| s.frames / s.wall_s)),
+        offered_per_second: from_host.then(|| spread(|s| s.offered / s.wall_s)),
         delivered_share: spread(|s| s.delivered / s.frames),
         waits: samples.iter().map(|sample| sample.waits).sum(),
     })
+}
+
+/// Bursts for about `length`; the CPU time is that between letting the daemon go and its next wait.
+fn bursts(rig: &Rig, load: &Load, length: Duration) -> Result<Sample, Failure> {
+    let direction = Direction::LansToHost;
+    let end = MonotonicClock::now()
+        + rt_core::time::Duration::from_nanos(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
+    let before = Sample::take(rig, load, direction)?;
+    let mut cpu_s = 0.0;
+    while MonotonicClock::now() < end {
+        rig.halt()?;
+        let sent = load.send_burst(BURST_FRAMES);
+        let halted = rig.figures()?;
+        rig.go_on()?;
+        sent?;
+        cpu_s += drained(rig, &halted)?;
+    }
+    let found = Sample { cpu_s, ..Sample::take(rig, load, direction)?.since(&before) };
+    if found.frames < found.offered {
+        return Err(Failure::new(
+            ExitCode::Invalid,
+            format!("{} of {} LAN frames were lost", found.offered - found.frames, found.offered),
+            "a burst has to fit the receive rings; is the machine out of memory?",
+        ));
+    }
+    Ok(found)
+}
+
+/// Waits until the `lre` thread waits; the CPU time it took.
+fn drained(rig: &Rig, halted: &ThreadFigures) -> Result<f64, Failure> {
+    for _ in 0..10_000 {
+        sleep(Duration::from_micros(200));
+        let now = rig.figures()?;
+        if now.voluntary_switches > halted.voluntary_switches {
+            let took = now.cpu_time.saturating_sub(halted.cpu_time);
+            return Ok(took.as_nanos() as f64 / 1e9);
+        }
+    }
+    Err(Failure::new(ExitCode::Invalid, "the daemon never waits", ""))
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -65,6 +65,13 @@ impl Port for HostPort {
         }
     }
 
+    fn transmit_frame(&mut self, frame: &[u8]) -> Result<(), PortFault> {
+        match self {
+            Self::Tap(tap) => tap.transmit_frame(frame),
+            Self::Veth(veth) => veth.transmit_frame(frame),
+        }
+    }
+
     fn flush(&mut self) -> Result<(), PortFault> {
         match self {
             Self::Tap(tap) => tap.flush(),

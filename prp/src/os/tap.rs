@@ -104,18 +104,26 @@ impl Tap {
         result.map(drop).map_err(|errno| refuse("make TAP interface persistent", errno))
     }
 
-    fn write<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
+    /// Fills the buffer of this port and writes it.
+    fn fill_and_write<F: FnOnce(&mut [u8])>(
+        &mut self,
+        len: usize,
+        fill: F,
+    ) -> Result<(), PortFault> {
         let frame = self.outbound.get_mut(..len).ok_or(PortFault::TooLong)?;
         if len < FRAME_OCTETS_MIN {
             return Err(TOO_SHORT);
         }
         fill(frame);
-        // A TAP takes a frame whole or not at all.
-        self.device.write_all(frame).map_err(|error| match io_errno(&error) {
-            // What a TAP that is down says.
-            Errno::EIO => PortFault::Down,
-            errno => fault_of(errno),
-        })
+        write(&mut self.device, frame)
+    }
+
+    fn count(&mut self, result: Result<(), PortFault>) -> Result<(), PortFault> {
+        match result {
+            Ok(()) => self.statistics.tx_frames += 1,
+            Err(_) => self.statistics.tx_dropped += 1,
+        }
+        result
     }
 
     /// A second handle, for the thread that minds the interface while another one reads it.
@@ -146,6 +154,15 @@ impl TapControl {
         let result = unsafe { ioctl::set_carrier(self.device.as_raw_fd(), &raw const value) };
         result.map(drop).map_err(|errno| refuse("set TAP carrier", errno))
     }
+}
+
+/// A TAP takes a frame whole or not at all.
+fn write(device: &mut File, frame: &[u8]) -> Result<(), PortFault> {
+    device.write_all(frame).map_err(|error| match io_errno(&error) {
+        // What a TAP that is down says.
+        Errno::EIO => PortFault::Down,
+        errno => fault_of(errno),
+    })
 }
 
 fn request(name: &str) -> Result<libc::ifreq, OpenError> {
@@ -208,12 +225,17 @@ impl Port for Tap {
 
     /// The frame leaves at once.
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
-        let result = self.write(len, fill);
-        match result {
-            Ok(()) => self.statistics.tx_frames += 1,
-            Err(_) => self.statistics.tx_dropped += 1,
-        }
-        result
+        let result = self.fill_and_write(len, fill);
+        self.count(result)
+    }
+
+    fn transmit_frame(&mut self, frame: &[u8]) -> Result<(), PortFault> {
+        let result = match frame.len() {
+            0..FRAME_OCTETS_MIN => Err(TOO_SHORT),
+            FRAME_OCTETS_MIN..=FRAME_OCTETS_MAX => write(&mut self.device, frame),
+            _ => Err(PortFault::TooLong),
+        };
+        self.count(result)
     }
 
     fn flush(&mut self) -> Result<(), PortFault> {

@@ -98,6 +98,15 @@ pub trait Port {
     /// [`FRAME_OCTETS_MIN`].
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault>;
 
+    /// As [`Port::transmit`], for a frame that stands somewhere as it is to be sent. A port that can
+    /// send it from there does, and saves a copy.
+    ///
+    /// # Errors
+    /// As [`Port::transmit`].
+    fn transmit_frame(&mut self, frame: &[u8]) -> Result<(), PortFault> {
+        self.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame))
+    }
+
     /// Sends what was taken and not yet sent. Without anything to send it does nothing.
     ///
     /// # Errors

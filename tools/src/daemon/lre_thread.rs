@@ -133,7 +133,7 @@ impl LreThread {
                 && let Some(frame) = frame.get(..octets)
             {
                 // A host that takes no more loses the frame; the port counts it.
-                let _ = host.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+                let _ = host.transmit_frame(frame);
             }
         });
         let _ = host.flush();
@@ -320,7 +320,7 @@ fn send(
         Outgoing::Untagged { lan } => {
             if let Some(port) = lans[lan.index()].as_deref_mut() {
                 // The port counts what it cannot take.
-                let _ = port.transmit(frame.len(), |buffer| buffer.copy_from_slice(frame));
+                let _ = port.transmit_frame(frame);
             }
         }
         Outgoing::Nothing(_) => {}
