@@ -163,6 +163,8 @@ impl Rig {
             .map_err(|error| Failure::failed(format!("{}: {error}", file.display()), ""))?;
         let mut command = Command::new(options.daemon);
         command.args([Path::new("--config"), &file, Path::new("--runtime-dir"), &folder]);
+        // An allocation where none may be ends the daemon, and with it the measurement.
+        command.env("BUMPLESS_ALLOCATION_TRAP", "abort");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         command_in(&node, &mut command).map_err(|error| missing("network namespace", error))?;
         let program = options.daemon.display();

@@ -91,6 +91,13 @@ pub fn measure(
         Direction::LansToHost => bursts(&rig, &load, length),
     };
     let samples = (0..rounds).map(|_| round()).collect::<Result<Vec<Sample>, Failure>>()?;
+    if samples.iter().any(|sample| sample.frames <= 0.0 || sample.cpu_s <= 0.0) {
+        return Err(Failure::new(
+            ExitCode::Invalid,
+            "the daemon carried nothing in a whole round",
+            "choose longer rounds (--round-ms), on a machine that does nothing else",
+        ));
+    }
     let spread = |value: fn(&Sample) -> f64| Spread::of(samples.iter().map(value).collect());
     let from_host = direction == Direction::HostToLans;
     Ok(Throughput {

@@ -126,13 +126,15 @@ pub struct Figures {
     pub ports: [PortStatistics; 3],
     /// How often the thread waited.
     pub waits: u64,
+    /// The thread's page faults, without I/O and with, before it began its work.
+    pub faults_before: [u64; 2],
 }
 
 const PORT_FIGURES: usize = 6;
 
 impl Figures {
     /// Words of the encoding.
-    pub const COUNT: usize = LreCounters::COUNT + 1 + 1 + 3 * PORT_FIGURES + 1;
+    pub const COUNT: usize = LreCounters::COUNT + 1 + 1 + 3 * PORT_FIGURES + 1 + 2;
 
     fn to_words(self) -> [u64; Self::COUNT] {
         let mut words = [0; Self::COUNT];
@@ -143,7 +145,8 @@ impl Figures {
             .map(|(_, value)| value)
             .chain([alarms_to_bits(self.alarms), u64::from(self.sequence_number)])
             .chain(self.ports.into_iter().flat_map(port_to_words))
-            .chain([self.waits]);
+            .chain([self.waits])
+            .chain(self.faults_before);
         for (word, value) in words.iter_mut().zip(values) {
             *word = value;
         }
@@ -158,7 +161,14 @@ impl Figures {
         let alarms = alarms_from_bits(next());
         let sequence_number = u16::try_from(next() & 0xffff).unwrap_or(0);
         let ports = [(); 3].map(|()| port_from_words(&mut next));
-        Self { lre: LreCounters::from_values(lre), alarms, sequence_number, ports, waits: next() }
+        Self {
+            lre: LreCounters::from_values(lre),
+            alarms,
+            sequence_number,
+            ports,
+            waits: next(),
+            faults_before: [next(), next()],
+        }
     }
 }
 
@@ -237,6 +247,7 @@ mod tests {
             sequence_number: 65_535,
             ports: [port(10), port(20), port(30)],
             waits: 77,
+            faults_before: [78, 79],
         };
         let exchange = Exchange::new().unwrap();
         exchange.publish(&figures);

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeSpec;
 use prp::lre::{Fate, Lre, Outgoing};
 use prp::os::host_port::HostPort;
@@ -53,6 +54,8 @@ pub struct LreThread {
     pub export_from: Option<usize>,
     /// How often the thread waited.
     pub waits: u64,
+    /// Page faults before the thread began its work; see [`Figures`].
+    pub faults_before: [u64; 2],
     /// The host interface was deleted: the control thread ends the daemon.
     pub host_gone: bool,
 }
@@ -60,6 +63,7 @@ pub struct LreThread {
 impl LreThread {
     /// Runs until told to stop; gives everything back, so that it is closed elsewhere.
     pub fn run(mut self) -> Self {
+        self.faults_before = page_faults();
         let frozen = freeze::freeze_this_thread();
         let mut idle_since = MonotonicClock::now();
         let (mut unpublished, mut published_idle) = (0, false);
@@ -243,6 +247,7 @@ impl LreThread {
             sequence_number: self.lre.next_sequence_numbers().0,
             ports,
             waits: self.waits,
+            faults_before: self.faults_before,
         });
     }
 
@@ -291,6 +296,15 @@ impl LreThread {
             self.retire(MonotonicClock::now(), lan);
         }
     }
+}
+
+/// The calling thread's page faults so far, without I/O and with.
+fn page_faults() -> [u64; 2] {
+    // Fails only for an argument that does not exist.
+    getrusage(UsageWho::RUSAGE_THREAD).map_or([0; 2], |usage| {
+        [usage.minor_page_faults(), usage.major_page_faults()]
+            .map(|count| u64::try_from(count).unwrap_or(0))
+    })
 }
 
 /// What to wait for on a LAN: without a port, the wake-up descriptor once more.

@@ -350,6 +350,7 @@ impl Start {
             retired: [PortStatistics::default(); 2],
             export_from: None,
             waits: 0,
+            faults_before: [0; 2],
             host_gone: false,
         };
         Ok((thread, start.silent_until))

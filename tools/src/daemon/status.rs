@@ -108,11 +108,16 @@ impl Supervisor {
 
     /// The threads as the kernel has them now, not as they were asked for.
     fn threads(&self) -> Vec<Thread> {
+        let shown = self.exchange.figures();
+        let [minor, major] = shown.faults_before;
+        let lre = thread("lre", self.lre_tid).map(|lre| Thread {
+            waits: Some(shown.waits),
+            minor_faults: lre.minor_faults.saturating_sub(minor),
+            major_faults: lre.major_faults.saturating_sub(major),
+            ..lre
+        });
         let control = i32::try_from(std::process::id()).unwrap_or(0);
-        [("lre", self.lre_tid), ("control", control)]
-            .into_iter()
-            .filter_map(|(name, tid)| thread(name, tid))
-            .collect()
+        lre.into_iter().chain(thread("control", control)).collect()
     }
 }
 
@@ -129,6 +134,7 @@ fn thread(name: &str, tid: i32) -> Option<Thread> {
         priority: found.priority,
         cpu,
         tid: u32::try_from(tid).ok()?,
+        waits: None,
         voluntary_switches: figures.voluntary_switches,
         involuntary_switches: figures.involuntary_switches,
         minor_faults: figures.minor_faults,

@@ -154,12 +154,17 @@ pub struct Thread {
     pub cpu: Option<u32>,
     /// Its thread id.
     pub tid: u32,
-    /// How often it waited.
+    /// How often the daemon had it wait: no more switches than that are of its own will. Null for a
+    /// thread that does not count.
+    #[serde(default)]
+    pub waits: Option<u64>,
+    /// How often it gave up its CPU.
     pub voluntary_switches: u64,
     /// How often something else took its CPU.
     pub involuntary_switches: u64,
-    /// Page faults without I/O since it started.
+    /// Page faults without I/O; of a real-time thread since it began its work (0, or a defect of the
+    /// daemon), of others since they started.
     pub minor_faults: u64,
-    /// Page faults with I/O since it started.
+    /// The same with I/O.
     pub major_faults: u64,
 }

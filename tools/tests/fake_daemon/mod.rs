@@ -94,6 +94,7 @@ pub fn status() -> Status {
             priority: 60,
             cpu: Some(2),
             tid: 4243,
+            waits: Some(0),
             voluntary_switches: 12_345,
             involuntary_switches: 0,
             minor_faults: 0,
