@@ -41,8 +41,39 @@ pub struct Run {
     pub nodes: usize,
     /// LAN frames: each number comes twice, on A and on B.
     pub frames: u64,
-    /// Without the machine: the loop alone.
-    pub empty: bool,
+    /// What is done with them.
+    pub work: Work,
+}
+
+/// What is done with a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// Nothing: the loop alone.
+    Nothing,
+    /// The machine takes it: decode, node table, discard.
+    Receive,
+    /// And ages its tables, as the daemon lets it in each turn.
+    ReceiveAndAge,
+}
+
+impl Work {
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Receive => "receive",
+            Self::ReceiveAndAge => "receive-and-age",
+        }
+    }
+
+    /// Reads [`Work::name`].
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        [Self::Nothing, Self::Receive, Self::ReceiveAndAge]
+            .into_iter()
+            .find(|work| work.name() == name)
+    }
 }
 
 /// What one table size costs.
@@ -52,6 +83,8 @@ pub struct LreCost {
     pub nodes: usize,
     /// Instructions per LAN frame; absent when nothing could count them.
     pub instructions: Option<f64>,
+    /// Those that ageing adds, per LAN frame.
+    pub ageing_instructions: Option<f64>,
     /// Time per LAN frame in ns.
     pub ns: Spread,
 }
@@ -65,18 +98,18 @@ pub fn measure(frames: u64, rounds: usize, counter: Counter) -> Result<Vec<LreCo
         .into_iter()
         .map(|nodes| {
             let ns = (0..rounds).map(|_| time_per_frame(nodes, frames)).collect();
-            let instructions = match counter {
-                Counter::None => None,
-                counter => counter.per_frame(nodes, frames.min(COUNTED_FRAMES))?,
-            };
-            Ok(LreCost { nodes, instructions, ns: Spread::of(ns) })
+            let count = |work| counter.per_frame(nodes, frames.min(COUNTED_FRAMES), work);
+            let instructions = count(Work::Receive)?;
+            let with_ageing = count(Work::ReceiveAndAge)?;
+            let ageing = with_ageing.zip(instructions).map(|(with, without)| with - without);
+            Ok(LreCost { nodes, instructions, ageing_instructions: ageing, ns: Spread::of(ns) })
         })
         .collect()
 }
 
 fn time_per_frame(nodes: usize, frames: u64) -> f64 {
-    let time = |empty| run(Run { nodes, frames, empty });
-    let (with, without) = (time(false), time(true));
+    let time = |work| run(Run { nodes, frames, work });
+    let (with, without) = (time(Work::ReceiveAndAge), time(Work::Nothing));
     with.saturating_sub(without).as_nanos() as f64 / frames as f64
 }
 
@@ -106,14 +139,14 @@ pub fn run(run: Run) -> Duration {
     let mut go = |frames: u64, feed: &mut Feed| {
         for at in 0..frames {
             let (now, lan, frame) = feed.next_frame();
-            if run.empty {
+            if run.work == Work::Nothing {
                 black_box((now, lan, frame));
                 continue;
             }
             if let Fate::Deliver { octets } = lre.receive_lan(now, lan, black_box(frame)) {
                 delivered += black_box(octets as u64);
             }
-            if at % FRAMES_PER_SERVICE == 0 {
+            if run.work == Work::ReceiveAndAge && at % FRAMES_PER_SERVICE == 0 {
                 lre.service(now);
             }
         }
@@ -199,19 +232,16 @@ impl Counter {
         }
     }
 
-    fn per_frame(self, nodes: usize, frames: u64) -> Result<Option<f64>, Failure> {
-        let with = self.count(Run { nodes, frames, empty: false })?;
-        let without = self.count(Run { nodes, frames, empty: true })?;
-        // What setting up and warming up cost is taken off by a run of half the frames.
-        let half = self.count(Run { nodes, frames: frames / 2, empty: false })?;
-        let half_empty = self.count(Run { nodes, frames: frames / 2, empty: true })?;
-        let (Some(with), Some(without), Some(half), Some(half_empty)) =
-            (with, without, half, half_empty)
-        else {
-            return Ok(None);
+    fn per_frame(self, nodes: usize, frames: u64, work: Work) -> Result<Option<f64>, Failure> {
+        // What setting up and warming up take is in both runs.
+        let half = frames / 2;
+        let count = |work| -> Result<Option<f64>, Failure> {
+            let most = self.count(Run { nodes, frames, work })?;
+            let least = self.count(Run { nodes, frames: half, work })?;
+            Ok(most.zip(least).map(|(most, least)| (most - least) / (frames - half) as f64))
         };
-        let counted = (frames - frames / 2) as f64;
-        Ok(Some(((with - half) - (without - half_empty)) / counted))
+        let (with, without) = (count(work)?, count(Work::Nothing)?);
+        Ok(with.zip(without).map(|(with, without)| with - without))
     }
 
     fn count(self, run: Run) -> Result<Option<f64>, Failure> {
@@ -232,9 +262,7 @@ impl Counter {
         };
         command.arg(program).arg("lre-cost");
         command.args(["--nodes", &run.nodes.to_string(), "--frames", &run.frames.to_string()]);
-        if run.empty {
-            command.arg("--empty");
-        }
+        command.args(["--work", run.work.name()]);
         let output = command
             .output()
             .map_err(|error| Failure::failed(format!("{}: {error}", self.words()), ""))?;

@@ -6,7 +6,7 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use latency_tests::bench::lre_cost::{Run, run as run_lre};
+use latency_tests::bench::lre_cost::{Run, Work, run as run_lre};
 use latency_tests::bench::report::Results;
 use latency_tests::bench::{Options, Parts, run};
 use tools::exit::{self, ExitCode, Failure};
@@ -30,16 +30,20 @@ struct Arguments {
     #[arg(long)]
     rig: Option<String>,
     /// Rounds of each measurement
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Length of a round under load, in ms
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    #[arg(long, default_value_t = 1_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
     round_ms: u64,
     /// Round trips per round
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 20_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pings: u32,
     /// LAN frames per round of the LRE alone
-    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
+    #[arg(long, default_value_t = 2_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
     frames: u64,
     /// Only these parts
     #[arg(long, value_enum)]
@@ -69,14 +73,15 @@ enum Command {
         #[arg(long)]
         frames: u64,
         #[arg(long)]
-        empty: bool,
+        work: String,
     },
 }
 
 fn main() -> process::ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::LreCost { nodes, frames, empty }) = arguments.command {
-        black_box(run_lre(Run { nodes, frames, empty }));
+    if let Some(Command::LreCost { nodes, frames, work }) = &arguments.command {
+        let Some(work) = Work::by_name(work) else { return ExitCode::Usage.into() };
+        black_box(run_lre(Run { nodes: *nodes, frames: *frames, work }));
         return process::ExitCode::SUCCESS;
     }
     exit::end("bumpless-bench", measure(&arguments))

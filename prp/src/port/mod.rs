@@ -98,8 +98,8 @@ pub trait Port {
     /// [`FRAME_OCTETS_MIN`].
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault>;
 
-    /// As [`Port::transmit`], for a frame that stands somewhere as it is to be sent. A port that can
-    /// send it from there does, and saves a copy.
+    /// As [`Port::transmit`], for a frame that stands somewhere as it is to be sent. A port that
+    /// can send it from there does, and saves a copy.
     ///
     /// # Errors
     /// As [`Port::transmit`].

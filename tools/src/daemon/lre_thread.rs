@@ -27,8 +27,8 @@ use crate::os::sequence_file::SequenceFile;
 
 /// Slots of the node table that are looked at in one turn while it is being exported.
 const EXPORT_SLOTS: usize = 128;
-/// Figures are published at least once in so many turns: a frame that was just taken does not wait
-/// for some fifty stores.
+/// Figures are published before each wait and at least once in so many turns, so that single frames
+/// seldom wait for some fifty stores.
 const TURNS_PER_PUBLICATION: u32 = 32;
 /// The wait while the control thread has to make room for the export to go on.
 const EXPORT_PAUSE: Duration = Duration::from_millis(1);
@@ -66,7 +66,7 @@ impl LreThread {
         self.faults_before = page_faults();
         let frozen = freeze::freeze_this_thread();
         let mut idle_since = MonotonicClock::now();
-        let (mut unpublished, mut published_idle) = (0, false);
+        let mut unpublished = 0;
         loop {
             let now = MonotonicClock::now();
             let frames = self.turn(now);
@@ -75,22 +75,14 @@ impl LreThread {
                 break;
             }
             unpublished += 1;
+            let waits = frames == 0 && self.may_wait(now, idle_since);
+            if waits || unpublished >= TURNS_PER_PUBLICATION {
+                self.publish();
+                unpublished = 0;
+            }
             if frames > 0 {
                 idle_since = now;
-                if unpublished >= TURNS_PER_PUBLICATION {
-                    self.publish();
-                    unpublished = 0;
-                }
-                published_idle = false;
-                continue;
-            }
-            let waits = self.may_wait(now, idle_since);
-            // The first turn without work is the time for it, and the last one before a wait.
-            if waits || !published_idle || unpublished >= TURNS_PER_PUBLICATION {
-                self.publish();
-                (unpublished, published_idle) = (0, true);
-            }
-            if waits {
+            } else if waits {
                 self.wait(now);
             }
         }

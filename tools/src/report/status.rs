@@ -162,8 +162,8 @@ pub struct Thread {
     pub voluntary_switches: u64,
     /// How often something else took its CPU.
     pub involuntary_switches: u64,
-    /// Page faults without I/O; of a real-time thread since it began its work (0, or a defect of the
-    /// daemon), of others since they started.
+    /// Page faults without I/O; of a real-time thread since it began its work (0, or a defect of
+    /// the daemon), of others since they started.
     pub minor_faults: u64,
     /// The same with I/O.
     pub major_faults: u64,
