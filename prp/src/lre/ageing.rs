@@ -77,16 +77,15 @@ impl<E: EventSink> Lre<'_, E> {
 
     /// Reports when a doubly attached node falls silent on one of the LANs, and when it is back.
     fn watch_lan(&mut self, now: Instant, at: u32, lan: LanId) {
-        let Some(slot) = self.nodes.get_mut(at) else { return };
+        let Some(slot) = self.nodes.get(at) else { return };
         let mac = slot.mac();
         let here = now.since(slot.silent_since(lan)) > NODE_SILENT_ON_LAN_TIME;
         let there = now.since(slot.silent_since(lan.other())) > NODE_SILENT_ON_LAN_TIME;
-        let silent = &mut slot.silent[lan.index()];
-        if here && !there && !*silent && self.link_up[lan.index()] {
-            *silent = true;
-            self.tell_of_node(now, LreEvent::NodeSilentOnLan { mac, silent: lan });
-        } else if !here && *silent {
-            *silent = false;
+        if here && !there && self.link_up[lan.index()] {
+            if self.nodes.set_silent(at, lan, true) {
+                self.tell_of_node(now, LreEvent::NodeSilentOnLan { mac, silent: lan });
+            }
+        } else if !here && self.nodes.set_silent(at, lan, false) {
             self.tell_of_node(now, LreEvent::NodeBackOnLan { mac, lan });
         }
     }

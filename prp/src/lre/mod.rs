@@ -153,6 +153,8 @@ pub struct LreAlarms {
     pub node_table_full: bool,
     /// The memory of duplicate discard does not suffice.
     pub duplicate_memory_full: bool,
+    /// How many redundant nodes are not heard on LAN A, B.
+    pub nodes_silent: [u32; 2],
 }
 
 impl<'m, E: EventSink> Lre<'m, E> {
@@ -212,6 +214,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
             own_frame: self.own_frame.map(|alarm| alarm.is_active()),
             node_table_full: self.table_full.is_active(),
             duplicate_memory_full: self.discard_full.is_active(),
+            nodes_silent: self.nodes.silent_count(),
         }
     }
 

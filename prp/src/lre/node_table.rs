@@ -50,7 +50,7 @@ pub struct NodeSlot {
     pub(super) standing: Standing,
     pub(super) kind: NodeKind,
     /// LANs on which the node is reported silent.
-    pub(super) silent: [bool; 2],
+    silent: [bool; 2],
     /// The node was named as RedBox once: it stays one.
     pub(super) is_redbox: bool,
     older: u32,
@@ -198,6 +198,7 @@ pub(super) struct NodeTable<'m> {
     /// One for [`Standing::San`], one for [`Standing::Tagged`].
     queues: [Queue; 2],
     cursor: usize,
+    silent: [u32; 2],
 }
 
 impl<'m> NodeTable<'m> {
@@ -213,6 +214,7 @@ impl<'m> NodeTable<'m> {
             used: 0,
             queues: [Queue { oldest: NONE, newest: NONE }; 2],
             cursor: 0,
+            silent: [0; 2],
         };
         table.clear();
         table
@@ -229,6 +231,7 @@ impl<'m> NodeTable<'m> {
         }
         self.free = if count == 0 { NONE } else { 0 };
         self.used = 0;
+        self.silent = [0; 2];
         self.queues = [Queue { oldest: NONE, newest: NONE }; 2];
     }
 
@@ -311,6 +314,23 @@ impl<'m> NodeTable<'m> {
         self.enqueue(index);
     }
 
+    /// How many nodes are reported silent on LAN A, B.
+    pub(super) const fn silent_count(&self) -> [u32; 2] {
+        self.silent
+    }
+
+    /// Notes whether a node is reported silent on a LAN. Returns whether that is new.
+    pub(super) fn set_silent(&mut self, index: SlotIndex, lan: LanId, silent: bool) -> bool {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        if slot.silent[lan.index()] == silent {
+            return false;
+        }
+        slot.silent[lan.index()] = silent;
+        let count = &mut self.silent[lan.index()];
+        *count = if silent { *count + 1 } else { count.saturating_sub(1) };
+        true
+    }
+
     /// Forgets a node.
     pub(super) fn remove(&mut self, index: SlotIndex) {
         let Some(&slot) = self.slots.get(index as usize) else { return };
@@ -318,6 +338,9 @@ impl<'m> NodeTable<'m> {
             return;
         }
         self.dequeue(index);
+        for lan in LanId::BOTH {
+            self.set_silent(index, lan, false);
+        }
         let bucket = self.bucket(slot.key);
         if self.buckets.get(bucket) == Some(&index) {
             self.buckets[bucket] = slot.next_in_bucket;

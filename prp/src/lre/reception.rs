@@ -227,6 +227,9 @@ impl<E: EventSink> Lre<'_, E> {
         if was_san || now.since(slot.last_tagged) >= forget {
             if !was_san {
                 self.nodes.set_standing(at, Standing::San);
+                for lan in LanId::BOTH {
+                    self.nodes.set_silent(at, lan, false);
+                }
             }
             self.set_kind(now, at, san_on(lan));
         }

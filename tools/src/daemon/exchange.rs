@@ -173,7 +173,8 @@ impl Figures {
 }
 
 fn alarms_to_bits(alarms: LreAlarms) -> u64 {
-    let LreAlarms { wrong_lan, own_frame, node_table_full, duplicate_memory_full } = alarms;
+    let LreAlarms { wrong_lan, own_frame, node_table_full, duplicate_memory_full, nodes_silent } =
+        alarms;
     let all = [
         wrong_lan[0],
         wrong_lan[1],
@@ -182,7 +183,10 @@ fn alarms_to_bits(alarms: LreAlarms) -> u64 {
         node_table_full,
         duplicate_memory_full,
     ];
-    all.iter().rev().fold(0, |bits, &on| bits << 1 | u64::from(on))
+    let bits = all.iter().rev().fold(0, |bits, &on| bits << 1 | u64::from(on));
+    // 16,384 nodes at the most: sixteen bits each.
+    let [a, b] = nodes_silent.map(|count| u64::from(count) & 0xffff);
+    bits | a << 16 | b << 32
 }
 
 fn alarms_from_bits(bits: u64) -> LreAlarms {
@@ -192,6 +196,7 @@ fn alarms_from_bits(bits: u64) -> LreAlarms {
         own_frame: [on(2), on(3)],
         node_table_full: on(4),
         duplicate_memory_full: on(5),
+        nodes_silent: [16, 32].map(|at| u32::from((bits >> at & 0xffff) as u16)),
     }
 }
 
@@ -243,6 +248,7 @@ mod tests {
                 own_frame: [true, false],
                 node_table_full: false,
                 duplicate_memory_full: true,
+                nodes_silent: [16_384, 3],
             },
             sequence_number: 65_535,
             ports: [port(10), port(20), port(30)],

@@ -164,8 +164,6 @@ impl Opening<'_> {
         tap.set_persistent(true)?;
         self.set_up_as_wanted(index)?;
         let control = tap.control()?;
-        // Nothing forwards yet; an interface that is adopted may be up.
-        control.set_carrier(false)?;
         let host = HostInterface {
             name: name.to_owned(),
             index,
@@ -199,8 +197,6 @@ impl Opening<'_> {
         let mut ingress = IngressDrop::open().map_err(|e| failure::ingress(&e))?;
         ingress.install(inner_index).map_err(|e| failure::ingress(&e))?;
         prp::os::claim::silence(&mut self.links, inner_index).map_err(failure::link)?;
-        // Nothing forwards yet.
-        self.links.set_up(inner_index, false).map_err(failure::link)?;
         let options = LanPortOptions::new(inner_index, self.mtu);
         let port = LanPort::open(&options).map_err(|e| failure::open(inner, &e))?;
         // The inner end has an address of its own; the host sends to every other one.

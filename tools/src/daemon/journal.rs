@@ -1,13 +1,13 @@
 //! Events for people: kept for `bumpless events`, and written to stderr.
 
 use std::collections::VecDeque;
-use std::io::Write;
 
 use prp::lre::event::LreEvent;
 use rt_core::limits::EVENT_HISTORY;
 use rt_core::os::clock;
 use rt_core::time::{Duration, Instant};
 
+use super::logger::Logger;
 use crate::report::event::Moment;
 use crate::report::{DaemonEvent, Event, Severity};
 
@@ -24,10 +24,12 @@ pub struct Journal {
     forgotten: u64,
     second: u64,
     lines: u32,
+    logger: Logger,
 }
 
 impl Journal {
-    /// An empty one for an instance that started then.
+    /// An empty one for an instance that started then. Starts a thread that inherits the signal
+    /// mask: block signals before.
     #[must_use]
     pub fn new(name: &str, started: Instant) -> Self {
         Self {
@@ -38,6 +40,7 @@ impl Journal {
             forgotten: 0,
             second: 0,
             lines: 0,
+            logger: Logger::start(),
         }
     }
 
@@ -116,9 +119,15 @@ impl Journal {
         }
     }
 
-    /// A line on stderr; a stderr that is closed changes nothing.
+    /// A line on stderr; whether anybody reads it changes nothing.
     pub fn line(&self, severity: &str, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "bumplessd[{}]: {severity}: {text}", self.name);
+        self.logger.say(format!("bumplessd[{}]: {severity}: {text}", self.name));
+    }
+
+    /// The thread that writes the lines.
+    #[must_use]
+    pub fn logger_tid(&self) -> Option<i32> {
+        self.logger.tid()
     }
 }
 

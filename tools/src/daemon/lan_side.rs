@@ -2,10 +2,13 @@
 //! and all of it again when the interface was deleted and has come back.
 
 use prp::os::claim::{LanClaim, LanOriginals, LanRequest};
+use prp::os::ingress::IngressDrop;
 use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
 use prp::os::link::{LinkInfo, Links};
 use prp::os::promiscuity::Promiscuity;
 use prp::types::{LanId, MacAddress};
+use rt_core::limits::CONDITION_END_TIME;
+use rt_core::time::Instant;
 
 use super::failure;
 use super::lan_lock::LanLock;
@@ -33,6 +36,14 @@ pub struct LanSide {
     promiscuity: Option<Promiscuity>,
     /// Keeps other daemons away.
     lock: Option<LanLock>,
+    merged: Merged,
+}
+
+/// Frames that somebody had merged, and that were dropped therefore.
+#[derive(Clone, Copy, Default, Debug)]
+struct Merged {
+    seen: u64,
+    last: Option<Instant>,
 }
 
 impl LanSide {
@@ -72,6 +83,7 @@ impl LanSide {
             info,
             promiscuity: None,
             lock: Some(lock),
+            merged: Merged::default(),
         };
         Ok((side, Box::new(port)))
     }
@@ -123,6 +135,68 @@ impl LanSide {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Looks whether merged frames were dropped since the last time. Returns whether that begins
+    /// now.
+    pub fn watch_merged(&mut self, now: Instant, rx_merged: u64) -> bool {
+        let begins = rx_merged > self.merged.seen && self.merged.last.is_none();
+        if rx_merged > self.merged.seen {
+            self.merged = Merged { seen: rx_merged, last: Some(now) };
+        } else if self.merged.last.is_some_and(|last| now.since(last) >= CONDITION_END_TIME) {
+            self.merged.last = None;
+        }
+        begins
+    }
+
+    /// The alarm about merged frames, while it lasts.
+    #[must_use]
+    pub fn merged_alarm(&self) -> Option<String> {
+        self.merged.last.map(|_| {
+            format!(
+                "LAN {} ({}) drops frames that a sender or the network card had merged: switch TSO \
+                 and GSO off at the sender (`ethtool -K INTERFACE tso off gso off`), or GRO and LRO \
+                 at the card",
+                self.lan, self.interface
+            )
+        })
+    }
+
+    /// Puts right what somebody changed on the interface while it is ours. Returns what was wrong.
+    ///
+    /// # Errors
+    /// What could not be put right, as a sentence.
+    pub fn mend(
+        &mut self,
+        config: &DaemonConfig,
+        mac: MacAddress,
+    ) -> Result<Option<String>, String> {
+        let (Some(claim), Some(info)) = (&self.claim, &self.info) else { return Ok(None) };
+        let mut drop = IngressDrop::open().map_err(|error| error.to_string())?;
+        let dropped = drop.find(claim.index).map_err(|error| error.to_string())?.is_some();
+        let mut wrong = Vec::new();
+        if !dropped {
+            wrong.push("the host's stack received what arrives there");
+        }
+        if claim.mac == mac && info.mac != mac {
+            wrong.push("its MAC address was another one");
+        }
+        if info.mtu < claim.mtu {
+            wrong.push("its MTU was lowered");
+        }
+        if !info.noarp {
+            wrong.push("the host answered ARP there");
+        }
+        if prp::os::claim::is_ipv6_on(&self.interface) {
+            wrong.push("the host spoke IPv6 there");
+        }
+        if wrong.is_empty() {
+            return Ok(None);
+        }
+        let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
+        let mended = LanClaim::claim(&self.interface, &request, claim.originals.clone());
+        self.claim = Some(mended.map_err(|error| error.to_string())?);
+        Ok(Some(wrong.join(", ")))
     }
 
     /// What this LAN runs without, a sentence each.

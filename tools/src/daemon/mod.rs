@@ -22,7 +22,7 @@
 //! | [`exchange`], [`events`] | what the two share |
 //! | [`host_interface`], [`lan_side`] | the interfaces |
 //! | [`marker`] | what is ours on this host, for after a crash |
-//! | [`journal`] | events for people |
+//! | [`journal`], [`logger`] | events for people |
 //! | [`thread_plan`] | the table of threads |
 //! | `failure` | what a failed start says |
 
@@ -62,6 +62,7 @@ pub mod host_interface;
 pub mod journal;
 pub mod lan_lock;
 pub mod lan_side;
+pub mod logger;
 pub mod lre_thread;
 pub mod marker;
 mod status;
@@ -88,11 +89,11 @@ const HEAP_OCTETS: usize = 4 << 20;
 pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     let checked = args.into_config()?;
     let config = checked.config;
+    let signals = catch_signals()?;
     let journal = Journal::new(config.name.as_str(), MonotonicClock::now());
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
     }
-    let signals = catch_signals()?;
     let isolated = thread_plan::isolated_cpus();
     thread_plan::check(&[thread_plan::lre(&config, &isolated)])?;
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
@@ -120,6 +121,8 @@ fn catch_signals() -> Result<SignalFd, Failure> {
     let mut set = SigSet::empty();
     set.add(Signal::SIGTERM);
     set.add(Signal::SIGINT);
+    // The terminal is closed: nobody is there to stop us later.
+    set.add(Signal::SIGHUP);
     set.thread_block()
         .and_then(|()| SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC))
         .map_err(|errno| Failure::failed(format!("signals cannot be caught: {errno}"), ""))
@@ -381,8 +384,11 @@ impl Start {
             host_is_promiscuous: false,
             failure: None,
         };
-        // What the host sends during the silence would be lost: it sees no carrier so long.
-        clock::sleep_until(threads.silent_until);
+        if now < threads.silent_until {
+            // What the host sends during the silence would be lost: it sees no carrier so long.
+            supervisor.set_carrier();
+            clock::sleep_until(threads.silent_until);
+        }
         supervisor.begin(MonotonicClock::now());
         let up = supervisor.host.set_up();
         let running = Running { supervisor, lre: threads.lre, _dma_latency: threads.dma_latency };

@@ -81,7 +81,7 @@ impl Supervisor {
             mac: self.mac.to_string(),
             uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
             degraded: self.degraded_now(),
-            alarms: alarms(&figures),
+            alarms: self.alarms(&figures),
             receive_mode: self.config.receive_mode.name().to_owned(),
             sequence_number: figures.sequence_number,
             host: Host {
@@ -98,6 +98,21 @@ impl Supervisor {
             rt_allocations: freeze::frozen_allocations().count,
             memory_locked_octets: memory::locked_octets().unwrap_or(0),
         }
+    }
+
+    /// What is wrong in the network now.
+    fn alarms(&self, figures: &Figures) -> Vec<String> {
+        let mut sentences = Vec::new();
+        if !self.carrier {
+            sentences.push(
+                "the host is cut off: neither LAN has a link; look at the cables and switches of \
+                 both"
+                    .to_owned(),
+            );
+        }
+        sentences.extend(alarms(figures));
+        sentences.extend(self.lans.iter().filter_map(LanSide::merged_alarm));
+        sentences
     }
 
     fn degraded_now(&self) -> Vec<String> {
@@ -117,7 +132,8 @@ impl Supervisor {
             ..lre
         });
         let control = i32::try_from(std::process::id()).unwrap_or(0);
-        lre.into_iter().chain(thread("control", control)).collect()
+        let log = self.journal.logger_tid().and_then(|tid| thread("log", tid));
+        lre.into_iter().chain(thread("control", control)).chain(log).collect()
     }
 }
 
@@ -174,6 +190,15 @@ fn alarms(figures: &Figures) -> Vec<String> {
             sentences.push(format!(
                 "port {port} receives our own frames: the LANs are joined, or another node uses \
                  our MAC address; look for a link between the LANs' switches"
+            ));
+        }
+    }
+    for (count, lan) in alarms.nodes_silent.into_iter().zip(["A", "B"]) {
+        if count > 0 {
+            let nodes = if count == 1 { "node is" } else { "nodes are" };
+            sentences.push(format!(
+                "{count} redundant {nodes} not heard on LAN {lan}: no redundancy towards them \
+                 (`bumpless nodes` says which)"
             ));
         }
     }

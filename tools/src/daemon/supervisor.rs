@@ -113,6 +113,7 @@ impl Supervisor {
             if now >= recheck_at {
                 recheck_at = now + RECHECK;
                 self.read_links_anew(now);
+                self.mend_lans(now);
                 self.tell(Command::RefreshStatistics);
             }
             if self.failure.is_some() {
@@ -178,6 +179,28 @@ impl Supervisor {
             };
             if let Some(change) = change {
                 self.link_changed(now, &change);
+            }
+        }
+    }
+
+    /// Somebody may have changed what we set on a LAN interface; and frames that somebody merged
+    /// cannot be taken.
+    fn mend_lans(&mut self, now: Instant) {
+        let figures = self.exchange.figures();
+        for lan in LanId::BOTH {
+            let side = &mut self.lans[lan.index()];
+            match side.mend(&self.config, self.mac) {
+                Ok(None) => {}
+                Ok(Some(wrong)) => {
+                    self.journal.daemon(now, &DaemonEvent::LanMended(lan, wrong));
+                }
+                Err(why) => {
+                    let text = format!("LAN {lan}: changed by somebody, not put right: {why}");
+                    self.journal.line("alarm", &text);
+                }
+            }
+            if side.watch_merged(now, figures.ports[lan.index()].rx_merged) {
+                self.journal.daemon(now, &DaemonEvent::MergedFrames(lan));
             }
         }
     }
@@ -315,7 +338,8 @@ impl Supervisor {
         self.lans.iter().any(|side| side.link() == Link::Up)
     }
 
-    fn set_carrier(&self) {
+    /// Shows the host the carrier that we know of.
+    pub fn set_carrier(&self) {
         if let Err(why) = self.host.set_carrier(self.carrier) {
             self.journal.line("warning", &format!("cannot show the carrier: {why}"));
         }

@@ -83,6 +83,10 @@ pub enum DaemonEvent {
     InterfaceBack(LanId),
     /// The host interface was removed by somebody.
     HostInterfaceGone,
+    /// Somebody had changed a LAN's interface; it was put right. The words say what was wrong.
+    LanMended(LanId, String),
+    /// A LAN brings frames that somebody merged; they are dropped.
+    MergedFrames(LanId),
     /// Neither LAN carries anything.
     CarrierLost,
     /// At least one LAN carries again.
@@ -248,6 +252,17 @@ fn daemon_parts(event: &DaemonEvent) -> Parts {
         DaemonEvent::InterfaceBack(lan) => {
             Parts::new(Info, "interface_back", format!("LAN {lan}: its interface is back"))
                 .lan(*lan)
+        }
+        DaemonEvent::LanMended(lan, wrong) => {
+            let text = format!("LAN {lan}: somebody had changed its interface ({wrong}); mended");
+            Parts::new(Warning, "lan_mended", text).lan(*lan)
+        }
+        DaemonEvent::MergedFrames(lan) => {
+            let text = format!(
+                "LAN {lan}: frames that a sender or the card had merged are dropped; switch TSO, \
+                 GSO, GRO and LRO off there"
+            );
+            Parts::new(Alarm, "merged_frames", text).lan(*lan)
         }
         DaemonEvent::HostInterfaceGone => {
             let text = "the host interface was deleted by somebody: the daemon ends";

@@ -207,6 +207,12 @@ pub fn silence(links: &mut Links, index: u32) -> Result<(), LinkError> {
     links.set_noarp(index, true)
 }
 
+/// Whether the host speaks IPv6 on an interface, in the calling thread's namespace.
+#[must_use]
+pub fn is_ipv6_on(interface: &str) -> bool {
+    originals::ipv6_disabled(interface).is_ok_and(|disabled| !disabled)
+}
+
 /// The interface, if it can be a LAN port.
 fn suitable(links: &mut Links, interface: &str) -> Result<LinkInfo, ClaimError> {
     let info = links.by_name(interface)?;
