@@ -3,9 +3,9 @@
 //! Nodes stand in slots of memory of the caller, found through a keyed hash (an attacker cannot
 //! choose addresses that collide). The table has a fixed size, so a flood of made-up sources must
 //! cost nobody known his place: singly attached nodes give way first, then nodes that tag their
-//! frames but were never announced; a node known by supervision leaves only by NodeForgetTime. Each
-//! of the first two classes is a queue in order of arrival with a second chance for who was heard
-//! since.
+//! frames but were neither announced nor heard on both LANs; those heard on both give way only to
+//! an announced one; a node known by supervision leaves only by NodeForgetTime. Each class but the
+//! last is a queue in order of arrival with a second chance for who was heard since.
 
 use rt_core::time::{Duration, Instant};
 
@@ -34,6 +34,9 @@ pub(super) enum Standing {
     San,
     /// Tagged frames, never announced.
     Tagged,
+    /// Tagged frames of which copies came on both LANs: who can only reach one LAN cannot make
+    /// this up.
+    Paired,
     /// Announced by a supervision frame.
     Supervised,
 }
@@ -195,8 +198,8 @@ pub(super) struct NodeTable<'m> {
     secret: u64,
     free: u32,
     used: usize,
-    /// One for [`Standing::San`], one for [`Standing::Tagged`].
-    queues: [Queue; 2],
+    /// One for [`Standing::San`], [`Standing::Tagged`] and [`Standing::Paired`] each.
+    queues: [Queue; 3],
     cursor: usize,
     silent: [u32; 2],
 }
@@ -212,7 +215,7 @@ impl<'m> NodeTable<'m> {
             secret: secret | 1,
             free: NONE,
             used: 0,
-            queues: [Queue { oldest: NONE, newest: NONE }; 2],
+            queues: [Queue { oldest: NONE, newest: NONE }; 3],
             cursor: 0,
             silent: [0; 2],
         };
@@ -232,7 +235,7 @@ impl<'m> NodeTable<'m> {
         self.free = if count == 0 { NONE } else { 0 };
         self.used = 0;
         self.silent = [0; 2];
-        self.queues = [Queue { oldest: NONE, newest: NONE }; 2];
+        self.queues = [Queue { oldest: NONE, newest: NONE }; 3];
     }
 
     /// How many nodes are known.
@@ -368,10 +371,15 @@ impl<'m> NodeTable<'m> {
     }
 
     /// Frees a slot for a node of this standing: who is worth less gives way, or its equal that was
-    /// not heard for longest.
+    /// not heard for longest. Nobody is announced or paired for being heard once, so these two give
+    /// way for no equal.
     fn evict_for(&mut self, standing: Standing) -> Option<()> {
-        let highest = standing.min(Standing::Tagged);
-        [Standing::San, Standing::Tagged]
+        let highest = match standing {
+            Standing::Supervised => Standing::Paired,
+            Standing::Paired | Standing::Tagged => Standing::Tagged,
+            Standing::San => Standing::San,
+        };
+        [Standing::San, Standing::Tagged, Standing::Paired]
             .into_iter()
             .filter(|&victims| victims <= highest)
             .find_map(|victims| self.evict_from(victims))

@@ -159,16 +159,28 @@ impl<E: EventSink> Lre<'_, E> {
         }
         let arrival = self.discard.arrival(
             slot.owner(at),
-            slot.standing == Standing::Supervised,
+            slot.standing >= Standing::Paired,
             &mut slot.source,
             lan,
             number,
             &mut self.counters,
         );
+        if arrival != Arrival::First && slot.standing == Standing::Tagged {
+            self.may_be_paired(at);
+        }
         if arrival == Arrival::Unrecorded {
             self.discard_is_full(now);
         }
         arrival
+    }
+
+    /// A copy came of a frame that came before: if that was on the other LAN, its sender is
+    /// attached to both.
+    #[cold]
+    fn may_be_paired(&mut self, at: SlotIndex) {
+        if self.nodes.get(at).is_some_and(|slot| slot.rx_tagged.iter().all(|&count| count > 0)) {
+            self.nodes.set_standing(at, Standing::Paired);
+        }
     }
 
     /// The same for a node that was singly attached until now, or that speaks for another one.
@@ -192,7 +204,7 @@ impl<E: EventSink> Lre<'_, E> {
         let Some(slot) = self.nodes.get_mut(at) else { return Arrival::Unrecorded };
         let arrival = self.discard.arrival(
             slot.owner(at),
-            slot.standing == Standing::Supervised,
+            slot.standing >= Standing::Paired,
             &mut slot.source,
             lan,
             number,

@@ -326,3 +326,25 @@ fn a_sender_with_an_address_for_each_lan_is_one_node_to_discard() {
     let node = lre.node(at_ms(4), PEER).unwrap();
     assert!(node.last_seen_age.iter().all(Option::is_some));
 }
+
+#[test]
+fn a_flood_on_one_lan_takes_no_place_of_who_is_heard_on_both() {
+    let mut lre = lre(256, LreConfig::new(OWN));
+    let peer = |i: u8| MacAddress([2, 1, 0, 0, 0, i]);
+    let both = |lre: &mut Lre<'static, Events>, ms, i, number| {
+        let first = lre.receive_lan(at_ms(ms), LanId::A, &tagged(peer(i), LanId::A, number));
+        let second = lre.receive_lan(at_ms(ms), LanId::B, &tagged(peer(i), LanId::B, number));
+        (is_delivered(first), is_delivered(second))
+    };
+    for i in 0..50 {
+        assert_eq!(both(&mut lre, 1, i, 1), (true, false));
+    }
+    for flood in 0u32..20_000 {
+        let [_, a, b, c] = flood.to_be_bytes();
+        let source = MacAddress([2, 7, 7, a, b, c]);
+        let _ = lre.receive_lan(at_ms(2), LanId::A, &tagged(source, LanId::A, 3));
+    }
+    for i in 0..50 {
+        assert_eq!(both(&mut lre, 3, i, 2), (true, false), "node {i}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::{NONE, NodeTable, Standing};
 use crate::lre::memory::mark_list;
+use crate::types::LanId;
 
 const IN_BUCKET: u8 = 1;
 const IN_QUEUE: u8 = 2;
@@ -26,6 +27,7 @@ impl NodeTable<'_> {
         }
         self.check_queue(Standing::San, marks)?;
         self.check_queue(Standing::Tagged, marks)?;
+        self.check_queue(Standing::Paired, marks)?;
         mark_list(self.free, IS_FREE, marks, |at| self.get(at).map(|s| s.next_in_bucket))?;
         let mut used = 0;
         for (slot, &mark) in self.slots.iter().zip(marks.iter()) {
@@ -38,6 +40,12 @@ impl NodeTable<'_> {
                 return Err("a slot is lost or in a wrong list");
             }
             used += usize::from(slot.is_used());
+        }
+        for lan in LanId::BOTH {
+            let silent = self.slots.iter().filter(|slot| slot.silent[lan.index()]).count();
+            if silent != self.silent[lan.index()] as usize {
+                return Err("silent nodes are counted wrongly");
+            }
         }
         if used != self.used {
             return Err("nodes are counted wrongly");
