@@ -66,8 +66,13 @@ impl HostInterface {
             Err(error) => return Err(failure::link(error)),
         };
         let adopted = found.map(|info| ours(info, marker)).transpose()?;
+        let is_new = adopted.is_none();
+        if is_new {
+            // A record of an interface that is gone: another one may have its index by now.
+            marker.owned.host = None;
+        }
         let mut opening = Opening { config, marker, links, mac, mtu };
-        match (config.host.port, adopted) {
+        let opened = match (config.host.port, adopted) {
             (_, Some(OwnedHost { inner: Some(inner), .. })) => opening.veth(&inner, true),
             (_, Some(_)) | (Wanted::Tap, None) => opening.tap().map_err(|e| failure::tap(name, &e)),
             (Wanted::Veth, None) => opening.new_veth(),
@@ -78,7 +83,11 @@ impl HostInterface {
                 }
                 Err(error) => Err(failure::tap(name, &error)),
             },
+        };
+        if opened.is_err() && is_new {
+            opening.discard();
         }
+        opened
     }
 
     /// Sets the interface up: from now on the host can use it.
@@ -209,6 +218,14 @@ impl Opening<'_> {
             carrier: Carrier::Veth { inner: inner_index, _promiscuity: promiscuity },
         };
         Ok((host, port.into()))
+    }
+
+    /// Removes what was made before something failed.
+    fn discard(&mut self) {
+        if let Some(owned) = self.marker.owned.host.take() {
+            // Then it is not ours any more, and the next start says that it is in the way.
+            let _ = self.links.delete(owned.index);
+        }
     }
 
     /// Writes down that the interface is ours, on itself and in the marker.
