@@ -6,6 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,14 +14,17 @@ use std::time::Duration;
 use latency_tests::os::clock;
 use latency_tests::stream::account::LedgerReport;
 use latency_tests::stream::bulk::BulkReport;
+use latency_tests::stream::exchange::PingReport;
 use latency_tests::stream::send::SendReport;
 use prp::os::ingress::IngressDrop;
-use prp::os::netns::command_in_user_namespace;
+use prp::os::link::{BridgeOptions, Links};
+use prp::os::netns::{NetNs, command_in, command_in_user_namespace};
+use support::snapshot::Snapshot;
 use support::traffic::{Traffic, flows};
 use support::{
     Cluster, can_run, ip, mac, mac_b, report, soak, stop_and_report, wait_until, wait_within,
 };
-use tools::netlab::{Host, Toward};
+use tools::netlab::{Host, Process, Toward};
 use tools::report::Link;
 
 /// Both kinds of host interface, as a line of the configuration.
@@ -96,7 +100,7 @@ fn a_socket_for_all_interfaces_gets_each_datagram_once() {
             .run(|| {
                 let mut drops = IngressDrop::open().unwrap();
                 for lan in ["lan_a", "lan_b"] {
-                    let index = prp::os::link::Links::open().unwrap().by_name(lan).unwrap().index;
+                    let index = Links::open().unwrap().by_name(lan).unwrap().index;
                     drops.remove(index, false).unwrap();
                 }
             })
@@ -240,7 +244,7 @@ fn a_lan_that_carries_no_longer_frames_lowers_the_hosts_mtu_and_says_so() {
     // The one kind of interface here that refuses a longer MTU than another one's, below it, has.
     let mut ip_link = Command::new("ip");
     ip_link.args(["link", "add", "link", "lan_a", "name", "short", "type", "macvlan"]);
-    let made = prp::os::netns::command_in(cluster.host(1).namespace(), &mut ip_link).unwrap();
+    let made = command_in(cluster.host(1).namespace(), &mut ip_link).unwrap();
     match made.output() {
         Ok(output) if output.status.success() => {}
         other => {
@@ -256,7 +260,7 @@ fn a_lan_that_carries_no_longer_frames_lowers_the_hosts_mtu_and_says_so() {
         let mut command = cluster.host(1).command(program).unwrap();
         command.arg("--allow-non-rt").arg("--config").arg(file);
         command.arg("--runtime-dir").arg(cluster.runtime_dir(1));
-        let daemon = tools::netlab::Process::spawn_ready("bumplessd", command, support::PATIENCE);
+        let daemon = Process::spawn_ready("bumplessd", command, support::PATIENCE);
         let daemon = daemon.unwrap();
         assert_eq!(cluster.host(1).link("prp0").unwrap().mtu, mtu, "{line}");
         let status = support::status(&cluster.runtime_dir(1));
@@ -372,6 +376,115 @@ fn tcp_arrives_unchanged_and_without_a_checksum_error() {
             let status = cluster.node(n).status();
             assert_eq!(status.host.counters.rx_merged_frames, 0, "{status:?}");
         }
+    }
+}
+
+#[test]
+fn the_host_is_cut_off_while_both_cards_are_out_and_connected_when_they_are_back() {
+    let test = "the_host_is_cut_off_while_both_cards_are_out_and_connected_when_they_are_back";
+    if !can_run(test) {
+        return;
+    }
+    let cluster = Cluster::running(2, 58, "");
+    let carrier = |expected: bool, what: &str| {
+        wait_until(what, || {
+            (cluster.host(2).link("prp0").unwrap().running == expected).then_some(())
+        });
+    };
+    for card in ["lan_a", "lan_b"] {
+        cluster.net.remove_card("n2", card).unwrap();
+    }
+    carrier(false, "the carrier to go");
+    // What the host sends now is lost, and does no harm.
+    let lost = cluster
+        .stream(2, &format!("send raw --interface prp0 --destination {} --count 100", mac(1)));
+    lost.finish(support::PATIENCE).unwrap();
+    for card in ["lan_b", "lan_a"] {
+        cluster.net.insert_card("n2", card).unwrap();
+    }
+    carrier(true, "the carrier to come back");
+    wait_until("both LANs to be up", || {
+        let ports = cluster.node(2).status().ports;
+        (ports.a.link == Link::Up && ports.b.link == Link::Up).then_some(())
+    });
+    cluster.host(2).add_neighbour("prp0", ip(1).into(), mac(1)).unwrap();
+    let outcome = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 0.5).finish();
+    assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
+}
+
+#[test]
+fn a_host_interface_that_somebody_deletes_ends_the_daemon_in_order() {
+    if !can_run("a_host_interface_that_somebody_deletes_ends_the_daemon_in_order") {
+        return;
+    }
+    for config in HOST_PORTS {
+        let mut cluster = Cluster::hosts(1, 59);
+        let before = Snapshot::of(cluster.host(1));
+        cluster.start_daemon(1, config);
+        let mut links = cluster.host(1).links().unwrap();
+        let index = links.by_name("prp0").unwrap().index;
+        links.delete(index).unwrap();
+        let ended = cluster.take_daemon(1).process.finish(Duration::from_secs(10)).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{config}: {ended:?}");
+        assert!(ended.err.contains("host interface prp0 was deleted"), "{}", ended.err);
+        let differences = before.differences(&Snapshot::of(cluster.host(1)));
+        assert!(differences.is_empty(), "{config}: {differences:?}");
+    }
+}
+
+#[test]
+fn stations_behind_a_bridge_on_the_host_interface_are_carried_too() {
+    if !can_run("stations_behind_a_bridge_on_the_host_interface_are_carried_too") {
+        return;
+    }
+    for (seed, config) in (60..).zip(HOST_PORTS) {
+        let cluster = Cluster::running(2, seed, config);
+        let (guest_ip, guest_mac) = (ip(100), mac(100));
+        // A guest of n1, as a virtual machine or a container would be.
+        let guest = tools::netlab::quiet_namespace().unwrap();
+        let mut links = cluster.host(1).links().unwrap();
+        let options = BridgeOptions { mac: Some(mac(99)), ..BridgeOptions::default() };
+        links.create_bridge("br0", &options).unwrap();
+        links.create_veth("port", "eth0", Some(guest.as_fd())).unwrap();
+        let bridge = links.by_name("br0").unwrap().index;
+        for name in ["prp0", "port", "br0"] {
+            let index = links.by_name(name).unwrap().index;
+            if name != "br0" {
+                links.set_controller(index, bridge).unwrap();
+            }
+            links.set_up(index, true).unwrap();
+        }
+        let mut inside = Links::open_in(&guest).unwrap();
+        let index = inside.by_name("eth0").unwrap().index;
+        inside.set_mac(index, guest_mac).unwrap();
+        inside.set_up(index, true).unwrap();
+        inside.add_address(index, guest_ip.into(), 24).unwrap();
+        inside.set_neighbour(index, ip(2).into(), mac(2)).unwrap();
+        cluster.host(2).add_neighbour("prp0", guest_ip.into(), guest_mac).unwrap();
+        for lan in ["lan_a", "lan_b"] {
+            wait_until("the LAN cards to take frames for others", || {
+                cluster.host(1).link(lan).unwrap().promiscuous.then_some(())
+            });
+        }
+        let stream = |namespace: &NetNs, arguments: &str| {
+            let mut command = Command::new(cluster.programs.path("bumpless-stream").unwrap());
+            command.args(arguments.split_whitespace());
+            command_in(namespace, &mut command).unwrap();
+            Process::spawn_ready(arguments, command, support::PATIENCE).unwrap()
+        };
+        let echo = stream(&guest, &format!("echo --listen {guest_ip}:4001 --announce"));
+        cluster.net.impairment("n1", "lan_b").unwrap().cut(Toward::Both).unwrap();
+        let ping = format!("ping --to {guest_ip}:4001 --rate 500 --duration 1 --size 1472");
+        let ping: PingReport = report(cluster.stream(2, &ping));
+        let asked: LedgerReport = stop_and_report(echo);
+        let replies = &ping.replies;
+        assert_eq!(
+            (replies.lost, replies.surplus),
+            (0, 0),
+            "{config}: {ping:?}\n{}",
+            cluster.describe()
+        );
+        assert_eq!(asked.streams[0].surplus, 0, "{asked:?}");
     }
 }
 
