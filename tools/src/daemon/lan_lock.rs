@@ -1,7 +1,7 @@
 //! A LAN interface belongs to one daemon at a time.
 //!
-//! A second daemon that claimed it, whatever its name and runtime folder, would take the first one's
-//! state for the original, and take the ingress drop away from under it when it ends.
+//! A second daemon that claimed it, whatever its name and runtime folder, would take the state that
+//! the first one made for the original, and take the ingress drop away when it ends.
 //!
 //! The lock is one on a file of the interface's under `/proc/sys`: it belongs to the network
 //! namespace as the interface does, only who may change the interface can open it for writing, as
@@ -60,8 +60,8 @@ mod tests {
         let in_own_namespace = || prp::os::netns::NetNs::create_with_loopback();
         let (Ok(one), Ok(other)) = (in_own_namespace(), in_own_namespace()) else {
             println!(
-                "SKIP: an_interface_is_held_once_in_each_namespace: needs CAP_SYS_ADMIN for network \
-                 namespaces"
+                "SKIP: an_interface_is_held_once_in_each_namespace: needs CAP_SYS_ADMIN for \
+                 network namespaces"
             );
             return;
         };

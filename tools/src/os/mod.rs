@@ -1,4 +1,5 @@
-//! Where this crate touches memory that others can see, and other processes. Each `unsafe` block carries its proof.
+//! Where this crate touches memory that others can see, and other processes. Each `unsafe` block
+//! carries its proof.
 
 pub mod process_priority;
 pub mod sequence_file;

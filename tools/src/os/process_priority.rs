@@ -5,8 +5,8 @@ use std::io;
 /// Makes the main thread of process `id` SCHED_FIFO with `priority` (1 to 99).
 ///
 /// # Errors
-/// `EPERM` without CAP_SYS_NICE, `ESRCH` when there is no such process, `EINVAL` for a priority that
-/// there is not.
+/// `EPERM` without CAP_SYS_NICE, `ESRCH` when there is no such process, `EINVAL` for a priority
+/// that there is not.
 pub fn set_fifo(id: u32, priority: i32) -> io::Result<()> {
     let id = libc::pid_t::try_from(id).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
     let parameters = libc::sched_param { sched_priority: priority };
