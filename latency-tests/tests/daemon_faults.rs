@@ -303,7 +303,8 @@ fn a_storm_on_one_lan_does_not_starve_the_other() {
             let before = cluster.node(2).status().ports;
             // Datagrams: a receiver of frames would see the storm too.
             let sender = format!(
-                "send udp --to {}:4000 --stream 1 --rate 500 --size 200 --end-markers 20 --duration {seconds}",
+                "send udp --to {}:4000 --stream 1 --rate 500 --size 200 --end-markers 20 \
+                 --duration {seconds}",
                 ip(2)
             );
             let sent: SendReport = report(cluster.stream(1, &sender));
@@ -311,8 +312,8 @@ fn a_storm_on_one_lan_does_not_starve_the_other() {
             let after = cluster.node(2).status().ports;
             let stream = &received.streams[0];
             println!(
-                "STORM {config} {stormy}: sent {} lost {} twice {} p99 {} us; LAN A {} frames, {} dropped before the \
-                 daemon; LAN B {} and {}",
+                "STORM {config} {stormy}: sent {} lost {} twice {} p99 {} us; LAN A {} frames, {} \
+                 dropped before the daemon; LAN B {} and {}",
                 sent.sent,
                 stream.lost,
                 stream.twice,

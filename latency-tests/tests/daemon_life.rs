@@ -377,7 +377,7 @@ fn a_second_instance_is_refused_and_the_first_goes_on() {
     assert_eq!(cluster.take_daemon(1).process.stop().unwrap().status.code(), Some(0));
 }
 
-/// A command that runs with some capabilities taken away, by util-linux; `None` where it is missing.
+/// A command that runs with some capabilities taken away; `None` where util-linux is missing.
 fn without(command: &Command, options: &[&str], cluster: &Cluster) -> Option<Command> {
     if Command::new("setpriv").arg("--version").output().is_err() {
         return None;
