@@ -28,8 +28,8 @@ pub fn tagged(destination: MacAddress, octets: usize) -> Vec<u8> {
     frame
 }
 
-/// Writes the number of the source, the sequence number (its lower 16 bits) and the LAN into a frame
-/// of [`tagged`].
+/// Writes the number of the source, the sequence number (its lower 16 bits) and the LAN into a
+/// frame of [`tagged`].
 pub fn address(frame: &mut [u8], number: u64, sequence: u64, lan: LanId) {
     frame[6..12].copy_from_slice(&source(number).0);
     let lsdu = u16::try_from(frame.len() - HEADER_OCTETS).unwrap_or(0);

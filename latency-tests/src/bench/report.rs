@@ -99,15 +99,15 @@ impl Results {
         let none = || "none".to_owned();
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(none);
         let mut text = format!(
-            "# Speed, {}\n\nMedians of the rounds, least and greatest round in parentheses.\n\n{}\n",
+            "# Speed, {}\n\nMedians of the rounds, least and greatest in parentheses.\n\n{}\n",
             host.date,
             self.table()
         );
         let _ = writeln!(
             text,
             "## Where\n\n| | |\n|---|---|\n| kernel | {} |\n| CPU | {} |\n| CPUs | {} |\n\
-             | hypervisor | {} |\n| governor | {} |\n| isolated CPUs | {} |\n| load average | {} |\n\
-             | commit | {} |\n| command | `{}` |\n",
+             | hypervisor | {} |\n| governor | {} |\n| isolated CPUs | {} |\n\
+             | load average | {} |\n| commit | {} |\n| command | `{}` |\n",
             host.kernel,
             host.cpu,
             host.cpus,
@@ -153,7 +153,8 @@ impl Results {
         let Some(machine) = &self.machine else { return };
         let _ = writeln!(
             text,
-            "## The machine itself\n\n| | ns |\n|---|---|\n| a system call that does nothing | {} |",
+            "## The machine itself\n\n| | ns |\n|---|---|\n\
+             | a system call that does nothing | {} |",
             plain(&machine.system_call_ns)
         );
         for sent in &machine.transmissions {
@@ -221,9 +222,9 @@ impl Results {
             return;
         }
         text.push_str(
-            "## Round trip\n\nMode `busy`, pinger and daemon poll; beside a Linux bridge, rounds in \
-             turn.\n\n| host port | far end | daemon p50 ns | p99 | bridge p50 ns | p99 | ratio of p50 \
-             | lost |\n|---|---|---|---|---|---|---|---|\n",
+            "## Round trip\n\nMode `busy`, pinger and daemon poll; beside a Linux bridge, rounds \
+             in turn.\n\n| host port | far end | daemon p50 ns | p99 | bridge p50 ns | p99 \
+             | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.round_trip {
             let _ = writeln!(

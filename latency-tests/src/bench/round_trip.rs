@@ -11,10 +11,10 @@
 //! of this machine at that moment.
 //!
 //! There are two far ends. [`FarEnd::Host`] is a thread that polls, on a CPU of its own, as another
-//! host would have: it answers on LAN A while the daemon still sends on LAN B. [`FarEnd::Kernel`] is
-//! the kernel's redirect, which runs within the sender's system call: no time but that of what is
-//! measured, but the daemon sends on LAN B before it can look at the answer that LAN A gave it, and
-//! does the far end's work for both LANs, which no real wire asks of it.
+//! host would have: it answers on LAN A while the daemon still sends on LAN B. [`FarEnd::Kernel`]
+//! is the kernel's redirect, which runs within the sender's system call: no time but that of what
+//! is measured, but the daemon sends on LAN B before it can look at the answer that LAN A gave it,
+//! and does the far end's work for both LANs, which no real wire asks of it.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -6,13 +6,13 @@
 //! - Host to LANs: the host offers more than the daemon takes, so the thread never waits (mode
 //!   `block`: each wait would show as a voluntary switch).
 //! - LANs to host: two senders on two cores are not enough to keep the thread busy, and below
-//!   saturation it works in small batches, which says nothing of what it can. So the daemon is halted,
-//!   its rings are filled, and it is let go, again and again; each burst is one that a switch which
-//!   was blocked for some milliseconds sends. Nothing may be lost.
+//!   saturation it works in small batches, which says nothing of what it can. So the daemon is
+//!   halted, its rings are filled, and it is let go, again and again; each burst is one that a
+//!   switch which was blocked for some milliseconds sends. Nothing may be lost.
 //!
 //! On a veth pair the receiving half of a wire runs on the *sender's* core: the thread's time
-//! includes the far ends of what it sends, and excludes the softirq work of what it receives. A real
-//! NIC shifts both.
+//! includes the far ends of what it sends, and excludes the softirq work of what it receives. A
+//! real NIC shifts both.
 
 use std::thread::sleep;
 use std::time::Duration;
