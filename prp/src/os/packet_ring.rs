@@ -31,7 +31,7 @@ const RING_OCTETS_MIN: u32 = 64 << 10;
 /// A `receive` that finds nothing asks the socket for a pending error the first time and then every
 /// so many times: two system calls, which in an exchange of single frames must not stand between
 /// one frame and the next.
-const ERROR_CHECK_PERIOD: u32 = 256;
+const ERROR_CHECK_PERIOD: u32 = 128;
 /// While the kernel reports losses, its counter is read once per so many calls, and when idle.
 const STATISTICS_PERIOD: u32 = 1_024;
 

@@ -335,7 +335,7 @@ fn an_interface_deleted_while_down_is_gone() {
         assert_eq!(near.receive(8, |_| ()), Ok(usize::from(with_a_frame_waiting)));
         assert_eq!(near.receive(8, |_| ()), Ok(0));
         delete("va");
-        let fault = (0..600).find_map(|_| near.receive(8, |_| ()).err());
+        let fault = (0..200).find_map(|_| near.receive(8, |_| ()).err());
         assert_eq!(fault, Some(PortFault::Gone));
     }
 }
