@@ -6,8 +6,9 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod demo;
 pub mod exit;
 pub mod netlab;
-#[allow(unsafe_code, reason = "memory that other processes see; each block carries its proof")]
+#[allow(unsafe_code, reason = "shared memory, system calls; each block carries its proof")]
 pub mod os;
 pub mod report;

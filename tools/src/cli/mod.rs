@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::RUNTIME_ROOT;
 use crate::control::instance::{Selection, select};
+use crate::demo::{self, DemoArgs};
 use crate::exit::{ExitCode, Failure, end};
 
 mod check;
@@ -20,7 +21,7 @@ mod counters;
 mod events;
 mod nodes;
 mod status;
-mod text;
+pub(crate) mod text;
 mod top;
 
 const PROGRAM: &str = "bumpless";
@@ -57,6 +58,8 @@ pub enum Command {
     Top(Target),
     /// Check a configuration file and print it as understood
     Check(CheckArgs),
+    /// Show on test networks of its own what a fault does with PRP and without
+    Demo(DemoArgs),
 }
 
 /// Which daemon is asked.
@@ -137,6 +140,7 @@ where
         Command::Events(args) => events::run(&args),
         Command::Top(target) => top::run(&target),
         Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
     };
     end(PROGRAM, result)
 }
@@ -171,6 +175,11 @@ fn json<T: serde::Serialize>(document: &T) -> Result<String, Failure> {
         serde_json::to_string(document)
     };
     text.map(|text| text + "\n").map_err(|error| Failure::failed(error.to_string(), ""))
+}
+
+/// Prints a document.
+pub(crate) fn print_document<T: serde::Serialize>(document: &T) -> Result<(), Failure> {
+    print(&json(document)?).map(drop)
 }
 
 /// The daemon gave another document than was asked for.

@@ -5,38 +5,47 @@ use std::io::{self, IsTerminal};
 
 /// Whether words may be coloured. No colour ever carries meaning that the words do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Style {
+pub(crate) struct Style {
     colour: bool,
 }
 
 impl Style {
     #[cfg(test)]
-    pub(super) const PLAIN: Self = Self { colour: false };
+    pub(crate) const PLAIN: Self = Self { colour: false };
 
     /// Colour on a terminal, unless NO_COLOR is set or the terminal is dumb.
-    pub(super) fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
+        Self::of(&io::stdout())
+    }
+
+    /// The same for standard error.
+    pub(crate) fn of_stderr() -> Self {
+        Self::of(&io::stderr())
+    }
+
+    fn of(stream: &impl IsTerminal) -> Self {
         let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { colour: io::stdout().is_terminal() && !no_color && !dumb }
+        Self { colour: stream.is_terminal() && !no_color && !dumb }
     }
 
     fn paint(self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    pub(super) fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.paint("1;31", text)
     }
 
-    pub(super) fn odd(self, text: &str) -> String {
+    pub(crate) fn odd(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    pub(super) fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    pub(super) fn head(self, text: &str) -> String {
+    pub(crate) fn head(self, text: &str) -> String {
         self.paint("1", text)
     }
 }
@@ -91,7 +100,7 @@ impl Table {
 }
 
 /// A number with commas.
-pub(super) fn number(value: u64) -> String {
+pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -125,7 +134,7 @@ pub(super) fn span(ns: u64) -> String {
 }
 
 /// An amount of memory.
-pub(super) fn octets(value: u64) -> String {
+pub(crate) fn octets(value: u64) -> String {
     const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
     let mut scaled = value;
     let mut text = format!("{value} octets");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::NetLabError;
 use super::process::Process;
+use crate::os::parent::end_with_parent;
 use crate::os::process_priority::set_fifo;
 
 /// Above every thread of the daemon.
@@ -69,6 +70,8 @@ impl Impairment {
         command.args(["--between", HOST_SIDE, LAN_SIDE, "--seed", &seed.to_string(), "--control"]);
         command.arg(&control);
         command_in(namespace, &mut command)?;
+        // Killed or crashed, a test or a demo leaves no cable behind, and so no namespace.
+        end_with_parent(&mut command);
         let process = Process::spawn_ready(name, command, PATIENCE)?;
         // A cable does not wait for the nodes at its ends. Where the privilege is missing, the
         // daemons' threads are no real-time threads either.
