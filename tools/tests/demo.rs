@@ -1,5 +1,5 @@
-//! The demo itself, in its short form: as root and as a user that is nobody, to its end, broken off,
-//! and where its claim cannot hold.
+//! The demo itself, in its short form: as root and as a user that is nobody, to its end, broken
+//! off, and where its claim cannot hold.
 //!
 //! The programs are copied into a folder of their own: a user that is nobody can reach them there,
 //! one of them can be missing, and whatever still runs from that folder was left behind.

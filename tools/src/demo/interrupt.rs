@@ -43,7 +43,7 @@ impl Interrupts {
         }
     }
 
-    /// Waits until a line is entered or a signal comes. Where nobody can enter a line, for a signal.
+    /// Waits until a line is entered or a signal comes. Where nobody can enter one, for a signal.
     pub(super) fn wait_for_enter(&self) {
         let stdin = io::stdin();
         let mut open = true;

@@ -351,7 +351,7 @@ pub(super) fn failure(error: NetLabError) -> Failure {
     match error {
         NetLabError::Missing { missing, folders, .. } => Failure::missing(
             format!("cannot find {} in {folders}", missing.join(", ")),
-            "build all programs: `cargo build --release --bins`; `cargo xtask demo` does, and runs it",
+            "build all programs: `cargo build --release --bins`; `cargo xtask demo` does it",
         ),
         NetLabError::Namespace(_) => Failure::missing(error.to_string(), ""),
         error => Failure::failed(error.to_string(), ""),

@@ -8,8 +8,8 @@ use super::report::{Bulk, Exchange, Pairs, Verdict};
 
 /// A machine that kept a sender waiting for so long has measured itself, whatever the counts say.
 pub(super) const LATE_NS_MAX: u64 = 1_000_000_000;
-/// A number is remembered for 400 ms. A machine that keeps a cable's program waiting for a good part
-/// of that makes copies late enough to be taken for new ones: what comes twice then is its doing.
+/// A number is remembered for 400 ms. A machine that keeps a cable's program waiting for half of it
+/// makes copies late enough to be taken for new ones: what comes twice then is its doing.
 pub(super) const WAIT_NS_MAX: u64 = 200_000_000;
 /// A transfer that pauses for so long has stalled: TCP, left alone by the network, does not.
 pub(super) const STALL_US_MAX: u64 = 1_000_000;
@@ -115,7 +115,8 @@ fn doubts(fault: &Fault, measured: &Measured) -> Vec<String> {
 /// Judges the transfer over PRP.
 pub(super) fn judge_bulk(bulk: Option<&Bulk>, longest_wait_ns: u64) -> (Verdict, Vec<String>) {
     let reason = match bulk {
-        None => "it did not arrive".to_owned(),
+        // A sender that cannot write for a moment when it is told to end breaks off.
+        None => return fail("it did not arrive".to_owned(), longest_wait_ns),
         Some(bulk) if !bulk.intact => "its content was changed".to_owned(),
         Some(bulk) if bulk.longest_stall_us >= STALL_US_MAX => {
             let reason = format!("it stalled for {} ms", bulk.longest_stall_us / 1_000);
@@ -220,7 +221,8 @@ mod tests {
         let fine = Bulk { octets: 1, intact: true, longest_stall_us: STALL_US_MAX - 1 };
         let (calm, busy) = (0, WAIT_NS_MAX + 1);
         assert_eq!(judge_bulk(Some(&fine), busy).0, Verdict::Held);
-        assert_eq!(judge_bulk(None, busy).0, Verdict::Failed);
+        assert_eq!(judge_bulk(None, calm).0, Verdict::Failed);
+        assert_eq!(judge_bulk(None, busy).0, Verdict::Invalid);
         assert_eq!(judge_bulk(Some(&Bulk { intact: false, ..fine }), busy).0, Verdict::Failed);
         let stalled = Bulk { longest_stall_us: STALL_US_MAX, ..fine };
         assert_eq!(judge_bulk(Some(&stalled), calm).0, Verdict::Failed);

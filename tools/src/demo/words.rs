@@ -14,7 +14,7 @@ pub(super) fn opening(style: Style) -> String {
         "{title}
 
     host 1 --+-- LAN A --+-- host 2     bumplessd on both: what is sent on prp0
-             +-- LAN B --+              goes over both LANs and is delivered once
+             +-- LAN B --+              goes over both LANs, arrives once
     host 3 ----- LAN ------- host 4     one LAN, nothing of ours
 
 Each pair exchanges {} numbered requests and answers a second (UDP) while a
@@ -35,7 +35,7 @@ pub(super) fn conditions(privilege: Privilege, degraded: &[String]) -> String {
     if degraded.is_empty() {
         return format!("{who}: the daemons run with real-time scheduling and locked memory.\n\n");
     }
-    let mut text = format!("{who}. The counts do not depend on it, the times do:\n");
+    let mut text = format!("{who}. Counts do not depend on it, times do:\n");
     for reason in degraded {
         // The remedy is for the installed daemon; here the reason is enough.
         let short = reason.split("; ").next().unwrap_or(reason);
@@ -81,7 +81,7 @@ pub(super) fn keeping(privilege: Privilege, ids: &[u32], folders: &[PathBuf]) ->
         text += &format!("          bumpless status --runtime-dir {}\n", folder.display());
     }
     text + "\n\
-           Inside host 1, `ip link set dev lan_a down` pulls a cable, and `up` puts it back;\n\
+           Inside host 1, `ip link set dev lan_a down` pulls a cable, `up` puts it back;\n\
            `bumpless top --runtime-dir DIR` shows what becomes of it.\n\
            Enter or Ctrl-C ends it.\n"
 }
