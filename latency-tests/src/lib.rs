@@ -2,12 +2,12 @@
 //!
 //! What disturbs and what judges stands apart from what is judged: [`impair`] and [`stream`] use
 //! nothing of the crates `prp` and `tools`, so a defect there cannot hide itself by being in both
-//! the product and its witness. [`bench`] measures and judges nothing but speed; it sends through
-//! the product's own ports, for they are the fastest at hand.
+//! the product and its witness. [`mod@bench`] measures and judges nothing but speed; it sends
+//! through the product's own ports, for they are the fastest at hand.
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`bench`] | what a frame costs: instructions, rates per core, round trips |
+//! | [`mod@bench`] | what a frame costs: instructions, rates per core, round trips |
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
 //! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |

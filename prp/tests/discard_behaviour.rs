@@ -232,8 +232,8 @@ mod scenarios {
         run::<S>(Setup::USUAL, 1, &[sender], [Lan::GOOD.lossy(100), late]).is_seamless();
     }
 
-    /// Beyond what is promised (skew times rate of 2^15 numbers): copies are delivered twice, and no
-    /// frame is lost of which the late LAN brings a copy.
+    /// Beyond what is promised (skew times rate of 2^15 numbers): copies are delivered twice, and
+    /// no frame is lost of which the late LAN brings a copy.
     pub(super) fn too_large_a_skew_loses_nothing_by_itself<S: Subject>() {
         for skew in [24, 46] {
             let sender = Sender::at_rate(140_000, LINE_RATE_NS);

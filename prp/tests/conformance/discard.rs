@@ -128,8 +128,8 @@ fn numbers_that_wrap_within_the_life_of_entries_are_new_again() {
     ]);
 }
 
-/// A flood of tagged frames of unknown sources takes no memory from a node known by supervision: its
-/// second copies are still discarded. The flood is delivered.
+/// A flood of tagged frames of unknown sources takes no memory from a node known by supervision:
+/// its second copies are still discarded. The flood is delivered.
 #[test]
 fn a_flood_does_not_make_known_nodes_duplicates_pass() {
     let mut memory = Memory::of(64, 8);
@@ -147,8 +147,8 @@ fn a_flood_does_not_make_known_nodes_duplicates_pass() {
     }
 }
 
-/// Who announces another node without being a RedBox speaks for it only if each is heard on a LAN of
-/// its own: anything else is two senders, and equal numbers are two frames.
+/// Who announces another node without being a RedBox speaks for it only if each is heard on a LAN
+/// of its own: anything else is two senders, and equal numbers are two frames.
 #[test]
 fn senders_that_are_heard_on_a_common_lan_are_not_joined() {
     let other = MacAddress([2, 0, 0, 0, 0, 9]);

@@ -82,18 +82,6 @@ fn problems(status: &Status) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut push = |head, text| problems.push(Problem { head, text });
     let (a, b) = (&status.ports.a, &status.ports.b);
-    if a.link != Link::Up && b.link != Link::Up {
-        push(
-            "ALARM",
-            format!(
-                "the host is cut off: LAN A ({}) {}, LAN B ({}) {}",
-                a.interface,
-                link_words(a.link),
-                b.interface,
-                link_words(b.link)
-            ),
-        );
-    }
     if !status.host.carrier && (a.link == Link::Up || b.link == Link::Up) {
         push("ALARM", "the host interface has no carrier: nothing forwards".to_owned());
     }

@@ -154,9 +154,9 @@ impl LanSide {
     pub fn merged_alarm(&self) -> Option<String> {
         self.merged.last.map(|_| {
             format!(
-                "LAN {} ({}) drops frames that a sender or the network card had merged: switch TSO \
-                 and GSO off at the sender (`ethtool -K INTERFACE tso off gso off`), or GRO and LRO \
-                 at the card",
+                "LAN {} ({}) drops frames that a sender or the network card had merged: switch \
+                 TSO and GSO off at the sender (`ethtool -K INTERFACE tso off gso off`), or GRO \
+                 and LRO at the card",
                 self.lan, self.interface
             )
         })

@@ -38,7 +38,7 @@ pub(super) struct Fault {
     pub(super) key: &'static str,
     /// Its name for people; at most [`NAME_COLUMNS`].
     pub(super) name: &'static str,
-    /// More about it; at most [`DETAIL_COLUMNS`].
+    /// More about it; two columns less at most.
     pub(super) detail: &'static str,
     /// What LAN A takes.
     pub(super) lan_a: Option<Act>,

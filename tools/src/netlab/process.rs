@@ -157,7 +157,11 @@ impl Process {
         }
         let end = process.wait_exit(Duration::from_millis(200));
         let what = match end {
-            Some(status) => format!("ended before it was ready ({status})"),
+            Some(status) => {
+                // Its last words may still be on their way.
+                process.err.rest();
+                format!("ended before it was ready ({status})")
+            }
             None => format!("not ready after {patience:?}"),
         };
         Err(process.complaint(&what))

@@ -21,7 +21,11 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20 * 60);
 const THREADS: &[(&str, usize)] = &[];
 
 /// Debian packages that groups need beyond a Rust toolchain and its linker.
-pub(crate) const PACKAGES: &[Need] = &[];
+pub(crate) const PACKAGES: &[Need] = &[
+    Need { group: "prp/lan_claim", package: "iproute2" },
+    Need { group: "latency-tests/daemon_faults", package: "iproute2" },
+    Need { group: "latency-tests/bench_smoke", package: "iproute2" },
+];
 
 /// A Debian package that a group needs.
 #[derive(Debug)]
