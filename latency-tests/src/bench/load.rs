@@ -52,8 +52,8 @@ impl Load {
         Ok(load)
     }
 
-    /// Both LANs carry the same frames of [`SOURCES`] nodes, `octets` octets and a trailer each, in
-    /// step but for [`AHEAD_FRAMES_MAX`], whenever [`Load::send_burst`] says so.
+    /// Both LANs carry the same frames of `SOURCES` nodes, `octets` octets and a trailer each, in
+    /// step but for `AHEAD_FRAMES_MAX`, whenever [`Load::send_burst`] says so.
     ///
     /// # Errors
     /// As [`Self::host`].
