@@ -57,10 +57,16 @@ impl Host {
             isolated_cpus: file("/sys/devices/system/cpu/isolated"),
             load_average: load.split(' ').next().unwrap_or_default().to_owned(),
             commit: said("git", &["describe", "--always", "--dirty", "--abbrev=12"]),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: command(),
             date: said("date", &["-u", "+%Y-%m-%d"]),
         }
     }
+}
+
+/// How this was called, by the project's own command: where it was built is nobody's business.
+fn command() -> String {
+    let arguments = std::env::args().skip(1);
+    ["cargo xtask bench".to_owned()].into_iter().chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 /// What a program printed; empty when it failed.
