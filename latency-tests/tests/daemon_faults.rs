@@ -414,6 +414,30 @@ fn the_host_is_cut_off_while_both_cards_are_out_and_connected_when_they_are_back
 }
 
 #[test]
+fn what_somebody_changes_on_a_lan_interface_is_put_right_and_told() {
+    if !can_run("what_somebody_changes_on_a_lan_interface_is_put_right_and_told") {
+        return;
+    }
+    let cluster = Cluster::running(2, 61, "");
+    let host = cluster.host(1);
+    let mut links = host.links().unwrap();
+    let index = links.by_name("lan_b").unwrap().index;
+    let is_dropped =
+        || host.run(|| IngressDrop::open().unwrap().find(index).unwrap().is_some()).unwrap();
+    links.set_mtu(index, 1400).unwrap();
+    links.set_mac(index, mac_b(1)).unwrap();
+    links.set_noarp(index, false).unwrap();
+    host.run(|| IngressDrop::open().unwrap().remove(index, false).unwrap()).unwrap();
+    wait_until("the interface as the daemon had it", || {
+        let lan = host.link("lan_b").ok()?;
+        (lan.mtu == 1506 && lan.mac == mac(1) && lan.noarp && is_dropped()).then_some(())
+    });
+    wait_until("the event", || (cluster.node(1).event_count("lan_mended") > 0).then_some(()));
+    let outcome = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 0.5).finish();
+    assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
+}
+
+#[test]
 fn a_host_interface_that_somebody_deletes_ends_the_daemon_in_order() {
     if !can_run("a_host_interface_that_somebody_deletes_ends_the_daemon_in_order") {
         return;

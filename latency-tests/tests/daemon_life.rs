@@ -5,12 +5,14 @@
 mod support;
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use latency_tests::stream::account::LedgerReport;
 use latency_tests::stream::send::SendReport;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
 use prp::os::link::BridgeOptions;
 use support::snapshot::Snapshot;
@@ -140,21 +142,51 @@ impl Drop for KilledAtEnd {
 }
 
 #[test]
-fn sigint_ends_it_as_sigterm_does_and_a_closed_stdout_is_no_reason_to_end() {
-    if !can_run("sigint_ends_it_as_sigterm_does_and_a_closed_stdout_is_no_reason_to_end") {
+fn sigint_and_sighup_end_it_as_sigterm_does_and_a_closed_stdout_is_no_reason_to_end() {
+    if !can_run("sigint_and_sighup_end_it_as_sigterm_does") {
         return;
     }
     let cluster = Cluster::hosts(1, 32);
     let before = Snapshot::of(cluster.host(1));
-    let mut command = bumplessd(&cluster, 1, USUAL);
-    let closed = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    command.stdout(closed).stderr(std::process::Stdio::null());
-    let mut child = KilledAtEnd(command.spawn().unwrap());
+    for signal in [Signal::SIGINT, Signal::SIGHUP] {
+        let mut command = bumplessd(&cluster, 1, USUAL);
+        let closed = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command.stdout(closed).stderr(std::process::Stdio::null());
+        let mut child = KilledAtEnd(command.spawn().unwrap());
+        end_when_up(&cluster, &mut child, signal);
+        check_as_before(&cluster, 1, &before);
+    }
+}
+
+/// Waits for the interface, sends the signal and expects an orderly end.
+#[track_caller]
+fn end_when_up(cluster: &Cluster, child: &mut KilledAtEnd, signal: Signal) {
     wait_until("the interface", || cluster.host(1).link("prp0").ok().filter(|link| link.running));
     let id = nix::unistd::Pid::from_raw(child.0.id().try_into().unwrap());
-    nix::sys::signal::kill(id, Signal::SIGINT).unwrap();
+    nix::sys::signal::kill(id, signal).unwrap();
     let status = wait_until("the end", || child.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    if !can_run("a_log_that_nobody_reads_stops_nothing") {
+        return;
+    }
+    let cluster = Cluster::hosts(1, 47);
+    let before = Snapshot::of(cluster.host(1));
+    // Full from the start: the first line blocks whoever writes it.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let octets = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    writer.write_all(&vec![b'.'; octets.try_into().unwrap()]).unwrap();
+    let mut command = bumplessd(&cluster, 1, USUAL);
+    command.stdout(std::process::Stdio::null()).stderr(writer);
+    let mut child = KilledAtEnd(command.spawn().unwrap());
+    wait_until("the interface", || cluster.host(1).link("prp0").ok().filter(|link| link.running));
+    let status = cluster.bumpless(1, "status");
+    assert!(status.status.success() && status.out.starts_with("prp0: "), "{status:?}");
+    end_when_up(&cluster, &mut child, Signal::SIGTERM);
+    drop(reader);
     check_as_before(&cluster, 1, &before);
 }
 

@@ -283,6 +283,10 @@ fn a_lan_on_which_a_node_falls_silent_is_told_once_and_so_is_its_return() {
             announce(&mut lre, ms, lans);
         }
         lre.service(at_ms(ms));
+        if [9_900, 15_000, 25_000].contains(&ms) {
+            let expected = if ms == 15_000 { [1, 0] } else { [0, 0] };
+            assert_eq!(lre.alarms().nodes_silent, expected, "at {ms} ms");
+        }
     }
     let told: Vec<_> = lre
         .events_mut()
