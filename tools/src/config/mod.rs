@@ -315,7 +315,16 @@ impl DaemonConfig {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn from_toml(text: &str) -> Result<Checked, ConfigErrors> {
-        validate::validate(raw::from_toml(text)?, Origin::File)
+        let (raw, mut errors) = raw::from_toml(text)?;
+        let checked = validate::validate(raw, Origin::File);
+        if errors.is_empty() {
+            return checked;
+        }
+        // All that is wrong is told at once; a key that was taken out is not missing as well.
+        let told: Vec<String> = errors.iter().map(|error| error.key.clone()).collect();
+        let further = checked.err().map(|found| found.0).unwrap_or_default();
+        errors.extend(further.into_iter().filter(|error| !told.contains(&error.key)));
+        Err(ConfigErrors(errors))
     }
 
     /// Reads a configuration file.

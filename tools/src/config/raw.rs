@@ -74,28 +74,27 @@ pub(crate) struct RawThread {
     pub(crate) cpu: Option<i64>,
 }
 
-/// Reads TOML. Unknown keys and values of a wrong type are found first and all together, with the
-/// remedy for each; what serde would say stays as the net beneath.
-pub(super) fn from_toml(text: &str) -> Result<RawConfig, ConfigErrors> {
-    let table: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
+/// Reads TOML. Unknown keys and values of a wrong type come back as errors, with the remedy for
+/// each, beside what remains without them; what serde would say stays as the net beneath.
+pub(super) fn from_toml(text: &str) -> Result<(RawConfig, Vec<ConfigError>), ConfigErrors> {
+    let mut table: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
     let mut errors = Vec::new();
-    check_table(&table, "", &mut errors);
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
-    }
-    RawConfig::deserialize(table).map_err(|error| syntax(text, &error))
+    check_table(&mut table, "", &mut errors);
+    let raw = RawConfig::deserialize(table).map_err(|error| syntax(text, &error))?;
+    Ok((raw, errors))
 }
 
-fn check_table(table: &toml::Table, path: &str, errors: &mut Vec<ConfigError>) {
-    for (word, value) in table {
-        let key = if path.is_empty() { word.clone() } else { format!("{path}.{word}") };
+/// Takes what is wrong out of the table.
+fn check_table(table: &mut toml::Table, path: &str, errors: &mut Vec<ConfigError>) {
+    table.retain(|word, value| {
+        let key = if path.is_empty() { word.to_owned() } else { format!("{path}.{word}") };
         let Some(key_type) = keys::type_of(&key) else {
             let remedy = keys::nearest(&key).map_or_else(
                 || "bumpless.toml(5) lists the keys".to_owned(),
                 |near| format!("did you mean {near}?"),
             );
             errors.push(ConfigError { key, message: "no such key".to_owned(), remedy });
-            continue;
+            return false;
         };
         if !key_type.fits(value) {
             errors.push(ConfigError {
@@ -103,10 +102,13 @@ fn check_table(table: &toml::Table, path: &str, errors: &mut Vec<ConfigError>) {
                 message: format!("{} is not {}", shorten(&value.to_string()), key_type.words()),
                 remedy: format!("write {}", key_type.words()),
             });
-        } else if let Some(inner) = value.as_table() {
+            return false;
+        }
+        if let Some(inner) = value.as_table_mut() {
             check_table(inner, &key, errors);
         }
-    }
+        true
+    });
 }
 
 /// A value short enough for a message, on one line, without control characters.
