@@ -61,7 +61,7 @@ pub struct NodeSlot {
     rx_when_queued: u64,
     first_seen_ns: u64,
     pub(super) last_tagged: Instant,
-    pub(super) rx: [u64; 2],
+    rx_untagged: [u64; 2],
     pub(super) rx_tagged: [u64; 2],
     pub(super) rx_supervision: [u64; 2],
     pub(super) err_wrong_lan: [u64; 2],
@@ -88,7 +88,7 @@ impl NodeSlot {
         rx_when_queued: 1,
         first_seen_ns: 0,
         last_tagged: Instant::ORIGIN,
-        rx: [0; 2],
+        rx_untagged: [0; 2],
         rx_tagged: [0; 2],
         rx_supervision: [0; 2],
         err_wrong_lan: [0; 2],
@@ -110,11 +110,23 @@ impl NodeSlot {
         MacAddress::from_key(self.key)
     }
 
-    /// Notes that the node sent a frame.
+    /// Notes that the node sent a frame with an RCT.
     #[inline]
-    pub(super) fn heard(&mut self, now: Instant, lan: LanId) {
+    pub(super) fn heard_tagged(&mut self, now: Instant, lan: LanId) {
         self.seen(now, lan);
-        self.rx[lan.index()] += 1;
+        self.last_tagged = now;
+        self.rx_tagged[lan.index()] += 1;
+    }
+
+    /// Notes that the node sent a frame without one.
+    pub(super) fn heard_untagged(&mut self, now: Instant, lan: LanId) {
+        self.seen(now, lan);
+        self.rx_untagged[lan.index()] += 1;
+    }
+
+    /// Frames of any kind per LAN.
+    fn rx(&self) -> [u64; 2] {
+        LanId::BOTH.map(|lan| self.rx_tagged[lan.index()] + self.rx_untagged[lan.index()])
     }
 
     /// Notes that the node lives.
@@ -148,7 +160,7 @@ impl NodeSlot {
             kind: self.kind,
             supervised: self.standing == Standing::Supervised,
             last_seen_age: LanId::BOTH.map(|lan| self.last_seen(lan).map(|t| now.since(t))),
-            rx: self.rx,
+            rx: self.rx(),
             rx_tagged: self.rx_tagged,
             rx_supervision: self.rx_supervision,
             err_wrong_lan: self.err_wrong_lan,
@@ -389,7 +401,7 @@ impl<'m> NodeTable<'m> {
         for _ in 0..SECOND_CHANCES {
             let oldest = self.queues[victims as usize].oldest;
             let slot = self.slots.get(oldest as usize)?;
-            let heard = slot.rx[0] + slot.rx[1];
+            let heard = slot.rx().iter().sum();
             if heard <= slot.rx_when_queued {
                 break;
             }

@@ -104,7 +104,7 @@ impl<E: EventSink> Lre<'_, E> {
             None => {
                 let at = self.first_heard(now, source, Standing::San, san_on(lan));
                 if let Some(slot) = at.and_then(|at| self.nodes.get_mut(at)) {
-                    slot.heard(now, lan);
+                    slot.heard_untagged(now, lan);
                 }
             }
         }
@@ -151,9 +151,7 @@ impl<E: EventSink> Lre<'_, E> {
     #[inline]
     fn arrival(&mut self, now: Instant, lan: LanId, at: SlotIndex, number: u16) -> Arrival {
         let Some(slot) = self.nodes.get_mut(at) else { return Arrival::Unrecorded };
-        slot.heard(now, lan);
-        slot.last_tagged = now;
-        slot.rx_tagged[lan.index()] += 1;
+        slot.heard_tagged(now, lan);
         if slot.standing == Standing::San || slot.alias_of_key != 0 {
             return self.unusual_arrival(now, lan, at, number);
         }
@@ -234,7 +232,7 @@ impl<E: EventSink> Lre<'_, E> {
     fn heard_untagged(&mut self, now: Instant, lan: LanId, at: SlotIndex) {
         let forget = self.config.node_forget_time;
         let Some(slot) = self.nodes.get_mut(at) else { return };
-        slot.heard(now, lan);
+        slot.heard_untagged(now, lan);
         let was_san = slot.standing == Standing::San;
         if was_san || now.since(slot.last_tagged) >= forget {
             if !was_san {
