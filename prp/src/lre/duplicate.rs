@@ -511,8 +511,9 @@ fn record(
     lan: LanId,
     counters: &mut LreCounters,
 ) -> Arrival {
-    // Entries that died since the last sweep are told by their birth, below.
-    if ticks_since_31(tick, block.swept_tick) >= SWEEP_TICKS {
+    // The sweep's tick has 31 bits: after a pause of 2^31 ticks it alone would say "just now".
+    let idle = tick.wrapping_sub(block.newest_tick) > LIFE_TICKS;
+    if idle || ticks_since_31(tick, block.swept_tick) >= SWEEP_TICKS {
         sweep(block, tick, counters);
     }
     let mask = 1u64 << bit;

@@ -248,7 +248,10 @@ impl<'m> Watched<'m> {
             }
             160..=169 => self.feed_bent(choices),
             170..=199 => self.now = self.now.saturating_add(choices.span()),
-            200..=219 => self.lre.service(self.now()),
+            200..=219 => {
+                self.lre.service(self.now());
+                self.latest = self.latest.max(self.now);
+            }
             220..=229 => self.of_the_host(choices),
             230..=234 => {
                 let _ = self.lre.poll_supervision(self.now());
