@@ -237,12 +237,6 @@ impl<'m, E: EventSink> Lre<'m, E> {
         self.link_up[lan.index()] = up;
     }
 
-    /// The node's address changed.
-    pub fn set_mac(&mut self, mac: MacAddress) {
-        self.config.mac = mac;
-        self.own_key = mac.to_key();
-    }
-
     /// What is known of one node.
     #[must_use]
     pub fn node(&self, now: Instant, mac: MacAddress) -> Option<NodeRecord> {

@@ -10,7 +10,7 @@ use prp::lre::counters::LreCounters;
 use prp::lre::{LreAlarms, NodeRecord};
 use prp::os::lan_port::LanPort;
 use prp::port::PortStatistics;
-use prp::types::{LanId, MacAddress};
+use prp::types::LanId;
 use rt_core::counters::CounterSet;
 use rt_core::os::wake::Wake;
 
@@ -24,8 +24,6 @@ pub enum Command {
     SetLink(LanId, bool),
     /// A LAN interface's MTU changed.
     SetMtu(LanId, u32),
-    /// The node's address changed.
-    SetMac(MacAddress),
     /// Ask the kernel for the counters that it keeps itself.
     RefreshStatistics,
     /// Send the node table, record by record.

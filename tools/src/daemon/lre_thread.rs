@@ -194,7 +194,6 @@ impl LreThread {
                         port.set_mtu(mtu);
                     }
                 }
-                Command::SetMac(mac) => self.lre.set_mac(mac),
                 Command::RefreshStatistics => self.refresh_statistics(),
                 Command::ExportNodes => self.export_from = Some(0),
             }

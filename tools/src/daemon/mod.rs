@@ -44,7 +44,7 @@ use rt_core::os::clock::{self, MonotonicClock};
 use rt_core::os::dma_latency::DmaLatency;
 use rt_core::os::host::{self, HostTexts, Level};
 use rt_core::os::memory;
-use rt_core::os::thread::RtThread;
+use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::os::trace::shared_ring;
 use rt_core::time::Instant;
 
@@ -82,7 +82,7 @@ use supervisor::{NodeFetch, Supervisor};
 /// grow (and fault) later.
 const HEAP_OCTETS: usize = 4 << 20;
 
-/// Runs the daemon until SIGTERM or SIGINT.
+/// Runs the daemon until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
 /// Why it could not start, or ended.
@@ -94,10 +94,10 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
     }
-    let isolated = thread_plan::isolated_cpus();
-    thread_plan::check(&[thread_plan::lre(&config, &isolated)])?;
+    let lre_plan = thread_plan::lre(&config, &thread_plan::isolated_cpus());
+    thread_plan::check(std::slice::from_ref(&lre_plan))?;
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
-    let mut start = Start { config, journal, degraded: Vec::new() };
+    let mut start = Start { config, journal, lre_plan: lre_plan.plan, degraded: Vec::new() };
     let mut monitor = LinkMonitor::open().map_err(failure::link)?;
     let marker = Marker::open(&start.config.runtime_dir);
     let mut interfaces = start.interfaces(marker)?;
@@ -131,6 +131,7 @@ fn catch_signals() -> Result<SignalFd, Failure> {
 struct Start {
     config: DaemonConfig,
     journal: Journal,
+    lre_plan: RtThreadPlan,
     degraded: Vec<String>,
 }
 
@@ -148,13 +149,18 @@ impl Interfaces {
     fn give_back(self, journal: &Journal) {
         // Ports first: who holds an interface keeps it busy.
         drop((self.ports, self.host_port));
-        if let Err(why) = self.host.remove() {
-            journal.line("warning", &format!("host interface not removed: {why}"));
-        }
-        give_back_lans(self.lans, journal);
-        if let Err(error) = self.marker.remove() {
-            journal.line("warning", &format!("marker not removed: {error}"));
-        }
+        give_back(self.host, self.lans, self.marker, journal);
+    }
+}
+
+/// Leaves the host as it was found. Each step that fails is told and the next one taken.
+fn give_back(host: HostInterface, lans: [LanSide; 2], marker: Marker, journal: &Journal) {
+    if let Err(why) = host.remove() {
+        journal.line("warning", &format!("host interface not removed: {why}"));
+    }
+    give_back_lans(lans, journal);
+    if let Err(error) = marker.remove() {
+        journal.line("warning", &format!("marker not removed: {error}"));
     }
 }
 
@@ -266,8 +272,7 @@ impl Start {
             self.missing(failure::lock(&error))?;
         }
         let dma_latency = self.dma_latency()?;
-        let planned = thread_plan::lre(&self.config, &thread_plan::isolated_cpus()).plan;
-        let spawned = RtThread::spawn(planned, move || thread.run());
+        let spawned = RtThread::spawn(self.lre_plan.clone(), move || thread.run());
         let lre = spawned.map_err(|error| failure::thread(&error))?;
         let report = lre.report();
         self.journal.line("info", &format!("thread {report}"));
@@ -277,8 +282,7 @@ impl Start {
 
     /// Says what about this host costs time; a busy thread that is throttled loses frames.
     fn look_at_host(&mut self) {
-        let planned = thread_plan::lre(&self.config, &thread_plan::isolated_cpus()).plan;
-        let cpus: Vec<usize> = planned.cpu.into_iter().collect();
+        let cpus: Vec<usize> = self.lre_plan.cpu.into_iter().collect();
         for finding in host::findings(&HostTexts::read(), &cpus) {
             if finding.level == Level::Fine {
                 continue;
@@ -424,13 +428,7 @@ impl Running {
             }
             Err(panic) => journal.line("alarm", &panic.to_string()),
         }
-        if let Err(why) = host.remove() {
-            journal.line("warning", &format!("host interface not removed: {why}"));
-        }
-        give_back_lans(lans, &journal);
-        if let Err(error) = marker.remove() {
-            journal.line("warning", &format!("marker not removed: {error}"));
-        }
+        give_back(host, lans, marker, &journal);
     }
 }
 
