@@ -38,7 +38,36 @@ impl LreCounters {
     /// How many values [`LreCounters::named`] gives.
     pub const COUNT: usize = 25;
 
-    /// The counters whose values [`LreCounters::named`] gave, in its order.
+    /// The names of the values, in the MIB's order.
+    const NAMES: [&'static str; Self::COUNT] = [
+        "lreCntTxA",
+        "lreCntTxB",
+        "lreCntTxC",
+        "lreCntErrWrongLanA",
+        "lreCntErrWrongLanB",
+        "lreCntErrWrongLanC",
+        "lreCntRxA",
+        "lreCntRxB",
+        "lreCntRxC",
+        "lreCntErrorsA",
+        "lreCntErrorsB",
+        "lreCntErrorsC",
+        "lreCntNodes",
+        "lreCntProxyNodes",
+        "lreCntUniqueA",
+        "lreCntUniqueB",
+        "lreCntUniqueC",
+        "lreCntDuplicateA",
+        "lreCntDuplicateB",
+        "lreCntDuplicateC",
+        "lreCntMultiA",
+        "lreCntMultiB",
+        "lreCntMultiC",
+        "lreCntOwnRxA",
+        "lreCntOwnRxB",
+    ];
+
+    /// The counters whose values [`LreCounters::values`] gave, in its order.
     #[must_use]
     pub const fn from_values(values: [u64; Self::COUNT]) -> Self {
         let v = values;
@@ -56,39 +85,50 @@ impl LreCounters {
         }
     }
 
+    /// The values without their names, in the MIB's order. Real-time class: copies.
+    #[must_use]
+    pub const fn values(&self) -> [u64; Self::COUNT] {
+        let Self { tx, err_wrong_lan, rx, errors, nodes, proxy_nodes, .. } = *self;
+        let Self { unique, duplicate, multi, own_rx, .. } = *self;
+        [
+            tx[0],
+            tx[1],
+            tx[2],
+            err_wrong_lan[0],
+            err_wrong_lan[1],
+            err_wrong_lan[2],
+            rx[0],
+            rx[1],
+            rx[2],
+            errors[0],
+            errors[1],
+            errors[2],
+            nodes,
+            proxy_nodes,
+            unique[0],
+            unique[1],
+            unique[2],
+            duplicate[0],
+            duplicate[1],
+            duplicate[2],
+            multi[0],
+            multi[1],
+            multi[2],
+            own_rx[0],
+            own_rx[1],
+        ]
+    }
+
     /// Every counter with its name in the MIB, in the MIB's order.
     #[must_use]
     pub fn named(&self) -> [(&'static str, u64); Self::COUNT] {
-        let [a, b, c] = [PortId::A, PortId::B, PortId::C].map(PortId::index);
-        [
-            ("lreCntTxA", self.tx[a]),
-            ("lreCntTxB", self.tx[b]),
-            ("lreCntTxC", self.tx[c]),
-            ("lreCntErrWrongLanA", self.err_wrong_lan[a]),
-            ("lreCntErrWrongLanB", self.err_wrong_lan[b]),
-            ("lreCntErrWrongLanC", self.err_wrong_lan[c]),
-            ("lreCntRxA", self.rx[a]),
-            ("lreCntRxB", self.rx[b]),
-            ("lreCntRxC", self.rx[c]),
-            ("lreCntErrorsA", self.errors[a]),
-            ("lreCntErrorsB", self.errors[b]),
-            ("lreCntErrorsC", self.errors[c]),
-            ("lreCntNodes", self.nodes),
-            ("lreCntProxyNodes", self.proxy_nodes),
-            ("lreCntUniqueA", self.unique[a]),
-            ("lreCntUniqueB", self.unique[b]),
-            ("lreCntUniqueC", self.unique[c]),
-            ("lreCntDuplicateA", self.duplicate[a]),
-            ("lreCntDuplicateB", self.duplicate[b]),
-            ("lreCntDuplicateC", self.duplicate[c]),
-            ("lreCntMultiA", self.multi[a]),
-            ("lreCntMultiB", self.multi[b]),
-            ("lreCntMultiC", self.multi[c]),
-            ("lreCntOwnRxA", self.own_rx[a]),
-            ("lreCntOwnRxB", self.own_rx[b]),
-        ]
+        let values = self.values();
+        core::array::from_fn(|at| (Self::NAMES[at], values[at]))
     }
 }
+
+// The places of the arrays are those of the ports.
+const _: () = assert!(PortId::A.index() == 0 && PortId::B.index() == 1 && PortId::C.index() == 2);
 
 #[cfg(test)]
 mod tests {
@@ -97,7 +137,12 @@ mod tests {
     #[test]
     fn values_come_back_in_their_places() {
         let values = core::array::from_fn(|n| n as u64 + 1);
-        assert_eq!(LreCounters::from_values(values).named().map(|(_, value)| value), values);
+        let counters = LreCounters::from_values(values);
+        assert_eq!(counters.values(), values);
+        let named = counters.named();
+        assert_eq!(named.map(|(_, value)| value), values);
+        assert_eq!((named[8], counters.rx[2]), (("lreCntRxC", 9), 9));
+        assert_eq!((named[23], counters.own_rx[0]), (("lreCntOwnRxA", 24), 24));
     }
 
     #[test]

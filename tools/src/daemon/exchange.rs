@@ -136,18 +136,18 @@ impl Figures {
 
     fn to_words(self) -> [u64; Self::COUNT] {
         let mut words = [0; Self::COUNT];
-        let values = self
-            .lre
-            .named()
-            .into_iter()
-            .map(|(_, value)| value)
-            .chain([alarms_to_bits(self.alarms), u64::from(self.sequence_number)])
-            .chain(self.ports.into_iter().flat_map(port_to_words))
-            .chain([self.waits])
-            .chain(self.faults_before);
-        for (word, value) in words.iter_mut().zip(values) {
-            *word = value;
-        }
+        // Whole arrays: this runs before each wait.
+        let mut left = words.as_mut_slice();
+        let mut put = |values: &[u64]| {
+            let (to, rest) = std::mem::take(&mut left).split_at_mut(values.len());
+            to.copy_from_slice(values);
+            left = rest;
+        };
+        put(&self.lre.values());
+        put(&[alarms_to_bits(self.alarms), u64::from(self.sequence_number)]);
+        self.ports.into_iter().for_each(|port| put(&port_to_words(port)));
+        put(&[self.waits]);
+        put(&self.faults_before);
         words
     }
 

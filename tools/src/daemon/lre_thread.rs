@@ -75,14 +75,15 @@ impl LreThread {
                 break;
             }
             unpublished += 1;
-            let waits = frames == 0 && self.may_wait(now, idle_since);
+            if frames > 0 {
+                idle_since = now;
+            }
+            let waits = self.may_wait(now, frames, idle_since);
             if waits || unpublished >= TURNS_PER_PUBLICATION {
                 self.publish();
                 unpublished = 0;
             }
-            if frames > 0 {
-                idle_since = now;
-            } else if waits {
+            if waits {
                 self.wait(now);
             }
         }
@@ -92,11 +93,14 @@ impl LreThread {
     }
 
     /// One batch from each port, and what is due. Returns how many frames were handled.
+    ///
+    /// The host comes last: what its stack answers while it takes a frame goes out in this turn.
     fn turn(&mut self, now: Instant) -> usize {
-        let mut frames = self.pump_host(now);
+        let mut frames = 0;
         for lan in LanId::BOTH {
             frames += self.pump_lan(now, lan);
         }
+        frames += self.pump_host(now);
         self.send_supervision(now);
         self.lre.service(now);
         frames
@@ -242,10 +246,13 @@ impl LreThread {
         });
     }
 
-    fn may_wait(&self, now: Instant, idle_since: Instant) -> bool {
+    /// Whether to wait after a turn that handled `frames`.
+    fn may_wait(&self, now: Instant, frames: usize, idle_since: Instant) -> bool {
         match self.receive_mode {
-            ReceiveMode::Block => true,
-            ReceiveMode::Adaptive { spin } => now.since(idle_since) >= spin,
+            // Each port gave less than its batch: it was found empty, and the wait ends at once if
+            // it is not any more.
+            ReceiveMode::Block => frames < BATCH_FRAMES,
+            ReceiveMode::Adaptive { spin } => frames == 0 && now.since(idle_since) >= spin,
             ReceiveMode::Busy => {
                 std::hint::spin_loop();
                 false
