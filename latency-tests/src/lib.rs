@@ -9,11 +9,13 @@
 //! |---|---|
 //! | [`mod@bench`] | what a frame costs: instructions, rates per core, round trips |
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
+//! | [`lab`] | machines with a real-time kernel, and tests that run themselves inside |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
 //! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |
 
 pub mod bench;
 pub mod impair;
+pub mod lab;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;
 pub mod stream;

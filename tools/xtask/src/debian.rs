@@ -17,7 +17,7 @@ pub(crate) fn provide(groups: &[Group]) {
     let mut missing: Vec<&str> = PACKAGES
         .iter()
         .filter(|need| groups.iter().any(|g| g.name == need.group))
-        .map(|need| need.package)
+        .flat_map(|need| need.packages.iter().copied())
         .filter(|package| !is_installed(package))
         .collect();
     missing.sort_unstable();

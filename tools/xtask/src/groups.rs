@@ -22,18 +22,23 @@ const THREADS: &[(&str, usize)] = &[];
 
 /// Debian packages that groups need beyond a Rust toolchain and its linker.
 pub(crate) const PACKAGES: &[Need] = &[
-    Need { group: "prp/lan_claim", package: "iproute2" },
-    Need { group: "latency-tests/daemon_faults", package: "iproute2" },
-    Need { group: "latency-tests/bench_smoke", package: "iproute2" },
+    Need { group: "prp/lan_claim", packages: &["iproute2"] },
+    Need { group: "latency-tests/daemon_faults", packages: &["iproute2"] },
+    Need { group: "latency-tests/bench_smoke", packages: &["iproute2"] },
+    Need { group: "latency-tests/lab", packages: LAB },
 ];
 
-/// A Debian package that a group needs.
+/// What lab machines are made of, and what is run in them.
+const LAB: &[&str] =
+    &["qemu-system-x86", "busybox-static", "kmod", "xz-utils", "iproute2", "iputils-ping"];
+
+/// Debian packages that a group needs.
 #[derive(Debug)]
 pub(crate) struct Need {
     /// The group's name.
     pub(crate) group: &'static str,
-    /// The package's name.
-    pub(crate) package: &'static str,
+    /// The packages' names.
+    pub(crate) packages: &'static [&'static str],
 }
 
 /// What a group runs.
