@@ -11,6 +11,7 @@
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`lab`] | machines with a real-time kernel, and tests that run themselves inside |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
+//! | [`tracefs`] | what the kernel recorded of a thread: lateness, cost of each call |
 //! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |
 
 pub mod bench;
@@ -19,3 +20,4 @@ pub mod lab;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;
 pub mod stream;
+pub mod tracefs;
