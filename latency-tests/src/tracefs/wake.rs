@@ -1,6 +1,8 @@
 //! How late a thread runs after it was woken: from the moment somebody wakes it to the moment it
 //! has a processor. What `cyclictest` calls latency has this and the timer's own lateness in it.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
 use super::event::Event;
@@ -59,6 +61,23 @@ impl Lateness {
     }
 }
 
+/// How often thread `tid` gave up its processor in each state, as `sched_switch` has it: `S` waits
+/// for something, `D` for a lock of the kernel's (on PREEMPT_RT its spin locks sleep), `R` was made
+/// to.
+#[must_use]
+pub fn given_up(record: &str, tid: u32) -> BTreeMap<char, u64> {
+    let mut states = BTreeMap::new();
+    for event in record.lines().filter_map(Event::parse) {
+        if event.name == "sched_switch"
+            && event.number("prev_pid") == Some(u64::from(tid))
+            && let Some(state) = event.word("prev_state").and_then(|state| state.chars().next())
+        {
+            *states.entry(state).or_default() += 1;
+        }
+    }
+    states
+}
+
 fn empty() -> Histogram<u64> {
     let bounds = Histogram::new_with_bounds(1, LATENESS_MAX_NS, 3);
     bounds.unwrap_or_else(|_| unreachable!("these bounds are fine"))
@@ -101,5 +120,6 @@ mod tests {
             + &switch("1.700000", 7, "S", 0)
             + &switch("1.800000", 0, "R", 7);
         assert_eq!(Lateness::of(&record, 7).count(), 0);
+        assert_eq!(given_up(&record, 7), BTreeMap::from([('R', 1), ('S', 1)]));
     }
 }
