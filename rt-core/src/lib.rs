@@ -9,12 +9,14 @@
 //! | [`timer`] | named timers of one state machine; the next deadline is a minimum over an array |
 //! | [`limits`] | every bound of the project, related by compile-time assertions |
 //! | [`counters`] | counters with one writer and any number of readers |
+//! | [`gate`] | the two words that let outputs leave |
 //! | [`trace`] | fixed records from a real-time thread to whoever logs them |
 //! | `os` | clocks, pinned threads, locked memory, the allocation trap (feature `os`) |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
 
 pub mod counters;
+pub mod gate;
 pub mod limits;
 pub mod time;
 pub mod timer;

@@ -51,6 +51,7 @@ use super::counters::LreCounters;
 use super::memory::bucket_of;
 
 mod invariants;
+pub(super) mod layout;
 
 /// Numbers per block.
 const BLOCK_NUMBERS: u32 = 64;
@@ -144,6 +145,7 @@ impl Owner {
 
 /// What discard keeps in each slot of the node table.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(super) struct SourceState {
     /// The newest number, extended to 32 bits.
     newest: u32,

@@ -25,6 +25,7 @@
 //! | [`counters`], [`event`] | what is told |
 //! | `telling` | and how much of it |
 //! | [`memory`] | how much it takes |
+//! | [`fast_path`] | what a second data path over the same memory must know |
 
 use rt_core::limits::NODE_REBOOT_INTERVAL;
 use rt_core::time::Instant;
@@ -38,6 +39,7 @@ pub mod config;
 pub mod counters;
 mod duplicate;
 pub mod event;
+pub mod fast_path;
 pub mod memory;
 mod node_table;
 mod reception;

@@ -16,6 +16,7 @@ use super::event::NodeKind;
 use super::memory::bucket_of;
 
 mod invariants;
+pub(super) mod layout;
 
 /// "No slot".
 const NONE: u32 = u32::MAX;
