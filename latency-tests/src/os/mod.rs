@@ -1,5 +1,7 @@
-//! The kernel's side of the test programs: clock, waiting, signals, packet sockets.
+//! The kernel's side of the test programs: clock, waiting, signals, packet sockets,
+//! arrays of programs in the kernel.
 
+pub mod bpf;
 pub mod clock;
 pub mod net;
 pub mod packet;

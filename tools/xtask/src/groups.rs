@@ -29,6 +29,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/instruction_cost", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },
+    Need { group: "tools/xtask/bpf_objects", packages: &["clang-14", "llvm-14"] },
 ];
 
 /// What lab machines are made of, and what is run in them.

@@ -13,6 +13,7 @@ macro_rules! say {
     }};
 }
 
+mod bpf;
 mod check;
 mod debian;
 mod groups;
@@ -37,6 +38,7 @@ Commands
                  shipped configurations. Names of steps run only these.
   soak           The long forms of the tests, then fuzzing.
   bench [ARGS]   Build for release and run the speed bench (`bumpless-bench ARGS`).
+  bpf            Build the objects of the programs that run in the kernel.
   help           This text. `cargo xtask COMMAND --help` says more about a command.
 
 Exit codes: 0 fine, 1 something failed, 2 bad arguments.
@@ -89,9 +91,11 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ("check", true) => explain(check::HELP),
         ("test", true) => explain(test::HELP),
         ("soak", true) => explain(soak::HELP),
+        ("bpf", true) => explain(bpf::HELP),
         ("check", false) => check::command(rest),
         ("test", false) => test::command(rest),
         ("soak", false) => soak::command(rest),
+        ("bpf", false) => bpf::command(rest),
         // These two hand their arguments on, `--help` included.
         ("demo", _) => launch::demo(rest),
         ("bench", _) => launch::bench(rest),
