@@ -4,6 +4,7 @@
 
 mod ebpf_lab;
 
+use ebpf_lab::race::race;
 use ebpf_lab::twins::{Tally, agree};
 use ebpf_lab::{Hook, Sizes, can_load};
 
@@ -32,5 +33,13 @@ fn program_and_lre_agree_on_every_frame_and_octet() {
             // With room for all, most tagged frames never leave the kernel.
             assert!(kind == 0 || total.first + total.repeat > total.left_tagged);
         }
+    }
+}
+
+#[test]
+fn of_two_copies_at_once_one_is_the_first() {
+    if can_load("of_two_copies_at_once_one_is_the_first") {
+        race(Hook::Tc);
+        race(Hook::Xdp);
     }
 }

@@ -7,12 +7,23 @@ mod ebpf_lab;
 mod basics;
 
 use ebpf_lab::can_load;
-use ebpf_lab::gate::{Attached, obeys_its_words, survives_its_writer, write_if_asked};
+use ebpf_lab::gate::{
+    Attached, judges_the_deadline_that_a_frame_carries, obeys_its_words, survives_its_writer,
+    write_if_asked,
+};
 
 #[test]
 fn an_output_passes_exactly_while_both_words_allow_it() {
     if can_load("an_output_passes_exactly_while_both_words_allow_it") {
         obeys_its_words();
+    }
+}
+
+#[test]
+fn a_frame_is_judged_by_the_deadline_that_it_carries() {
+    let test = "a_frame_is_judged_by_the_deadline_that_it_carries";
+    if can_load(test) && basics::can_run(test) {
+        judges_the_deadline_that_a_frame_carries();
     }
 }
 

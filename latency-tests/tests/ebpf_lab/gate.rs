@@ -1,7 +1,7 @@
 //! What the gate has to do, on a frame at a time and on a wire.
 
-use std::io::{BufRead as _, BufReader};
-use std::os::fd::AsFd as _;
+use std::io::{BufRead as _, BufReader, IoSlice};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use std::time::Duration;
 use aya::TestRunOptions;
 use aya::maps::MapData;
 use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
-use aya::programs::{Program, TcAttachType};
+use aya::programs::{LinkOrder, TcAttachType};
 use latency_tests::os::bpf::SharedArray;
 use latency_tests::os::packet::{Inbox, Options, Outgoing, PacketSocket};
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 use prp::os::link::Links;
 use prp::os::netns::{NetNs, command_in};
 use rt_core::gate::{ALL_CYCLES, GateCounters, GateWords, output_mark};
-use rt_core::os::clock::boottime;
+use rt_core::os::clock::{MonotonicClock, boottime};
 use tools::netlab::quiet_namespace;
 
 use super::schedule::{Random, mac_of, tagged};
-use super::{Gate, share, test_run};
+use super::{Gate, test_run};
 
 /// Where the kernel has them in `struct __sk_buff`.
 const MARK_AT: usize = 8;
@@ -37,13 +37,19 @@ fn passes(gate: &Gate, mark: u32, own_deadline_ns: u64) -> bool {
     let mut context = [0; CONTEXT_OCTETS];
     context[MARK_AT..][..4].copy_from_slice(&mark.to_ne_bytes());
     context[TSTAMP_AT..][..8].copy_from_slice(&own_deadline_ns.to_ne_bytes());
+    let mut after = [0xff; CONTEXT_OCTETS];
     let options = TestRunOptions {
         data_in: Some(&frame),
         ctx_in: Some(&context),
+        ctx_out: Some(&mut after),
         ..TestRunOptions::new()
     };
     match test_run(gate.loaded.program("gate").unwrap(), options).0 {
-        TC_ACT_OK => true,
+        TC_ACT_OK => {
+            let held_until = &after[TSTAMP_AT..][..8];
+            assert!(mark >> 31 == 0 || held_until == [0; 8], "a queue would hold it back");
+            true
+        }
         TC_ACT_SHOT => false,
         other => panic!("{other}"),
     }
@@ -110,19 +116,24 @@ fn boottime_ns() -> u64 {
     boottime().as_nanos()
 }
 
+fn attach(gate: &mut Gate, attached: Attached) {
+    let program = Gate::classifier(&mut gate.loaded);
+    let options = match attached {
+        Attached::Filter => {
+            qdisc_add_clsact("s0").unwrap();
+            TcAttachOptions::Netlink(NlOptions::default())
+        }
+        Attached::Link => TcAttachOptions::TcxOrder(LinkOrder::default()),
+    };
+    program.attach_with_options("s0", TcAttachType::Egress, options).unwrap();
+}
+
 /// In the process that [`survives_its_writer`] started: holds the gate open until it is killed.
 /// Returns at once in any other.
 pub(crate) fn write_if_asked() {
     let Some(how) = std::env::var_os(WRITER) else { return };
     let mut gate = Gate::load(0);
-    let program = Gate::classifier(&mut gate.loaded);
-    if how == "filter" {
-        qdisc_add_clsact("s0").unwrap();
-        let options = TcAttachOptions::Netlink(NlOptions::default());
-        program.attach_with_options("s0", TcAttachType::Egress, options).unwrap();
-    } else {
-        program.attach("s0", TcAttachType::Egress).unwrap();
-    }
+    attach(&mut gate, if how == "filter" { Attached::Filter } else { Attached::Link });
     let id = match gate.loaded.map("gate_words") {
         Some(aya::maps::Map::Array(data)) => data.info().unwrap().id(),
         other => panic!("{other:?}"),
@@ -153,6 +164,18 @@ struct Wire {
 }
 
 impl Wire {
+    fn between(near: &NetNs, far: &NetNs) -> Self {
+        let mut links = Links::open_in(near).unwrap();
+        links.create_veth("s0", "r0", Some(far.as_fd())).unwrap();
+        for (namespace, name) in [(near, "s0"), (far, "r0")] {
+            let mut links = Links::open_in(namespace).unwrap();
+            let index = links.by_name(name).unwrap().index;
+            links.set_up(index, true).unwrap();
+        }
+        let (sender, receiver) = (socket(near, "s0"), socket(far, "r0"));
+        Self { sender, receiver, arrived: Vec::new(), inbox: Inbox::default() }
+    }
+
     fn drain(&mut self) {
         while self.receiver.receive(&mut self.inbox).is_ok() && !self.inbox.is_empty() {
             for index in 0..self.inbox.len() {
@@ -192,17 +215,7 @@ fn socket(namespace: &NetNs, interface: &str) -> PacketSocket {
 /// was written; with a link it goes with the writer, and the way is open.
 pub(crate) fn survives_its_writer(test: &str, attached: Attached) {
     let (near, far) = (quiet_namespace().unwrap(), quiet_namespace().unwrap());
-    let mut links = Links::open_in(&near).unwrap();
-    links.create_veth("s0", "r0", Some(far.as_fd())).unwrap();
-    let mut far_links = Links::open_in(&far).unwrap();
-    let ends = [(&mut links, "s0"), (&mut far_links, "r0")];
-    for (links, name) in ends {
-        let index = links.by_name(name).unwrap().index;
-        links.set_up(index, true).unwrap();
-    }
-    let (sender, receiver) = (socket(&near, "s0"), socket(&far, "r0"));
-    let mut wire = Wire { sender, receiver, arrived: Vec::new(), inbox: Inbox::default() };
-
+    let mut wire = Wire::between(&near, &far);
     let mut command = Command::new(std::env::current_exe().unwrap());
     let how = if attached == Attached::Filter { "filter" } else { "link" };
     command.args([test, "--exact", "--nocapture"]).env(WRITER, how).stdout(Stdio::piped());
@@ -255,12 +268,29 @@ pub(crate) fn survives_its_writer(test: &str, attached: Attached) {
     assert!(last_known.clone().all(arrived), "the last lease was cut short");
 }
 
-/// Whether the gate's program is held by the kernel: for the figures.
-pub(crate) fn program(gate: &Gate) -> &Program {
-    gate.loaded.program("gate").unwrap()
-}
-
-/// The words of a gate once more.
-pub(crate) fn words_again(gate: &Gate) -> SharedArray<GateWords> {
-    share(&gate.loaded, "gate_words", 1)
+/// A frame's own deadline reaches the gate from the socket, with the frame.
+pub(crate) fn judges_the_deadline_that_a_frame_carries() {
+    let (near, far) = (quiet_namespace().unwrap(), quiet_namespace().unwrap());
+    let mut wire = Wire::between(&near, &far);
+    let mut gate = Gate::load(0);
+    near.run(|| attach(&mut gate, Attached::Filter)).unwrap();
+    gate.words().open_to(ALL_CYCLES);
+    gate.words().set_owner_deadline(boottime_ns() + 60_000_000_000);
+    setsockopt(&wire.sender, sockopt::Mark, &output_mark(1)).unwrap();
+    let clock = libc::sock_txtime { clockid: libc::CLOCK_MONOTONIC, flags: 0 };
+    setsockopt(&wire.sender, sockopt::TxTime, &clock).unwrap();
+    let now = MonotonicClock::now().as_nanos();
+    // Long ago, and long after this test.
+    for (number, deadline) in [(1, now - 1), (2, now + 600_000_000_000), (3, 1), (4, u64::MAX >> 1)]
+    {
+        let frame = tagged(mac_of(1), prp::types::LanId::A, number, 0);
+        let (parts, carried) = ([IoSlice::new(&frame)], [ControlMessage::TxTime(&deadline)]);
+        let socket = wire.sender.as_fd().as_raw_fd();
+        let _ = sendmsg::<()>(socket, &parts, &carried, MsgFlags::empty(), None);
+    }
+    sleep(Duration::from_millis(20));
+    wire.drain();
+    assert_eq!(wire.arrived, [2, 4]);
+    let counters = gate.words().counters();
+    assert_eq!((counters.passed, counters.refused_stale), (2, 2), "{counters:?}");
 }

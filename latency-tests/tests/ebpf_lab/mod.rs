@@ -5,6 +5,7 @@
 
 pub(crate) mod cost;
 pub(crate) mod gate;
+pub(crate) mod race;
 pub(crate) mod schedule;
 pub(crate) mod twins;
 
@@ -20,6 +21,9 @@ use rt_core::gate::GateWords;
 
 pub(crate) const DISCARD: &[u8] = include_bytes_aligned!("../../../prp/bpf/discard.bpf.o");
 pub(crate) const GATE: &[u8] = include_bytes_aligned!("../../../rt-core/bpf/gate.bpf.o");
+
+/// What the hashes are keyed with. A weak one makes chains longer than the program follows.
+pub(crate) const SECRET: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The hooks that the discard program is made for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,13 +52,6 @@ pub(crate) fn can_load(test: &str) -> bool {
         }
     }
     true
-}
-
-pub(crate) fn map_of(loaded: &Ebpf, name: &str) -> &'static str {
-    match loaded.map(name) {
-        Some(Map::Array(_)) => "array",
-        _ => "other",
-    }
 }
 
 /// An array of a loaded object, mapped.

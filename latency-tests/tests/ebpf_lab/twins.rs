@@ -6,9 +6,8 @@ use prp::lre::{DiscardReason, Fate, Lre, SequenceStart};
 use rt_core::time::Instant;
 
 use super::schedule::{OWN, Schedule, Step};
-use super::{Discard, Hook, Image, Sizes, Verdict};
+use super::{Discard, Hook, Image, SECRET, Sizes, Verdict};
 
-const SECRET: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Octets in a node slot that no field has; moving a slot leaves anything there.
 const PADDING: [std::ops::Range<usize>; 3] = [53..56, 158..160, 168..192];
 
