@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod ebpf_lab;
 #[path = "support/basics.rs"]
 mod basics;
+mod ebpf_lab;
 
 use ebpf_lab::can_load;
 use ebpf_lab::gate::{

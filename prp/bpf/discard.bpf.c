@@ -201,6 +201,7 @@ INLINE enum verdict record(struct block *block, u32 tick, u32 bit, u32 lan)
 
 	if (tick - LOAD(block->newest_tick) > LRE_LIFE_TICKS)
 		return LEFT;
+	/* The LRE is far behind with its sweeps. */
 	if (((tick - LOAD(block->swept_tick)) & LRE_SWEPT_TICK_MASK) >= LRE_SWEEP_TICKS)
 		return LEFT;
 	if (LOAD(block->live) & mask) {

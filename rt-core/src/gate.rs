@@ -6,8 +6,8 @@
 //! All zero is closed. Rejected: a bit that says open (somebody must be alive to clear it), and a
 //! check in the sender (it may be paused between the check and the send).
 //!
-//! Frames of the output class carry [`OUTPUT_CLASS_BIT`] in their mark, and below it the cycle whose
-//! outputs they are. Other frames pass.
+//! Frames of the output class carry [`OUTPUT_CLASS_BIT`] in their mark, and below it the cycle
+//! whose outputs they are. Other frames pass.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 

@@ -180,14 +180,7 @@ impl Discard {
     /// Runs the program of a LAN on a frame.
     pub(crate) fn run(&self, hook: Hook, lan: LanId, frame: &[u8]) -> Verdict {
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::new() };
-        let program = self.program(hook, lan);
-        let value = test_run(program, options).0;
-        match (hook, value) {
-            (Hook::Tc, 0) | (Hook::Xdp, 2) => Verdict::Left,
-            (Hook::Tc, 7) | (Hook::Xdp, 4) => Verdict::First,
-            (Hook::Tc, 2) | (Hook::Xdp, 1) => Verdict::Repeat,
-            other => panic!("{other:?}"),
-        }
+        verdict_of(hook, test_run(self.program(hook, lan), options).0)
     }
 
     pub(crate) fn program(&self, hook: Hook, lan: LanId) -> &Program {
@@ -198,6 +191,16 @@ impl Discard {
             (Hook::Xdp, LanId::B) => "discard_xdp_b",
         };
         self.loaded.program(name).unwrap()
+    }
+}
+
+/// What a program's value means.
+pub(crate) fn verdict_of(hook: Hook, value: u32) -> Verdict {
+    match (hook, value) {
+        (Hook::Tc, 0) | (Hook::Xdp, 2) => Verdict::Left,
+        (Hook::Tc, 7) | (Hook::Xdp, 4) => Verdict::First,
+        (Hook::Tc, 2) | (Hook::Xdp, 1) => Verdict::Repeat,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -222,8 +225,10 @@ pub(crate) struct Gate {
 impl Gate {
     /// Loads it; with an instant, both clocks stand still there.
     pub(crate) fn load(test_now_ns: u64) -> Self {
-        let mut loaded =
-            EbpfLoader::new().override_global("test_now_ns", &test_now_ns, true).load(GATE).unwrap();
+        let mut loaded = EbpfLoader::new()
+            .override_global("test_now_ns", &test_now_ns, true)
+            .load(GATE)
+            .unwrap();
         Self::classifier(&mut loaded).load().unwrap();
         let words = share(&loaded, "gate_words", 1);
         Self { loaded, words }

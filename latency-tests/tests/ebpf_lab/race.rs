@@ -54,7 +54,7 @@ pub(crate) fn race(hook: Hook) {
             let mut spins = 0u64;
             while arrived.load(Ordering::Acquire) < 2 * (round + 1) {
                 spins += 1;
-                if spins % 1_000 == 0 {
+                if spins.is_multiple_of(1_000) {
                     thread::yield_now();
                 }
                 spin_loop();

@@ -82,28 +82,29 @@ pub(crate) struct Schedule {
     /// Copies that come later.
     late: Vec<(LanId, Vec<u8>)>,
     ready: Vec<Step>,
-    busy: bool,
+    pause_max_ns: u64,
 }
 
 impl Schedule {
     pub(crate) fn new(seed: u64, nodes: usize) -> Self {
         let mut random = Random(seed);
         let numbers = (0..nodes).map(|_| number(&mut random)).collect();
-        Self { random, numbers, late: Vec::new(), ready: Vec::new(), busy: false }
+        Self { random, numbers, late: Vec::new(), ready: Vec::new(), pause_max_ns: 3 * MS }
     }
 
     fn time(&mut self) -> u64 {
         let random = &mut self.random;
         if random.below(400) == 0 {
-            self.busy = !self.busy;
+            // Slow: a block that is written to for so long that it has to be swept meanwhile.
+            self.pause_max_ns =
+                [20_000, 3 * MS, 40 * MS][usize::try_from(random.below(3)).unwrap()];
         }
         match random.below(2_000) {
             0 => random.below(10_000) * MS,
             1 => LONG_PAUSE_MIN_NS + random.below(100_000) * MS,
             2..8 => (300 + random.below(200)) * MS,
             8..40 => random.below(60) * MS,
-            _ if self.busy => random.below(20_000),
-            _ => random.below(3 * MS),
+            _ => random.below(self.pause_max_ns),
         }
     }
 

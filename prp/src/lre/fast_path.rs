@@ -10,14 +10,13 @@
 //! Rejected: offsets written down twice, and a second table for the program that the LRE would have
 //! to keep in step.
 
-use core::mem::offset_of;
-
 use rt_core::time::Duration;
 
 use super::config::DuplicateMode;
 use super::{EventSink, Lre};
 
 /// A name and its value.
+#[cfg(test)]
 pub(super) type Named = (&'static str, u64);
 
 /// How long the program goes on without word from the LRE: ageing and unknown nodes need it, and
@@ -60,23 +59,6 @@ pub struct FastPathCounters {
     pub left: u64,
 }
 
-const LAYOUT: &[Named] = &[
-    ("LRE_CONTROL_OCTETS", size_of::<FastPathControl>() as u64),
-    ("LRE_CONTROL_VALID_UNTIL_NS", offset_of!(FastPathControl, valid_until_ns) as u64),
-    ("LRE_CONTROL_ZERO_NS", offset_of!(FastPathControl, zero_ns) as u64),
-    ("LRE_CONTROL_TICK_NS", offset_of!(FastPathControl, tick_ns) as u64),
-    ("LRE_CONTROL_TEST_NOW_NS", offset_of!(FastPathControl, test_now_ns) as u64),
-    ("LRE_CONTROL_OWN_KEY", offset_of!(FastPathControl, own_key) as u64),
-    ("LRE_CONTROL_NODE_SECRET", offset_of!(FastPathControl, node_secret) as u64),
-    ("LRE_CONTROL_BLOCK_SECRET", offset_of!(FastPathControl, block_secret) as u64),
-    ("LRE_CONTROL_NODE_BUCKETS", offset_of!(FastPathControl, node_buckets) as u64),
-    ("LRE_CONTROL_BLOCK_BUCKETS", offset_of!(FastPathControl, block_buckets) as u64),
-    ("LRE_COUNTERS_OCTETS", size_of::<FastPathCounters>() as u64),
-    ("LRE_COUNTERS_RX", offset_of!(FastPathCounters, rx) as u64),
-    ("LRE_COUNTERS_DELIVERED", offset_of!(FastPathCounters, delivered) as u64),
-    ("LRE_COUNTERS_LEFT", offset_of!(FastPathCounters, left) as u64),
-];
-
 impl<E: EventSink> Lre<'_, E> {
     /// What to tell a program that shares this LRE's memory. Tell it after [`Lre::service`], at
     /// least every [`FAST_PATH_TICKS`] ticks, `valid_until_ns` last.
@@ -104,11 +86,29 @@ impl<E: EventSink> Lre<'_, E> {
 
 #[cfg(test)]
 mod tests {
+    use core::mem::offset_of;
     use std::fmt::Write as _;
     use std::path::Path;
 
     use super::super::{duplicate, node_table};
     use super::*;
+
+    const LAYOUT: &[Named] = &[
+        ("LRE_CONTROL_OCTETS", size_of::<FastPathControl>() as u64),
+        ("LRE_CONTROL_VALID_UNTIL_NS", offset_of!(FastPathControl, valid_until_ns) as u64),
+        ("LRE_CONTROL_ZERO_NS", offset_of!(FastPathControl, zero_ns) as u64),
+        ("LRE_CONTROL_TICK_NS", offset_of!(FastPathControl, tick_ns) as u64),
+        ("LRE_CONTROL_TEST_NOW_NS", offset_of!(FastPathControl, test_now_ns) as u64),
+        ("LRE_CONTROL_OWN_KEY", offset_of!(FastPathControl, own_key) as u64),
+        ("LRE_CONTROL_NODE_SECRET", offset_of!(FastPathControl, node_secret) as u64),
+        ("LRE_CONTROL_BLOCK_SECRET", offset_of!(FastPathControl, block_secret) as u64),
+        ("LRE_CONTROL_NODE_BUCKETS", offset_of!(FastPathControl, node_buckets) as u64),
+        ("LRE_CONTROL_BLOCK_BUCKETS", offset_of!(FastPathControl, block_buckets) as u64),
+        ("LRE_COUNTERS_OCTETS", size_of::<FastPathCounters>() as u64),
+        ("LRE_COUNTERS_RX", offset_of!(FastPathCounters, rx) as u64),
+        ("LRE_COUNTERS_DELIVERED", offset_of!(FastPathCounters, delivered) as u64),
+        ("LRE_COUNTERS_LEFT", offset_of!(FastPathCounters, left) as u64),
+    ];
 
     fn header() -> String {
         let mut text = String::from(

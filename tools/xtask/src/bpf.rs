@@ -28,12 +28,18 @@ const STRIP: &str = "llvm-strip-14";
 const VERSION: &str = "14.0.6";
 /// Of the oldest kernels that are supported, with the BTF that maps need, and without a path in it.
 const FLAGS: &[&str] = &[
-    "-target", "bpfel", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
+    "-target",
+    "bpfel",
+    "-mcpu=v3",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
     "-fdebug-compilation-dir=.",
 ];
 /// Line tables hold text of the source and are larger than the programs.
-const STRIPPED: &[&str] =
-    &["-g", "-R", ".BTF.ext", "-R", ".rel.BTF.ext", "-R", ".llvm_addrsig"];
+const STRIPPED: &[&str] = &["-g", "-R", ".BTF.ext", "-R", ".rel.BTF.ext", "-R", ".llvm_addrsig"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Builds the objects, or compares them.

@@ -2,13 +2,14 @@
 
 use core::mem::offset_of;
 
-use super::{
-    BLOCK_NUMBERS, Block, DuplicateDiscard, GROUP_BITS, LIFE_TICKS, SUPERVISED_BIT, SWEEP_TICKS,
-    SourceState, TickClock,
-};
+#[cfg(test)]
+use super::{BLOCK_NUMBERS, Block, GROUP_BITS, LIFE_TICKS, SUPERVISED_BIT, SWEEP_TICKS};
+use super::{DuplicateDiscard, SourceState, TickClock};
+#[cfg(test)]
 use crate::lre::fast_path::Named;
 
 /// Offsets and sizes in octets, and the constants of the rule.
+#[cfg(test)]
 pub(in crate::lre) const LAYOUT: &[Named] = &[
     ("LRE_BLOCK_OCTETS", size_of::<Block>() as u64),
     ("LRE_BLOCK_BORN", offset_of!(Block, born) as u64),
@@ -31,6 +32,7 @@ pub(in crate::lre) const LAYOUT: &[Named] = &[
 /// Offsets in the node table's part that discard owns.
 pub(in crate::lre) const NEWEST: usize = offset_of!(SourceState, newest);
 pub(in crate::lre) const LAST_TICK: usize = offset_of!(SourceState, last_tick);
+#[cfg(test)]
 pub(in crate::lre) const HINT: usize = offset_of!(SourceState, hint);
 
 impl DuplicateDiscard<'_> {

@@ -2,13 +2,19 @@
 
 use core::mem::offset_of;
 
-use super::{KEY_USED, NodeSlot, NodeTable, Standing};
-use crate::lre::duplicate::layout::{HINT, LAST_TICK, NEWEST};
+#[cfg(test)]
+use super::{KEY_USED, Standing};
+use super::{NodeSlot, NodeTable};
+#[cfg(test)]
+use crate::lre::duplicate::layout::HINT;
+use crate::lre::duplicate::layout::{LAST_TICK, NEWEST};
+#[cfg(test)]
 use crate::lre::fast_path::Named;
 
 const SOURCE: usize = offset_of!(NodeSlot, source);
 
 /// Offsets and sizes in octets, and constants.
+#[cfg(test)]
 pub(in crate::lre) const LAYOUT: &[Named] = &[
     ("LRE_NODE_OCTETS", size_of::<NodeSlot>() as u64),
     ("LRE_NODE_KEY", offset_of!(NodeSlot, key) as u64),
