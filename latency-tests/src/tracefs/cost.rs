@@ -27,8 +27,8 @@ pub struct Cost {
     pub events: u64,
 }
 
-/// Reads a record of `raw_syscalls/sys_enter`, `sys_exit` and `sched/sched_switch`: what the threads
-/// `tids` did while they ran. On one processor only.
+/// Reads a record of `raw_syscalls/sys_enter`, `sys_exit` and `sched/sched_switch`: what the
+/// threads `tids` did while they ran. On one processor only.
 #[must_use]
 pub fn costs(record: &str, tids: &[u32]) -> BTreeMap<Part, Cost> {
     let mut costs = BTreeMap::<Part, Cost>::new();
@@ -79,9 +79,9 @@ mod tests {
  lre-7 [000] d.. 150: sched_wakeup: comm=x pid=9
  lre-7 [000] d.. 190: sys_exit: NR 0 = 98
  lre-7 [000] d.. 200: sys_enter: NR 271 (0, 0, 0, 0, 0, 0)
- lre-7 [000] d.. 220: sched_switch: prev_comm=lre prev_pid=7 prev_prio=39 prev_state=S ==> next_comm=ping next_pid=9 next_prio=120
+ lre-7 [000] d.. 220: sched_switch: prev_pid=7 prev_state=S ==> next_pid=9
  ping-9 [000] d.. 900: sys_enter: NR 44 (0, 0, 0, 0, 0, 0)
- ping-9 [000] d.. 910: sched_switch: prev_comm=ping prev_pid=9 prev_prio=120 prev_state=R ==> next_comm=lre next_pid=7 next_prio=39
+ ping-9 [000] d.. 910: sched_switch: prev_pid=9 prev_state=R ==> next_pid=7
  lre-7 [000] d.. 925: sys_exit: NR 271 = 1
 ";
         let costs = costs(record, &[7]);
