@@ -42,14 +42,14 @@ use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_SLOTS;
 use rt_core::os::clock::{self, MonotonicClock};
 use rt_core::os::dma_latency::DmaLatency;
-use rt_core::os::host::{self, HostTexts, Level};
+use rt_core::os::host::{self, HostTexts, Level, Needs};
 use rt_core::os::memory;
 use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::os::trace::shared_ring;
 use rt_core::time::Instant;
 
 use crate::args::DaemonArgs;
-use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
+use crate::config::{DaemonConfig, ReceiveMode};
 use crate::control::server::ControlServer;
 use crate::exit::{ExitCode, Failure};
 use crate::os::sequence_file::SequenceFile;
@@ -77,6 +77,7 @@ use lan_side::{LanSide, RCT_OCTETS};
 use lre_thread::LreThread;
 use marker::Marker;
 use supervisor::{NodeFetch, Supervisor};
+use thread_plan::PlannedThread;
 
 /// Heap that is touched at start, so that the control thread's allocations do not make the process
 /// grow (and fault) later.
@@ -94,7 +95,7 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
     }
-    let lre_plan = thread_plan::lre(&config, &thread_plan::isolated_cpus());
+    let lre_plan = thread_plan::lre(&config, &host::isolated_cpus());
     thread_plan::check(std::slice::from_ref(&lre_plan))?;
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
     let mut start = Start { config, journal, lre_plan: lre_plan.plan, degraded: Vec::new() };
@@ -282,19 +283,21 @@ impl Start {
 
     /// Says what about this host costs time; a busy thread that is throttled loses frames.
     fn look_at_host(&mut self) {
-        let cpus: Vec<usize> = self.lre_plan.cpu.into_iter().collect();
-        for finding in host::findings(&HostTexts::read(), &cpus) {
-            if finding.level == Level::Fine {
-                continue;
-            }
-            let is_busy_and_throttled = finding.id == host::THROTTLING
-                && self.config.receive_mode == ReceiveMode::Busy
-                && self.config.threads.lre.policy != ThreadPolicy::Other;
-            if is_busy_and_throttled {
-                self.degraded.push(format!("{}; {}", finding.what, finding.remedy));
+        let is_busy = self.config.receive_mode == ReceiveMode::Busy;
+        let thread = PlannedThread { plan: self.lre_plan.clone(), is_busy }.for_host();
+        let needs = Needs { threads: vec![thread], process_runs: true, ..Needs::default() };
+        let findings = host::findings(&HostTexts::read(None), &needs);
+        let grave = || findings.iter().filter(|finding| finding.level >= Level::Warning);
+        for finding in grave() {
+            if finding.id == host::THROTTLING && is_busy {
+                self.degraded.push(finding.to_string());
             } else {
                 self.journal.line("info", &format!("host: {finding}"));
             }
+        }
+        if grave().next().is_some() {
+            let hint = format!("host: `bumpless doctor --name {}` shows more", self.config.name);
+            self.journal.line("info", &hint);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The table of real-time threads: who runs where and how important it is.
 
-use rt_core::os::host::{HostTexts, parse_cpu_list};
+use rt_core::os::host;
 use rt_core::os::thread::{Policy, RtThreadPlan};
 
 use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
@@ -15,11 +15,17 @@ pub struct PlannedThread {
     pub is_busy: bool,
 }
 
-/// The CPUs that the kernel keeps for those who ask for them by number (`isolcpus=`), ascending.
-#[must_use]
-pub fn isolated_cpus() -> Vec<usize> {
-    let isolated = HostTexts::read().isolated;
-    isolated.and_then(|text| parse_cpu_list(text.trim())).unwrap_or_default()
+impl PlannedThread {
+    /// What the checks of the host have to know of it.
+    #[must_use]
+    pub fn for_host(&self) -> host::PlannedThread {
+        host::PlannedThread {
+            name: self.plan.name.clone(),
+            policy: self.plan.policy,
+            cpu: self.plan.cpu,
+            is_busy: self.is_busy,
+        }
+    }
 }
 
 /// The plan of the `lre` thread. Where the configuration names no CPU, a real-time thread takes the
