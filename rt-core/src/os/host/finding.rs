@@ -71,10 +71,10 @@ impl Finding {
     ) -> Self {
         Self {
             id,
-            subject: subject.into(),
+            subject: one_line(&subject.into()),
             level,
-            seen: seen.into(),
-            consequence: consequence.into(),
+            seen: one_line(&seen.into()),
+            consequence: one_line(&consequence.into()),
             remedies: Vec::new(),
         }
     }
@@ -211,13 +211,13 @@ impl Change {
     /// A value to be written into a file of `/proc` or `/sys`.
     #[must_use]
     pub fn file(path: &str, old: &str, new: &str) -> Self {
-        let (old, new) = (old.trim(), new.trim());
+        let (old, new) = (one_line(old.trim()), one_line(new.trim()));
         Self {
             target: Target::File(PathBuf::from(path)),
-            old: old.to_owned(),
-            new: new.to_owned(),
-            command: write_command(path, new),
-            undo: write_command(path, old),
+            command: write_command(path, &new),
+            undo: write_command(path, &old),
+            old,
+            new,
             caution: String::new(),
         }
     }
@@ -228,6 +228,17 @@ impl Change {
         caution.clone_into(&mut self.caution);
         self
     }
+}
+
+/// What a file held, short and on one line whatever it was.
+fn one_line(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 400;
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().take(CHARACTERS_MAX).map(clean).collect();
+    if text.chars().nth(CHARACTERS_MAX).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// The command that writes a value, as people write it.

@@ -210,7 +210,7 @@ fn nohz_full(view: &View<'_>, out: &mut Vec<Finding>) {
         _ => view.cpus(NOHZ_FULL),
     };
     let is_built = list.is_some();
-    if !is_built && view.texts.matching(NOHZ_FULL).next().is_some() {
+    if view.online.is_empty() || !is_built && view.texts.all_matching(NOHZ_FULL).next().is_some() {
         return;
     }
     let list = list.unwrap_or_default();
