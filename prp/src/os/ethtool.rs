@@ -6,6 +6,8 @@
 //!
 //! Thread class: never a real-time thread; a driver may reset its device on a change.
 
+mod settings;
+
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
@@ -13,6 +15,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::link::LinkError;
 use super::netlink::NetlinkError;
+
+pub use settings::{Setting, SettingValue};
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x03;
@@ -51,6 +55,8 @@ pub enum Offload {
     Gso,
     /// Checksums are left to the device on transmission.
     TxChecksum,
+    /// VLAN tags of received frames are taken out by the device.
+    RxVlan,
 }
 
 /// How an offload is asked for.
@@ -67,6 +73,9 @@ impl Offload {
     /// All that merge received frames.
     pub const MERGING: [Self; 3] = [Self::Gro, Self::Lro, Self::GroHw];
 
+    /// All the others: they change nothing that the wire does not carry.
+    pub const HARMLESS: [Self; 4] = [Self::Tso, Self::Gso, Self::TxChecksum, Self::RxVlan];
+
     const fn access(self) -> Access {
         match self {
             Self::Gro => Access::Value(0x2b, 0x2c),
@@ -75,6 +84,7 @@ impl Offload {
             Self::Tso => Access::Value(0x1e, 0x1f),
             Self::Gso => Access::Value(0x23, 0x24),
             Self::TxChecksum => Access::Value(0x16, 0x17),
+            Self::RxVlan => Access::Feature(b"rx-vlan-hw-parse"),
         }
     }
 
@@ -88,6 +98,7 @@ impl Offload {
             Self::Tso => "tso",
             Self::Gso => "gso",
             Self::TxChecksum => "tx",
+            Self::RxVlan => "rxvlan",
         }
     }
 }

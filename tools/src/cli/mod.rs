@@ -18,8 +18,10 @@ use crate::exit::{ExitCode, Failure, end};
 
 mod check;
 mod counters;
+pub mod doctor;
 mod events;
 mod nodes;
+mod plan;
 mod status;
 pub(crate) mod text;
 mod top;
@@ -58,6 +60,10 @@ pub enum Command {
     Top(Target),
     /// Check a configuration file and print it as understood
     Check(CheckArgs),
+    /// Judge whether this host is fit for real time, and say what to change
+    Doctor(doctor::DoctorArgs),
+    /// Print the real-time threads: how they are scheduled, and where
+    Plan(PlanArgs),
     /// Show on test networks of its own what a fault does with PRP and without
     Demo(DemoArgs),
 }
@@ -110,6 +116,18 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// `bumpless plan`.
+#[derive(Args, Clone, Debug)]
+pub struct PlanArgs {
+    /// Configuration file [default: the daemon's defaults]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 impl Target {
     fn runtime_dir(&self) -> Result<PathBuf, Failure> {
         let selection =
@@ -140,6 +158,8 @@ where
         Command::Events(args) => events::run(&args),
         Command::Top(target) => top::run(&target),
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     end(PROGRAM, result)

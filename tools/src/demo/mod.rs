@@ -28,7 +28,7 @@ use crate::netlab::Programs;
 mod faults;
 mod interrupt;
 mod phase;
-mod privilege;
+pub(crate) mod privilege;
 pub mod report;
 mod screen;
 mod stage;

@@ -88,7 +88,9 @@ fn refused(why: &str) -> Failure {
 }
 
 /// The setting that forbids namespaces: name, value, a value that would not.
-fn obstacle(read: impl Fn(&str) -> Option<String>) -> Option<(&'static str, String, &'static str)> {
+pub(crate) fn obstacle(
+    read: impl Fn(&str) -> Option<String>,
+) -> Option<(&'static str, String, &'static str)> {
     const SETTINGS: [(&str, &str, &str); 4] = [
         ("user.max_user_namespaces", "0", "10000"),
         ("user.max_net_namespaces", "0", "10000"),

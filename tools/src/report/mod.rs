@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod counters;
+pub mod doctor;
 pub mod event;
 pub mod node;
 pub mod status;

@@ -97,7 +97,7 @@ impl LanOriginals {
             Offload::Gro => self.gro,
             Offload::Lro => self.lro,
             Offload::GroHw => self.gro_hw,
-            Offload::Tso | Offload::Gso | Offload::TxChecksum => None,
+            Offload::Tso | Offload::Gso | Offload::TxChecksum | Offload::RxVlan => None,
         }
     }
 }

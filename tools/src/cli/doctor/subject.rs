@@ -1,0 +1,188 @@
+//! What the host is judged for: a daemon that runs, a configuration, or what a daemon would do
+//! without being told.
+
+use prp::types::LanId;
+use rt_core::limits::PRIORITY_LRE;
+use rt_core::os::host::{self, Finding, Level, PlannedThread};
+use rt_core::os::thread::Policy;
+
+use super::DoctorArgs;
+use crate::config::{DaemonConfig, InterfaceName, RUNTIME_ROOT, ReceiveMode};
+use crate::control::Request;
+use crate::control::client::ask;
+use crate::control::instance::{Selection, select};
+use crate::daemon::{lan_side, thread_plan};
+use crate::exit::{ExitCode, Failure};
+use crate::report::doctor::{JudgedFor, LanRow, ThreadRow};
+use crate::report::{Document, Status};
+
+/// The threads and interfaces that count.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// As in the document.
+    pub(super) source: &'static str,
+    pub(super) name: Option<String>,
+    pub(super) process: Option<u32>,
+    pub(super) receive_mode: String,
+    pub(super) threads: Vec<PlannedThread>,
+    pub(super) lans: Vec<(LanId, InterfaceName)>,
+    pub(super) mtu_min: u32,
+    /// What could not be learned of a daemon that runs, and what it says of itself.
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Subject {
+    /// Finds out.
+    ///
+    /// # Errors
+    /// The configuration cannot be read or is not valid, the instance that was named does not
+    /// answer, or several run.
+    pub(super) fn find(args: &DoctorArgs) -> Result<Self, Failure> {
+        let mut subject = match &args.config {
+            Some(file) => Self::of_config(&DaemonConfig::from_file(file)?.config),
+            None => Self::of_instance(args)?,
+        };
+        for (lan, option, given) in
+            [(LanId::A, "--lan-a", &args.lan_a), (LanId::B, "--lan-b", &args.lan_b)]
+        {
+            let Some(name) = given else { continue };
+            let name = name
+                .parse()
+                .map_err(|why| Failure::usage(format!("{option}: {why}"), "as in eth1"))?;
+            subject.lans.retain(|(known, _)| *known != lan);
+            subject.lans.push((lan, name));
+        }
+        subject.lans.sort();
+        Ok(subject)
+    }
+
+    fn of_config(config: &DaemonConfig) -> Self {
+        let lre = thread_plan::lre(config, &host::isolated_cpus());
+        Self {
+            source: "config",
+            name: Some(config.name.to_string()),
+            process: None,
+            receive_mode: config.receive_mode.name().to_owned(),
+            threads: vec![lre.for_host()],
+            lans: LanId::BOTH.map(|lan| (lan, config.lan(lan).clone())).to_vec(),
+            mtu_min: u32::from(config.host.mtu) + lan_side::RCT_OCTETS,
+            findings: Vec::new(),
+        }
+    }
+
+    /// A daemon without a configuration of its threads.
+    fn defaults() -> Self {
+        let lre = PlannedThread {
+            name: "lre".to_owned(),
+            policy: Policy::Fifo(PRIORITY_LRE),
+            cpu: host::isolated_cpus().last().copied(),
+            is_busy: false,
+        };
+        Self {
+            source: "defaults",
+            name: None,
+            process: None,
+            receive_mode: ReceiveMode::Block.name().to_owned(),
+            threads: vec![lre],
+            lans: Vec::new(),
+            mtu_min: 1500 + lan_side::RCT_OCTETS,
+            findings: Vec::new(),
+        }
+    }
+
+    /// The instance that is named, or the only one; without one the defaults.
+    fn of_instance(args: &DoctorArgs) -> Result<Self, Failure> {
+        let target = &args.target;
+        let is_named = target.name.is_some() || target.runtime_dir.is_some();
+        if args.root.is_some() && !is_named {
+            return Ok(Self::defaults());
+        }
+        let selection =
+            Selection { name: target.name.clone(), runtime_dir: target.runtime_dir.clone() };
+        let found = select(RUNTIME_ROOT.as_ref(), &selection)
+            .and_then(|folder| ask(&folder, &Request::Status));
+        match found {
+            Ok(Document::Status(status)) => Ok(Self::of_status(&status)),
+            Ok(_) => Err(crate::cli::wrong_document()),
+            Err(failure) if is_named || failure.code == ExitCode::Usage => Err(failure),
+            Err(failure) if failure.code == ExitCode::Missing => {
+                let mut subject = Self::defaults();
+                let harm = "the host is judged for a daemon's defaults instead";
+                subject.findings.push(
+                    Finding::new("daemon", "daemon", Level::Unknown, failure.message, harm)
+                        .advice(failure.remedy),
+                );
+                Ok(subject)
+            }
+            Err(_) => Ok(Self::defaults()),
+        }
+    }
+
+    fn of_status(status: &Status) -> Self {
+        let threads = status.threads.iter().filter(|t| t.priority > 0 || t.name == "lre");
+        let is_busy = status.receive_mode == ReceiveMode::Busy.name();
+        let threads = threads.map(|thread| PlannedThread {
+            name: thread.name.clone(),
+            policy: match thread.policy.as_str() {
+                "SCHED_FIFO" => Policy::Fifo(thread.priority),
+                _ => Policy::Other,
+            },
+            cpu: thread.cpu.and_then(|cpu| usize::try_from(cpu).ok()),
+            is_busy: is_busy && thread.name == "lre",
+        });
+        let ports = [(LanId::A, &status.ports.a), (LanId::B, &status.ports.b)];
+        let lans = ports.into_iter().filter_map(|(lan, p)| Some((lan, p.interface.parse().ok()?)));
+        let degraded = status.degraded.iter().map(|reason| {
+            let harm = "the daemon runs with less than it was asked for";
+            Finding::new("daemon", "daemon", Level::Warning, reason, harm)
+                .advice("the reason says what to change; then restart it")
+        });
+        let mut findings: Vec<Finding> = degraded.collect();
+        if findings.is_empty() {
+            let seen = format!("{} runs as it was asked to (process {})", status.name, status.pid);
+            findings.push(Finding::fine("daemon", "daemon", seen));
+        }
+        Self {
+            source: "instance",
+            name: Some(status.name.clone()),
+            process: Some(status.pid),
+            receive_mode: status.receive_mode.clone(),
+            threads: threads.collect(),
+            lans: lans.collect(),
+            mtu_min: status.host.mtu.saturating_add(lan_side::RCT_OCTETS),
+            findings,
+        }
+    }
+
+    /// For the document.
+    pub(super) fn row(&self) -> JudgedFor {
+        let threads = self.threads.iter().map(thread_row);
+        let lan = |(lan, name): &(LanId, InterfaceName)| LanRow {
+            lan: lan.to_string(),
+            interface: name.to_string(),
+        };
+        JudgedFor {
+            source: self.source.to_owned(),
+            name: self.name.clone(),
+            pid: self.process,
+            receive_mode: self.receive_mode.clone(),
+            threads: threads.collect(),
+            lans: self.lans.iter().map(lan).collect(),
+        }
+    }
+}
+
+/// A thread for a document.
+pub(crate) fn thread_row(thread: &PlannedThread) -> ThreadRow {
+    let (policy, priority) = match thread.policy {
+        Policy::Fifo(priority) => ("SCHED_FIFO", priority),
+        Policy::Other => ("SCHED_OTHER", 0),
+    };
+    ThreadRow {
+        name: thread.name.clone(),
+        policy: policy.to_owned(),
+        priority,
+        cpu: thread.cpu,
+        busy: thread.is_busy,
+    }
+}

@@ -1,0 +1,56 @@
+//! `bumpless plan`: the real-time threads of a configuration, as the daemon would start them here.
+
+use rt_core::os::host;
+use serde_json::json;
+
+use super::text::{Side, Style, Table};
+use super::{PlanArgs, doctor, finish, json};
+use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
+use crate::daemon::thread_plan;
+use crate::exit::{ExitCode, Failure};
+
+pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    let config = match &args.config {
+        Some(file) => DaemonConfig::from_file(file)?.config,
+        None => DaemonConfig::from_toml(DEFAULTS)
+            .map(|checked| checked.config)
+            .map_err(|errors| errors.into_failure(None))?,
+    };
+    let isolated = host::isolated_cpus();
+    let lre = thread_plan::lre(&config, &isolated);
+    thread_plan::check(std::slice::from_ref(&lre))?;
+    if args.json {
+        let threads = [doctor::thread_row(&lre.for_host())];
+        let document = json!({
+            "schema": crate::report::SCHEMA,
+            "receive_mode": config.receive_mode.name(),
+            "isolated_cpus": isolated,
+            "threads": threads,
+        });
+        return finish(&json(&document)?);
+    }
+    let mut table = Table::new(&[
+        ("Thread", Side::Left),
+        ("Policy", Side::Left),
+        ("CPU", Side::Left),
+        ("Waits", Side::Left),
+    ]);
+    let waits = match config.receive_mode {
+        ReceiveMode::Busy => "never (receive_mode busy)",
+        ReceiveMode::Adaptive { .. } => "after a time of polling (receive_mode adaptive)",
+        ReceiveMode::Block => "for frames (receive_mode block)",
+    };
+    let cpu = match (lre.plan.cpu, config.threads.lre.cpu) {
+        (Some(cpu), Some(_)) => format!("{cpu}, as configured"),
+        (Some(cpu), None) => format!("{cpu}, the last isolated one"),
+        (None, _) if config.threads.lre.policy == ThreadPolicy::Other => "any".to_owned(),
+        (None, _) => "any, for none is isolated (isolcpus=)".to_owned(),
+    };
+    table.row(vec![lre.plan.name.clone(), lre.plan.policy.to_string(), cpu, waits.to_owned()]);
+    let control = ["control", "SCHED_OTHER", "any", "for sockets and timers"];
+    table.row(control.map(str::to_owned).to_vec());
+    finish(&(table.render(Style::of_stdout()) + "\nbumpless doctor judges this host against it.\n"))
+}
+
+/// The keys that have no default; they change nothing about threads.
+const DEFAULTS: &str = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"eth1\"\nlan_b = \"eth2\"\n";
