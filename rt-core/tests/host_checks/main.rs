@@ -116,10 +116,6 @@ fn what_a_finding_offers_to_change_ends_it() {
                 // The kernel shows the choice among the others.
                 tree.write(&path, &format!("one [{}] another\n", change.new));
             }
-            if let Some(folder) = path.strip_suffix("/smp_affinity_list") {
-                // The kernel moves an interrupt once its list says so; here nobody does.
-                tree.write(&format!("{folder}/effective_affinity_list"), &change.new);
-            }
             made += 1;
         }
         let after = tree.findings(&needs);

@@ -368,6 +368,16 @@ pub(crate) const ROWS: &[Row] = &[
         needs: unpinned,
         ..D
     },
+    // It moves with the next interrupt.
+    Row {
+        id: "irq_affinity",
+        level: Level::Fine,
+        files: &[
+            ("/proc/irq/24/smp_affinity_list", "0-2\n"),
+            ("/proc/irq/24/effective_affinity_list", "3\n"),
+        ],
+        ..D
+    },
     Row {
         id: "irq_default_affinity",
         level: Level::Note,
@@ -389,7 +399,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         id: "lan_interrupts",
         level: Level::Fine,
-        files: &[("/proc/irq/33/effective_affinity_list", "3\n")],
+        files: &[
+            ("/proc/irq/33/smp_affinity_list", "0-3\n"),
+            ("/proc/irq/33/effective_affinity_list", "3\n"),
+        ],
         says: "served on CPU 3",
         ..D
     },

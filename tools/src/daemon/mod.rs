@@ -292,11 +292,14 @@ impl Start {
             if finding.id == host::THROTTLING && is_busy {
                 self.degraded.push(finding.to_string());
             } else {
-                self.journal.line("info", &format!("host: {finding}"));
+                let (level, id) = (finding.level.name(), finding.id);
+                let what = format!("{}: {}", finding.seen, finding.consequence);
+                self.journal.line("info", &format!("host: {level}: {id}: {what}"));
             }
         }
         if grave().next().is_some() {
-            let hint = format!("host: `bumpless doctor --name {}` shows more", self.config.name);
+            let hint =
+                "host: `bumpless doctor` says what to do about it, and shows more".to_owned();
             self.journal.line("info", &hint);
         }
     }

@@ -32,13 +32,18 @@ fn interrupts<'a>(view: &View<'a>) -> Vec<Interrupt<'a>> {
     let list = view.texts.matching(AFFINITY).filter_map(|(path, affinity)| {
         let number = u32::try_from(number_in(AFFINITY, path)?).ok()?;
         let effective = format!("/proc/irq/{number}/effective_affinity_list");
-        // The kernel serves it on one CPU of those that are allowed, where it says so.
-        let effective = view.get(&effective).and_then(parse_cpu_list).filter(|c| !c.is_empty());
-        let cpus = effective.or_else(|| parse_cpu_list(affinity))?;
+        let allowed = parse_cpu_list(affinity)?;
+        // The kernel serves it on one CPU of those that are allowed, where it says so. One that is
+        // no longer allowed is left when the next interrupt comes.
+        let effective = view.get(&effective).and_then(parse_cpu_list).unwrap_or_default();
+        let effective = common(&effective, &allowed);
+        let cpus = if effective.is_empty() { allowed } else { effective };
         let affinity = affinity.trim();
         Some(Interrupt { number, path, affinity, cpus, name: name_of(table, number) })
     });
-    list.collect()
+    let mut list: Vec<Interrupt<'_>> = list.collect();
+    list.sort_by_key(|interrupt| interrupt.number);
+    list
 }
 
 fn row(table: &str, number: u32) -> Option<&str> {

@@ -53,10 +53,13 @@ fn isolating(view: &View<'_>, finding: Finding, cpus: &[usize]) -> Finding {
         flags.push("nohz");
     }
     let all = union(&view.boot_cpus("isolcpus").unwrap_or_default(), cpus);
-    let nocbs = union(&view.boot_cpus("rcu_nocbs").unwrap_or_default(), cpus);
-    finding
-        .boot("isolcpus", format!("{},{}", flags.join(","), format_cpu_list(&all)))
-        .boot("rcu_nocbs", format_cpu_list(&nocbs))
+    let nocbs = view.boot_cpus("rcu_nocbs").unwrap_or_default();
+    let finding =
+        finding.boot("isolcpus", format!("{},{}", flags.join(","), format_cpu_list(&all)));
+    if lacking(cpus, &nocbs).is_empty() {
+        return finding;
+    }
+    finding.boot("rcu_nocbs", format_cpu_list(&union(&nocbs, cpus)))
 }
 
 fn online(view: &View<'_>, out: &mut Vec<Finding>) {

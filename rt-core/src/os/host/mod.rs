@@ -33,7 +33,7 @@ mod tasks;
 mod texts;
 mod view;
 
-use std::fs;
+use std::path::Path;
 
 pub use boot::boot_parameters;
 pub use finding::{Change, Finding, Level, Remedy, Target, shell_word};
@@ -148,6 +148,12 @@ fn unseen(texts: &HostTexts, check: &Check) -> Option<Finding> {
 /// The CPUs that the kernel keeps for those who ask for them by number (`isolcpus=`), ascending.
 #[must_use]
 pub fn isolated_cpus() -> Vec<usize> {
-    let isolated = fs::read_to_string("/sys/devices/system/cpu/isolated").ok();
+    isolated_cpus_below(Path::new("/"))
+}
+
+/// The same of the host whose root folder is `root`.
+#[must_use]
+pub fn isolated_cpus_below(root: &Path) -> Vec<usize> {
+    let isolated = texts::read_text(&root.join("sys/devices/system/cpu/isolated")).ok();
     isolated.and_then(|text| parse_cpu_list(&text)).unwrap_or_default()
 }

@@ -44,16 +44,17 @@ pub(super) fn plan(findings: &[Finding]) -> Vec<Planned> {
 /// The list to agree to.
 pub(super) fn list(planned: &[Planned], style: Style) -> String {
     let mut text = String::new();
-    let mut reason = "";
+    let (mut reason, mut caution) = ("", "");
     for Planned { reason: why, change, id, .. } in planned {
         if why != reason {
             let _ = writeln!(text, "{} [{id}]", style.head(why));
-            reason = why;
+            (reason, caution) = (why, "");
+        }
+        if change.caution != caution {
+            caution = &change.caution;
+            let _ = writeln!(text, "    {}:", style.odd(caution));
         }
         let _ = writeln!(text, "    {}: {} → {}", change.target, change.old, change.new);
-        if !change.caution.is_empty() {
-            let _ = writeln!(text, "        {}", style.odd(&change.caution));
-        }
     }
     text
 }

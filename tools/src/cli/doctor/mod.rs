@@ -57,7 +57,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Show what can be set now, ask, set it, and print the rest to paste
+    /// Show what can be set now, ask, set it, and print the rest to paste instead of the findings
     #[arg(long)]
     pub fix: bool,
 
@@ -85,10 +85,10 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         print(&json(&document(&subject, &judged, &planned))?)?;
         return end(&judged, &planned);
     }
-    print(&(text::heading(&subject) + "\n" + &text::findings(&found, args.all, style)))?;
+    print(&(text::heading(&subject) + "\n"))?;
     let (boot, unit) = (boot_parameters(&found), unit_lines(&found));
     if !args.fix {
-        let mut rest = text::lasting(&boot, &unit);
+        let mut rest = text::findings(&found, args.all, style) + &text::lasting(&boot, &unit);
         if !planned.is_empty() {
             let things = super::text::count(planned.len() as u64, "setting");
             rest +=
@@ -111,7 +111,7 @@ fn fix_by_hand(
     style: Style,
 ) -> Result<Option<Vec<Finding>>, Failure> {
     if planned.is_empty() {
-        print("\nNothing can be set while the host runs.\n")?;
+        print("Nothing can be set while the host runs.\n")?;
         return Ok(None);
     }
     print(&format!(

@@ -495,7 +495,14 @@ fn spanning_tree(nic: &Nic, _: &NicLink, needs: &NicNeeds<'_>) -> Option<Finding
 
 fn namespace(nic: &Nic, _: &NicLink, needs: &NicNeeds<'_>) -> Option<Finding> {
     const ID: &str = "lan_namespace";
-    Some(match needs.host_namespace? {
+    let Some(is_host) = needs.host_namespace else {
+        let seen = "whose network namespace it is in cannot be seen";
+        let harm = "others in the host's own could send on it, past the daemon";
+        return Some(
+            Finding::new(ID, subject(nic), Level::Unknown, seen, harm).advice("run as root"),
+        );
+    };
+    Some(match is_host {
         false => Finding::fine(ID, subject(nic), "it is not in the host's own network namespace"),
         true => Finding::new(
             ID,

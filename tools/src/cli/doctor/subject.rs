@@ -39,7 +39,9 @@ impl Subject {
     /// answer, or several run.
     pub(super) fn find(args: &DoctorArgs) -> Result<Self, Failure> {
         let mut subject = match &args.config {
-            Some(file) => Self::of_config(&DaemonConfig::from_file(file)?.config),
+            Some(file) => {
+                Self::of_config(&DaemonConfig::from_file(file)?.config, &isolated_cpus(args))
+            }
             None => Self::of_instance(args)?,
         };
         for (lan, option, given) in
@@ -56,8 +58,8 @@ impl Subject {
         Ok(subject)
     }
 
-    fn of_config(config: &DaemonConfig) -> Self {
-        let lre = thread_plan::lre(config, &host::isolated_cpus());
+    fn of_config(config: &DaemonConfig, isolated: &[usize]) -> Self {
+        let lre = thread_plan::lre(config, isolated);
         Self {
             source: "config",
             name: Some(config.name.to_string()),
@@ -71,11 +73,11 @@ impl Subject {
     }
 
     /// A daemon without a configuration of its threads.
-    fn defaults() -> Self {
+    fn defaults(isolated: &[usize]) -> Self {
         let lre = PlannedThread {
             name: "lre".to_owned(),
             policy: Policy::Fifo(PRIORITY_LRE),
-            cpu: host::isolated_cpus().last().copied(),
+            cpu: isolated.last().copied(),
             is_busy: false,
         };
         Self {
@@ -95,7 +97,7 @@ impl Subject {
         let target = &args.target;
         let is_named = target.name.is_some() || target.runtime_dir.is_some();
         if args.root.is_some() && !is_named {
-            return Ok(Self::defaults());
+            return Ok(Self::defaults(&isolated_cpus(args)));
         }
         let selection =
             Selection { name: target.name.clone(), runtime_dir: target.runtime_dir.clone() };
@@ -106,7 +108,7 @@ impl Subject {
             Ok(_) => Err(crate::cli::wrong_document()),
             Err(failure) if is_named || failure.code == ExitCode::Usage => Err(failure),
             Err(failure) if failure.code == ExitCode::Missing => {
-                let mut subject = Self::defaults();
+                let mut subject = Self::defaults(&isolated_cpus(args));
                 let harm = "the host is judged for a daemon's defaults instead";
                 subject.findings.push(
                     Finding::new("daemon", "daemon", Level::Unknown, failure.message, harm)
@@ -114,7 +116,7 @@ impl Subject {
                 );
                 Ok(subject)
             }
-            Err(_) => Ok(Self::defaults()),
+            Err(_) => Ok(Self::defaults(&isolated_cpus(args))),
         }
     }
 
@@ -170,6 +172,11 @@ impl Subject {
             lans: self.lans.iter().map(lan).collect(),
         }
     }
+}
+
+/// The isolated CPUs of the host that is judged.
+fn isolated_cpus(args: &DoctorArgs) -> Vec<usize> {
+    args.root.as_deref().map_or_else(host::isolated_cpus, host::isolated_cpus_below)
 }
 
 /// A thread for a document.

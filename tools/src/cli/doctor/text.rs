@@ -128,8 +128,8 @@ pub(super) fn summary(counts: &LevelCounts, style: Style) -> String {
         format!("{} fine", counts.fine),
     ];
     let words = match verdict(counts) {
-        "unfit" => style.bad("not fit: with the problems above it does not work"),
-        "usable" => style.odd("usable: it works, with the delays above"),
+        "unfit" => style.bad("not fit: with such a problem it does not work"),
+        "usable" => style.odd("usable: it works, with delays that are longer or less certain"),
         _ => style.good("fit for real time"),
     };
     format!("\n{}: {words}\n", parts.join(", "))
