@@ -12,7 +12,7 @@
 //! | [`promiscuity`] | frames for other stations, while somebody needs them |
 //! | [`netns`] | network namespaces |
 //! | [`link`] | network interfaces, and what happens to them |
-//! | [`ethtool`] | their offloads |
+//! | [`ethtool`] | their offloads, and their drivers' settings |
 //! | [`ingress`] | what arrives there and must not reach the host's own stack |
 //! | [`claim`] | a LAN interface as the daemon's own, and given back as it was |
 

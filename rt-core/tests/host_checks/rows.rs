@@ -393,7 +393,7 @@ pub(crate) const ROWS: &[Row] = &[
             ("/proc/irq/33/smp_affinity_list", "3\n"),
         ],
         needs: busy,
-        says: "nothing arrives on this LAN",
+        says: "this LAN stands still",
         ..D
     },
     Row {

@@ -148,8 +148,10 @@ const FIT: &[(&str, &str)] = &[
     ("/proc/swaps", "Filename\t\tType\tSize\n"),
     (
         "/proc/interrupts",
-        "      CPU0 CPU1 CPU2 CPU3\n 24:  12  0  0  7  PCI-MSI 1-edge  nvme0q1\n \
-         33:  0  99  0  0  PCI-MSI 2-edge  eth1\n 34: 0 0 0 0  PCI-MSI 3-edge  usb1\nLOC: 1 2 3 4\n",
+        "      CPU0 CPU1 CPU2 CPU3\n \
+         24:  12  0  0  7  PCI-MSI 1-edge  nvme0q1\n \
+         33:  0  99  0  0  PCI-MSI 2-edge  eth1\n \
+         34: 0 0 0 0  PCI-MSI 3-edge  usb1\nLOC: 1 2 3 4\n",
     ),
     ("/proc/irq/default_smp_affinity", "3\n"),
     ("/proc/irq/24/smp_affinity_list", "0-3\n"),

@@ -202,7 +202,7 @@ fn lan_interrupts(view: &View<'_>, out: &mut Vec<Finding>) {
                         "its handler is a thread on CPU {cpu}, below {}, which never waits",
                         thread.name
                     ),
-                    "the handler never runs: nothing arrives on this LAN",
+                    "the handler never runs: this LAN stands still",
                 )
                 .remedy(Remedy::Change(Change::file(
                     irq.path,

@@ -8,7 +8,7 @@ use prp::os::ethtool::{Ethtool, Offload, Setting};
 use rt_core::os::host::fix::{self, Outcome};
 use rt_core::os::host::{Change, Finding, Level, Target};
 
-use super::nic::value_text;
+use super::nic::{setting_name, value_text};
 use crate::cli::text::Style;
 use crate::exit::Failure;
 use crate::report::doctor::ChangeRow;
@@ -92,7 +92,7 @@ pub(super) fn apply(planned: &mut [Planned], root: &Path) {
 /// Makes a change of a network card.
 fn set_device(device: &str, setting: &str, change: &Change) -> Outcome {
     let result = Ethtool::open().and_then(|ethtool| {
-        let words = |which: Setting| format!("{} {}", which.words().0, which.words().1);
+        let words = |which: Setting| setting_name(which.words());
         if let Some(which) = Setting::ALL.into_iter().find(|which| words(*which) == setting) {
             let Some(wanted) = value_of(&change.new) else { return Ok(None) };
             let text = |value: u32| value_text(which, value);
@@ -103,7 +103,8 @@ fn set_device(device: &str, setting: &str, change: &Change) -> Outcome {
             let after = ethtool.set_setting(device, which, wanted)?;
             return Ok(Some(judge(after.map(|value| text(value.now)), &change.new)));
         }
-        let offload = Offload::MERGING.into_iter().find(|o| format!("-K {}", o.name()) == setting);
+        let offload =
+            Offload::MERGING.into_iter().find(|o| setting_name(("-K", o.name())) == setting);
         let Some(offload) = offload else { return Ok(None) };
         let text = |on: bool| if on { "on" } else { "off" }.to_owned();
         let after = ethtool.set_offload(device, offload, change.new == "on")?;
@@ -203,8 +204,9 @@ pub(super) fn lasting(planned: &[Planned]) -> String {
         }
     }
     if irq {
-        text += "\nInterrupts get other numbers at the next start: what keeps them away for good is \
-                 irqaffinity=\nand managed_irq on the kernel's command line.\n";
+        text +=
+            "\nInterrupts get other numbers at the next start; what keeps them away for good:\n";
+        text += "irqaffinity= and managed_irq on the kernel's command line.\n";
     }
     text
 }

@@ -99,7 +99,8 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
     }
     let judged = fix_by_hand(&mut planned, &subject, args, style)?.unwrap_or(found);
     let rest = fixing::lasting(&planned) + &text::lasting(&boot, &unit);
-    print(&(rest + &text::summary(&counts(&judged), style)))?;
+    let summary = text::summary(&counts(&judged), style);
+    print(&(rest + &summary + "(bumpless doctor without --fix shows them)\n"))?;
     end(&judged, &planned)
 }
 
@@ -115,7 +116,7 @@ fn fix_by_hand(
         return Ok(None);
     }
     print(&format!(
-        "\nSettings, as they are → as they should be:\n{}",
+        "Settings, as they are → as they should be:\n{}",
         fixing::list(planned, style)
     ))?;
     let agreed = match (args.yes, fixing::is_interactive()) {

@@ -180,3 +180,8 @@ pub(super) fn value_text(which: Setting, value: u32) -> String {
         (false, value) => value.to_string(),
     }
 }
+
+/// A setting's name, by option and word of `ethtool`.
+pub(super) fn setting_name((option, word): (&str, &str)) -> String {
+    format!("ethtool {option} {word}")
+}

@@ -4,7 +4,7 @@ use prp::os::ethtool::{Offload, Setting};
 use prp::types::LanId;
 use rt_core::os::host::{Change, Finding, HostTexts, Level, Remedy, Target, shell_word};
 
-use super::nic::{Nic, NicLink, value_text};
+use super::nic::{Nic, NicLink, setting_name, value_text};
 
 /// What the judging needs to know beside the interface.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ fn device_change(nic: &Nic, option: &str, word: &str, old: &str, new: &str) -> R
     let command =
         |value: &str| format!("ethtool {option} {} {word} {value}", shell_word(&nic.name));
     Remedy::Change(Change {
-        target: Target::Device { device: nic.name.clone(), setting: format!("{option} {word}") },
+        target: Target::Device { device: nic.name.clone(), setting: setting_name((option, word)) },
         old: old.to_owned(),
         new: new.to_owned(),
         command: command(new),
