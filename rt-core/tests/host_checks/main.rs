@@ -138,6 +138,17 @@ fn a_setting_that_somebody_changed_meanwhile_is_left_alone() {
 }
 
 #[test]
+fn a_link_that_leads_out_of_the_host_is_not_followed_with_a_value() {
+    let (tree, outside) = (Tree::fit(), Tree::new());
+    outside.write("/file", "1\n");
+    tree.remove("/sys/kernel/mm/ksm/run");
+    std::os::unix::fs::symlink(outside.path("/file"), tree.path("/sys/kernel/mm/ksm/run")).unwrap();
+    let change = Change::file("/sys/kernel/mm/ksm/run", "1", "0");
+    assert!(matches!(apply(&tree.0, &change), Outcome::Refused(_)));
+    assert_eq!(outside.read("/file"), "1");
+}
+
+#[test]
 fn a_change_that_is_not_allowed_says_so() {
     if nix::unistd::geteuid().is_root() {
         println!("SKIP: a_change_that_is_not_allowed_says_so: user: root may write everything");

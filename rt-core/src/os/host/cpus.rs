@@ -137,7 +137,14 @@ fn idle(view: &View<'_>, out: &mut Vec<Finding>) {
             "a frame that comes after a pause waits that long, and for cold caches",
         )
         .remedies(changes)
-        .advice("or let the daemon hold it off while it runs: `cpu_dma_latency_us = 0`"),
+        .advice(
+            "or let the daemon hold it off while it runs (`cpu_dma_latency_us = 0`), or boot with \
+             intel_idle.max_cstate=1",
+        )
+        .advice_if(
+            view.texts.why_not(DMA_LATENCY).is_some(),
+            "only root sees whether somebody holds it off already (/dev/cpu_dma_latency)",
+        ),
     );
 }
 

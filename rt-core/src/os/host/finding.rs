@@ -99,6 +99,12 @@ impl Finding {
         self.remedy(Remedy::Advice(words.into()))
     }
 
+    /// Adds a sentence where it applies.
+    #[must_use]
+    pub fn advice_if(self, applies: bool, words: &str) -> Self {
+        if applies { self.advice(words) } else { self }
+    }
+
     /// Adds a command that a person runs.
     #[must_use]
     pub fn command(self, command: impl Into<String>) -> Self {

@@ -36,6 +36,15 @@ pub fn apply(root: &Path, change: &Change) -> Outcome {
         return Outcome::Refused("no file".to_owned());
     };
     let path = below(root, &path.to_string_lossy());
+    // Copied files may hold links, and this may be root's own hand.
+    let real = |path: &Path| path.canonicalize();
+    match (real(root), real(&path)) {
+        (Ok(root), Ok(path)) if path.starts_with(&root) => {}
+        (Ok(_), Ok(_)) => {
+            return Outcome::Refused("a link that leads out of the folder".to_owned());
+        }
+        (Err(error), _) | (_, Err(error)) => return refusal(&error),
+    }
     match read_text(&path) {
         Ok(text) if !is_same(&text, &change.old) => {
             return Outcome::ChangedMeanwhile(text.trim().to_owned());

@@ -75,7 +75,7 @@ fn rtprio(view: &View<'_>, out: &mut Vec<Finding>) {
             format!("{} is missing and the limit for real-time priorities is {limit}", SYS_NICE.1),
             format!("SCHED_FIFO {needed} is refused: a daemon started here ends with code 3"),
         )
-        .remedy(Remedy::Unit("LimitRTPRIO=98".to_owned()))
+        .remedies(in_unit(view, "LimitRTPRIO=98"))
         .command("echo '@bumpless - rtprio 98' >> /etc/security/limits.d/bumpless.conf")
         .advice(login_hint(view, "rtprio"))
     });
@@ -100,10 +100,15 @@ fn memlock(view: &View<'_>, out: &mut Vec<Finding>) {
             "memory cannot be locked: a daemon started here ends with code 3, or waits for page \
              faults where that is allowed",
         )
-        .remedy(Remedy::Unit("LimitMEMLOCK=infinity".to_owned()))
+        .remedies(in_unit(view, "LimitMEMLOCK=infinity"))
         .command("echo '@bumpless - memlock unlimited' >> /etc/security/limits.d/bumpless.conf")
         .advice(login_hint(view, "memlock"))
     });
+}
+
+/// A line for the unit, where a unit may have started it.
+fn in_unit(view: &View<'_>, line: &str) -> Option<Remedy> {
+    view.needs.process_runs.then(|| Remedy::Unit(line.to_owned()))
 }
 
 /// Limits for logins that are set already count from the next login on.

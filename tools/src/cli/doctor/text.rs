@@ -132,7 +132,7 @@ pub(super) fn summary(counts: &LevelCounts, style: Style) -> String {
         "usable" => style.odd("usable: it works, with delays that are longer or less certain"),
         _ => style.good("fit for real time"),
     };
-    format!("\n{}: {words}\n", parts.join(", "))
+    format!("\n{}\n{words}\n", parts.join(", "))
 }
 
 /// Breaks a text into lines at its spaces.
