@@ -4,7 +4,7 @@
 //! ([`findings`]), which is pure: each check is tested on hosts that are not at hand, made of files
 //! in a folder, and a bug report's files can be judged again.
 //!
-//! A check is a line of [`CHECKS`]: its name, the files it cannot do without, and a function. What
+//! A check is a line of a table: its name, the files it cannot do without, and a function. What
 //! is not there on this host (no frequency scaling in a guest) yields no finding; what is there and
 //! cannot be read or understood yields [`Level::Unknown`], never a guess.
 //!
@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `texts`, `tasks` | reading |
 //! | `finding` | what a check says |
-//! | `kernel`, `cpus`, `interrupts`, `memory`, `clocks`, `privilege` | the checks |
+//! | `kernel`, `isolation`, `cpus`, `interrupts`, `memory`, `clocks`, `privilege` | the checks |
 //! | `boot` | the kernel's command line |
 //! | [`fix`] | making changes, and seeing whether they took |
 
