@@ -398,6 +398,21 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         id: "lan_interrupts",
+        level: Level::Problem,
+        files: &[(ONLINE, "3\n"), ("/proc/irq/33/smp_affinity_list", "3\n")],
+        needs: busy,
+        says: "there is no other CPU",
+        cleared_by_needs: Some(waits),
+        ..D
+    },
+    Row {
+        id: "irq_affinity",
+        files: &[(ONLINE, "3\n"), ("/proc/irq/24/effective_affinity_list", "3\n")],
+        says: "there is no other CPU",
+        ..D
+    },
+    Row {
+        id: "lan_interrupts",
         level: Level::Fine,
         files: &[
             ("/proc/irq/33/smp_affinity_list", "0-3\n"),
@@ -567,14 +582,14 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         id: "steal",
         files: &[("/proc/stat", "cpu  100 0 0 10000 0 0 0 35 0 0\n")],
-        says: "350 ms",
+        says: "took 0.35 s",
         ..D
     },
     Row {
         id: "steal",
         level: Level::Note,
         files: &[("/proc/stat", "cpu  100 0 0 1000000 0 0 0 35 0 0\n")],
-        says: "350 ms",
+        says: "took 0.35 s",
         ..D
     },
     // ---- Privilege and kernel features ----

@@ -292,9 +292,9 @@ impl Start {
             if finding.id == host::THROTTLING && is_busy {
                 self.degraded.push(finding.to_string());
             } else {
-                let (level, id) = (finding.level.name(), finding.id);
-                let what = format!("{}: {}", finding.seen, finding.consequence);
-                self.journal.line("info", &format!("host: {level}: {id}: {what}"));
+                let mut short = finding.clone();
+                short.remedies.clear();
+                self.journal.line("info", &format!("host: {short}"));
             }
         }
         if grave().next().is_some() {

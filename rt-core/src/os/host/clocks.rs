@@ -106,8 +106,9 @@ fn steal(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     // A tick is 10 ms.
     let seen = format!(
-        "the hypervisor took {} ms since the start, of {} s over all CPUs",
-        stolen.saturating_mul(10),
+        "the hypervisor took {}.{:02} s since the start, of {} s over all CPUs",
+        stolen / 100,
+        stolen % 100,
         all / 100
     );
     let is_much = stolen > all / SHARE;

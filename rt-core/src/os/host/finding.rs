@@ -129,7 +129,7 @@ impl Finding {
 /// In one line, for a log.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.level.name(), self.id, self.seen)?;
+        write!(f, "{}: {}: {} [{}]", self.level.name(), self.subject, self.seen, self.id)?;
         if !self.consequence.is_empty() {
             write!(f, ": {}", self.consequence)?;
         }
@@ -308,7 +308,7 @@ mod tests {
             .boot("nosmt", "");
         assert_eq!(
             finding.to_string(),
-            "note: swap: swap is on: pages leave; remedy: `swapoff -a`; boot with `nosmt`"
+            "note: host: swap is on [swap]: pages leave; remedy: `swapoff -a`; boot with `nosmt`"
         );
     }
 }

@@ -125,11 +125,12 @@ fn affinity(view: &View<'_>, out: &mut Vec<Finding>) {
             "each would stop our thread for some microseconds",
         ),
     };
-    out.push(
-        Finding::new(ID, ours, level, seen, harm)
-            .remedies(changes)
-            .boot("irqaffinity", format_cpu_list(&others)),
-    );
+    let finding = Finding::new(ID, ours, level, seen, harm).remedies(changes);
+    out.push(if others.is_empty() {
+        finding.advice("there is no other CPU: use a machine with two or more")
+    } else {
+        finding.boot("irqaffinity", format_cpu_list(&others))
+    });
 }
 
 /// The first few of a list, and how many more there are.
@@ -193,23 +194,22 @@ fn lan_interrupts(view: &View<'_>, out: &mut Vec<Finding>) {
         {
             told = true;
             let others = format_cpu_list(&view.others());
-            out.push(
-                Finding::new(
-                    ID,
-                    subject,
-                    Level::Problem,
-                    format!(
-                        "its handler is a thread on CPU {cpu}, below {}, which never waits",
-                        thread.name
-                    ),
-                    "the handler never runs: this LAN stands still",
-                )
-                .remedy(Remedy::Change(Change::file(
-                    irq.path,
-                    irq.affinity,
-                    &others,
-                ))),
+            let finding = Finding::new(
+                ID,
+                subject,
+                Level::Problem,
+                format!(
+                    "its handler is a thread on CPU {cpu}, below {}, which never waits",
+                    thread.name
+                ),
+                "the handler never runs: this LAN stands still",
             );
+            out.push(if others.is_empty() {
+                finding.advice("there is no other CPU: choose receive_mode block or adaptive")
+            } else {
+                let change = Change::file(irq.path, irq.affinity, &others);
+                finding.remedy(Remedy::Change(change))
+            });
         } else if let Some(task) = task.filter(|task| task.priority == 0) {
             told = true;
             out.push(
@@ -296,8 +296,10 @@ fn neighbours(view: &View<'_>, out: &mut Vec<Finding>) {
             let is_bound = task.is_kernel && task.cpus.len() == 1 && !task.name.starts_with("irq/");
             task.priority >= priority && !is_bound && !common(&task.cpus, &cpus).is_empty()
         });
-        let names: Vec<String> =
+        let mut names: Vec<String> =
             above.map(|task| format!("{} ({})", task.name, task.priority)).collect();
+        names.sort_unstable();
+        names.dedup();
         if names.is_empty() {
             continue;
         }
@@ -332,7 +334,7 @@ fn softirq(view: &View<'_>, out: &mut Vec<Finding>) {
         .texts
         .tasks()
         .iter()
-        .filter(|task| names.contains(&task.name) && Policy::Fifo(task.priority) != thread.policy)
+        .filter(|task| names.contains(&task.name) && task.priority < view.priority_max())
         .map(|task| format!("{} ({})", task.name, task.priority))
         .collect();
     if below.is_empty() {

@@ -499,7 +499,8 @@ fn namespace(nic: &Nic, _: &NicLink, needs: &NicNeeds<'_>) -> Option<Finding> {
         let seen = "whose network namespace it is in cannot be seen";
         let harm = "others in the host's own could send on it, past the daemon";
         return Some(
-            Finding::new(ID, subject(nic), Level::Unknown, seen, harm).advice("run as root"),
+            Finding::new(ID, subject(nic), Level::Unknown, seen, harm)
+                .advice("look as root, on the host itself"),
         );
     };
     Some(match is_host {
