@@ -5,7 +5,7 @@ use std::process;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use latency_tests::lab::{Image, Kernel, LabError, Machine, run_script};
+use latency_tests::lab::{Image, Kernel, LabError, Machine, run_script, serve_agent};
 use tools::exit::{self, ExitCode, Failure};
 use tools::netlab::Scratch;
 
@@ -38,6 +38,9 @@ enum Command {
         #[command(flatten)]
         hardware: Hardware,
     },
+    /// Serve the host, in a machine.
+    #[command(hide = true)]
+    Agent,
 }
 
 #[derive(Args, Debug)]
@@ -102,6 +105,9 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
             eprintln!("bumpless-lab: {failure}");
             Ok(ExitCode::Failed)
         }
+        Command::Agent => match serve_agent() {
+            Err(error) => Err(Failure::missing(format!("agent: {error}"), "")),
+        },
     }
 }
 

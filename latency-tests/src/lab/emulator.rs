@@ -3,35 +3,45 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use tools::netlab::{Process, Scratch};
 use tools::os::parent::end_with_parent;
 
+use super::agent::PORT;
+use super::hardware::{Card, boot, hardware, shares, write_order};
 use super::image::Image;
+use super::qmp::Qmp;
 use super::{LabError, Machine, tail};
+use crate::os::clock;
 
 /// The emulator.
 const PROGRAM: &str = "qemu-system-x86_64";
-/// What every kernel is told: speak on the serial line; no time for protections, no random places,
-/// so that a count of instructions repeats; a defect of the kernel ends the machine.
-const KERNEL_ARGUMENTS: &str = "console=ttyS0 quiet rdinit=/init panic=-1 oops=panic \
-    mitigations=off nokaslr no_timer_check random.trust_cpu=on";
 /// How the kernel begins its last words.
-const PANIC: &str = "Kernel panic - not syncing";
-/// Folders that a machine has of its own, in which it sees nothing of the host's.
-const OWN_FOLDERS: [&str; 3] = ["/tmp", "/run", "/dev"];
+const PANIC: &str = "Kernel panic - not syncing: ";
+/// How long an emulator may take until it has connected.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a machine came to its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum End {
     /// It switched itself off.
     PoweredOff,
+    /// It reset itself, or its reset button was pressed. It does not start again by itself. The
+    /// kernel's `softdog` ends in this too, or, with `soft_panic=1`, in a panic.
+    Reset,
+    /// Its watchdog (driver `i6300esb`) was not fed and reset it.
+    Watchdog,
     /// Its kernel panicked, with these words.
     Panicked(String),
+    /// It was cut off from power.
+    PowerCut,
     /// It was ended because its time was over.
     Hung(Duration),
     /// The emulator ended in some other way, and said this.
@@ -42,7 +52,10 @@ impl fmt::Display for End {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PoweredOff => write!(to, "it switched itself off"),
+            Self::Reset => write!(to, "it reset itself"),
+            Self::Watchdog => write!(to, "its watchdog reset it"),
             Self::Panicked(words) => write!(to, "its kernel panicked: {words}"),
+            Self::PowerCut => write!(to, "its power was cut"),
             Self::Hung(limit) => write!(to, "it hung: not at its end after {limit:?}"),
             Self::Died(words) => write!(to, "the emulator ended: {words}"),
         }
@@ -53,6 +66,8 @@ impl fmt::Display for End {
 #[derive(Debug)]
 pub(super) struct Emulator {
     process: Process,
+    qmp: Qmp,
+    agent: Option<UnixStream>,
     console: PathBuf,
     // Dropped last: the emulator's files.
     _scratch: Scratch,
@@ -61,21 +76,32 @@ pub(super) struct Emulator {
 impl Emulator {
     /// Starts `machine` with the results folder `out`, which holds its job. Thread: one that lives
     /// as long as the machine shall.
-    pub(super) fn start(machine: &Machine, name: &str, out: &Path) -> Result<Self, LabError> {
+    pub(super) fn start(
+        machine: &Machine,
+        name: &str,
+        out: &Path,
+        cards: &[Card],
+    ) -> Result<Self, LabError> {
         let image = Image::of(machine.kernel)?;
         let scratch = Scratch::new()?;
-        let console = scratch.path().join("console");
-        write_order(&image, name, out)?;
+        // Beside the log: what was said last is asked for when this value is gone.
+        let console = out.join(".lab/console");
+        write_order(&image, name, out, cards)?;
         let mut command = Command::new(PROGRAM);
-        command.args(hardware(machine)).arg("-kernel").arg(image.kernel());
-        command.arg("-initrd").arg(image.initrd());
-        command.args(["-append", &format!("{KERNEL_ARGUMENTS} {}", machine.kernel_arguments)]);
+        command.args(hardware(machine, cards)).args(boot(machine, &image));
         command.args(["-serial", &format!("file:{}", console.display())]);
-        command.args(share("root", Path::new("/"), "readonly=on,multidevs=remap")?);
-        command.args(share("out", out, "readonly=off")?);
+        command.args(shares(out)?);
+        // We listen, so that nobody has to look whether a socket is there already.
+        let qmp = Door::open(scratch.path(), "qmp", &mut command)?;
+        command.args(["-mon", "chardev=qmp,mode=control"]);
+        let agent = Door::open(scratch.path(), "agent", &mut command)?;
+        command.args(["-device", "virtio-serial-pci", "-device"]);
+        command.arg(format!("virtserialport,chardev=agent,name={PORT}"));
         end_with_parent(&mut command);
-        let process = Process::spawn(format!("machine {name}"), command)?;
-        Ok(Self { process, console, _scratch: scratch })
+        let mut process = Process::spawn(format!("machine {name}"), command)?;
+        let qmp = Qmp::greet(qmp.accept(&mut process)?)?;
+        let agent = Some(agent.accept(&mut process)?);
+        Ok(Self { process, qmp, agent, console, _scratch: scratch })
     }
 
     /// Whether it still runs.
@@ -83,9 +109,24 @@ impl Emulator {
         self.process.is_running()
     }
 
+    /// The way to the machine's agent; once.
+    pub(super) const fn take_agent(&mut self) -> Option<UnixStream> {
+        self.agent.take()
+    }
+
     /// What the kernel has said on its console.
     pub(super) fn console(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.console).unwrap_or_default()).into_owned()
+    }
+
+    /// Tells the emulator to do something.
+    pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<(), LabError> {
+        self.qmp.execute(command, arguments).map(drop)
+    }
+
+    /// Stops the emulator itself, or lets it go on.
+    pub(super) fn signal(&mut self, signal: Signal) -> Result<(), LabError> {
+        Ok(self.process.signal(signal)?)
     }
 
     /// Ends it at once, as a power cut does.
@@ -96,20 +137,34 @@ impl Emulator {
         let _ = self.process.wait_exit(PATIENCE);
     }
 
-    /// How it ended by itself.
-    pub(super) fn end(&mut self) -> End {
-        const PATIENCE: Duration = Duration::from_secs(10);
-        let status = self.process.wait_exit(PATIENCE);
+    /// Waits a bounded time until it has ended by itself; how it did.
+    pub(super) fn end(&mut self, patience: Duration) -> Option<End> {
+        let status = self.process.wait_exit(patience)?;
         let console = self.console();
-        if let Some(line) = console.lines().find(|line| line.contains(PANIC)) {
-            return End::Panicked(line.to_owned());
+        let events = self.qmp.all_events();
+        let has = |name: &str| events.iter().any(|event| event.event == name);
+        let panic = panic_words(&console);
+        if panic.is_some() || has("GUEST_PANICKED") {
+            return Some(End::Panicked(panic.unwrap_or("without a word").to_owned()));
         }
-        match status {
-            Some(status) if status.success() => End::PoweredOff,
-            Some(status) => End::Died(format!("{status}; {}", tail(&self.process.err(), 5))),
-            None => End::Died("it does not end".to_owned()),
+        if has("WATCHDOG") {
+            return Some(End::Watchdog);
         }
+        let shutdown = events.iter().find(|event| event.event == "SHUTDOWN");
+        Some(match shutdown.and_then(|event| event.data["reason"].as_str()) {
+            Some("guest-shutdown") => End::PoweredOff,
+            Some("guest-reset" | "host-qmp-system-reset") => End::Reset,
+            reason => {
+                let (reason, said) = (reason.unwrap_or("unasked"), tail(&self.process.err(), 5));
+                End::Died(format!("{reason}, {status}; {said}"))
+            }
+        })
     }
+}
+
+/// Where a kernel that panicked says why.
+pub(super) fn panic_words(console: &str) -> Option<&str> {
+    console.lines().find_map(|line| line.split_once(PANIC)).map(|(_, words)| words)
 }
 
 impl Drop for Emulator {
@@ -119,73 +174,43 @@ impl Drop for Emulator {
     }
 }
 
-/// What is emulated.
-fn hardware(machine: &Machine) -> Vec<String> {
-    let (accelerator, cpus) = if machine.counts_instructions {
-        ("tcg,thread=single", 1)
-    } else {
-        ("tcg,thread=multi", machine.cpus)
-    };
-    let (cpus, memory) = (cpus.to_string(), machine.memory_mib.to_string());
-    let mut arguments = vec![
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-        "-machine",
-        "q35",
-        "-cpu",
-        "max",
-        "-accel",
-        accelerator,
-        "-smp",
-        &cpus,
-        "-m",
-        &memory,
-        "-device",
-        "virtio-rng-pci",
-    ];
-    if machine.counts_instructions {
-        arguments.extend(["-icount", "shift=0,sleep=off"]);
+/// A socket on which an emulator connects.
+#[derive(Debug)]
+struct Door(UnixListener);
+
+impl Door {
+    /// Makes the socket, and a character device `name` of the emulator that connects to it.
+    fn open(folder: &Path, name: &str, command: &mut Command) -> Result<Self, LabError> {
+        let path = folder.join(name);
+        let listener = UnixListener::bind(&path).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        let path = path.display();
+        command.args(["-chardev", &format!("socket,id={name},path={path},server=off")]);
+        Ok(Self(listener.map_err(LabError::io(path.to_string()))?))
     }
-    arguments.into_iter().map(str::to_owned).collect()
-}
 
-/// A folder of the host's for the machine. Folders below it that are mounted from elsewhere are in
-/// it too.
-fn share(tag: &str, folder: &Path, more: &str) -> Result<[String; 2], LabError> {
-    let path = folder.to_str().filter(|path| !path.contains(','));
-    let path = path.ok_or_else(|| {
-        LabError::Program(format!("{}: no name for a share, it has a comma", folder.display()))
-    })?;
-    let text = format!("local,path={path},mount_tag={tag},security_model=none,{more}");
-    Ok(["-virtfs".to_owned(), text])
-}
-
-/// Writes what the machine's first process reads.
-fn write_order(image: &Image, name: &str, out: &Path) -> Result<(), LabError> {
-    let io = || LabError::io(out.display().to_string());
-    let order = out.join(".lab");
-    fs::create_dir_all(&order).map_err(io())?;
-    let modules = image.modules();
-    // Relative to the root, as is everything that is looked up below a mount.
-    let modules = modules.to_string_lossy();
-    let host_name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(60).collect();
-    let keep: String = hidden_folders().map_err(io())?.iter().map(|f| format!("{f}\n")).collect();
-    fs::write(order.join("modules"), modules.as_bytes()).map_err(io())?;
-    fs::write(order.join("name"), host_name).map_err(io())?;
-    fs::write(order.join("keep"), keep).map_err(io())?;
-    fs::write(order.join("cards"), "").map_err(io())
-}
-
-/// What a program needs of this host in places that a machine has of its own: the build, and the
-/// folder that it stands in.
-fn hidden_folders() -> io::Result<Vec<String>> {
-    let own = std::env::current_exe()?;
-    let folders = [own.parent().map(Path::to_owned), std::env::current_dir().ok()];
-    let is_hidden = |folder: &PathBuf| OWN_FOLDERS.iter().any(|own| folder.starts_with(own));
-    let hidden = folders.into_iter().flatten().filter(is_hidden);
-    Ok(hidden.map(|folder| folder.to_string_lossy().into_owned()).collect())
+    fn accept(&self, process: &mut Process) -> Result<UnixStream, LabError> {
+        const LOOK: Duration = Duration::from_millis(2);
+        let start = clock::now();
+        loop {
+            match self.0.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false).map_err(LabError::io("a socket"))?;
+                    return Ok(stream);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(LabError::io("a socket for the emulator")(error)),
+            }
+            let waited = Duration::from_nanos(clock::now().since(start).as_nanos());
+            if waited > PATIENCE || !process.is_running() {
+                // What it says on its way out.
+                let _ = process.wait_err(|_| true, Duration::from_secs(1));
+                let (name, said) = (process.name(), tail(&process.err(), 10));
+                return Err(LabError::Program(format!("{name} does not start: {said}")));
+            }
+            sleep(LOOK);
+        }
+    }
 }

@@ -29,8 +29,14 @@
 //! | `packages` | what Debian has to give: the emulator, tools, the kernels |
 //! | `image` | a kernel and its first root, built once and kept in the build folder |
 //! | `cpio` | the form of that first root |
+//! | `hardware` | what a machine is made of, as arguments of the emulator |
 //! | `emulator` | one running QEMU and its ends |
+//! | `qmp` | what an emulator is told, and what it tells |
 //! | `scenario` | a test that runs itself inside |
+//! | `network` | several machines and the links that join them |
+//! | `node` | one of them, and what can befall it |
+//! | `hub` | a LAN between machines |
+//! | `agent`, `guest` | programs in a machine: the side inside, the side of the host |
 //!
 //! Thread class: never a real-time thread.
 
@@ -41,14 +47,25 @@ use std::time::Duration;
 
 use tools::netlab::NetLabError;
 
+mod agent;
 mod cpio;
 mod emulator;
+mod guest;
+mod hardware;
+mod hub;
 mod image;
+mod network;
+mod node;
 mod packages;
+mod qmp;
 mod scenario;
 
+pub use agent::serve_agent;
 pub use emulator::End;
+pub use guest::Background;
 pub use image::Image;
+pub use network::{Lab, Link};
+pub use node::Node;
 pub use scenario::{Inside, Ran, enter, is_inside, run_script};
 
 /// A kernel that a machine may run.

@@ -5,10 +5,13 @@ use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::emulator::{Emulator, End};
+use tools::netlab::Process;
+
+use super::emulator::{Emulator, End, panic_words};
 use super::image::{lab_folder, lock};
 use super::{LabError, Machine, tail};
 use crate::os::clock;
@@ -21,6 +24,8 @@ const RESULTS: &str = "/run/out";
 const ENVIRONMENT: [&str; 4] = ["BUMPLESS_", "CARGO_", "RUST_", "PROPTEST_"];
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a program may take to list its tests.
+const LIST_PATIENCE: Duration = Duration::from_secs(60);
 /// What is quoted of the log and of the console when a machine fails.
 const TAIL_LINES: usize = 40;
 /// What is kept of a log.
@@ -35,8 +40,8 @@ pub struct Ran {
     pub status: Option<i32>,
     /// What the job wrote.
     pub log: String,
-    /// What the kernel wrote on its console.
-    pub console: String,
+    /// The last lines of the log and of the kernel's console, marked as such.
+    pub last_words: String,
 }
 
 impl Ran {
@@ -50,17 +55,25 @@ impl Ran {
             (End::PoweredOff, None) => "it switched itself off before the job's end".to_owned(),
             (end, _) => end.to_string(),
         };
-        let log = quote(&self.log);
-        let console = quote(&self.console);
-        Some(format!(
-            "lab machine: {what}\n-- end of its log\n{log}-- end of its console\n{console}"
-        ))
+        Some(format!("lab machine: {what}\n{}", self.last_words))
     }
 }
 
-/// The last lines, marked as said by somebody else.
-fn quote(text: &str) -> String {
-    tail(text, TAIL_LINES).lines().map(|line| format!("  | {line}\n")).collect()
+/// The last lines of a machine's log and console, marked as said by somebody else. `out` is its
+/// results folder.
+pub(super) fn last_words(out: &Path) -> String {
+    let mut text = String::new();
+    for (what, file) in [("log", "log"), ("console", ".lab/console")] {
+        let said = fs::read(out.join(file)).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        if let Some(words) = panic_words(&said) {
+            text += &format!("-- its kernel panicked: {words}\n");
+        }
+        let said = tail(&said, TAIL_LINES);
+        let said: String = said.lines().map(|line| format!("  | {line}\n")).collect();
+        text += &format!("-- end of its {what}\n{said}");
+    }
+    text
 }
 
 /// Whether this process runs in a lab machine.
@@ -120,7 +133,8 @@ pub fn enter(test: &str, machine: &Machine) -> Option<Inside> {
             }
             assert!(
                 ran.log.contains("test result: ok. 1 passed;"),
-                "{test}: there is no test of that name in this program"
+                "{test}: not one test was run\n{}",
+                ran.last_words
             );
         }
         Err(LabError::Unavailable(why)) => println!("SKIP: {test}: {why}"),
@@ -131,6 +145,7 @@ pub fn enter(test: &str, machine: &Machine) -> Option<Inside> {
 
 fn run_test(test: &str, machine: &Machine) -> Result<Ran, LabError> {
     let program = env::current_exe().map_err(LabError::io("cannot tell where this test is"))?;
+    check_name(&program, test)?;
     let folder = env::current_dir().map_err(LabError::io("cannot tell the current folder"))?;
     let mut script = format!("#!/bin/sh\ncd {} || exit 1\n", quoted(&folder.to_string_lossy()));
     for (name, value) in env::vars_os() {
@@ -152,6 +167,18 @@ fn run_test(test: &str, machine: &Machine) -> Result<Ran, LabError> {
     let ran = run_script(machine, test, &script, &out, print_line);
     drop(lock);
     ran
+}
+
+/// Where no test has that name nothing would run, and pass.
+fn check_name(program: &Path, test: &str) -> Result<(), LabError> {
+    let mut command = Command::new(program);
+    command.args([test, "--exact", "--list"]);
+    let ended = Process::spawn(test, command)?.finish(LIST_PATIENCE)?;
+    if ended.out.lines().any(|line| line.strip_suffix(": test") == Some(test)) {
+        return Ok(());
+    }
+    let program = program.display();
+    Err(LabError::Program(format!("there is no test of that name in {program}")))
 }
 
 /// Passes a line on so that a reader of the outer test's output does not take the inner test for
@@ -181,16 +208,10 @@ pub fn run_script(
     mut say: impl FnMut(&str),
 ) -> Result<Ran, LabError> {
     let io = || LabError::io(out.display().to_string());
-    fs::create_dir_all(out.join(".lab")).map_err(io())?;
+    write_job(out, script)?;
     let out = out.canonicalize().map_err(io())?;
-    // Of another run, if they are there.
-    let _ = fs::remove_file(out.join("log"));
-    let _ = fs::remove_file(out.join(".lab/status"));
-    let job = out.join(".lab/job");
-    fs::write(&job, script).map_err(io())?;
-    fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).map_err(io())?;
     let mut log = Log::new(out.join("log"));
-    let mut emulator = Emulator::start(machine, name, &out)?;
+    let mut emulator = Emulator::start(machine, name, &out, &[])?;
     let start = clock::now();
     let mut is_late = false;
     while emulator.is_running() && !is_late {
@@ -202,13 +223,26 @@ pub fn run_script(
         emulator.kill();
         End::Hung(machine.limit)
     } else {
-        emulator.end()
+        // It has ended already.
+        emulator.end(Duration::ZERO).unwrap_or(End::PoweredOff)
     };
     log.read(&mut say);
     let text = log.finish(&mut say);
     let status = fs::read_to_string(out.join(".lab/status")).ok();
     let status = status.and_then(|status| status.trim().parse().ok());
-    Ok(Ran { end, status, log: text, console: emulator.console() })
+    Ok(Ran { end, status, log: text, last_words: last_words(&out) })
+}
+
+/// Puts the job of a machine into its results folder.
+pub(super) fn write_job(out: &Path, script: &str) -> Result<(), LabError> {
+    let io = || LabError::io(out.display().to_string());
+    fs::create_dir_all(out.join(".lab")).map_err(io())?;
+    // Of another run, if they are there.
+    let _ = fs::remove_file(out.join("log"));
+    let _ = fs::remove_file(out.join(".lab/status"));
+    let job = out.join(".lab/job");
+    fs::write(&job, script).map_err(io())?;
+    fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).map_err(io())
 }
 
 /// A log that grows.
@@ -252,7 +286,7 @@ fn is_identifier(name: &str) -> bool {
 }
 
 /// The text as one word for a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -264,7 +298,7 @@ mod tests {
     fn a_word_for_a_shell_is_taken_literally() {
         for text in ["plain", "a b", "it's $HOME `x` \"y\" \\", "'", ""] {
             let script = format!("printf %s {}", quoted(text));
-            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
         }
     }

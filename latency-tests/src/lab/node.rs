@@ -1,0 +1,269 @@
+//! One machine of several: programs in it, and what can befall it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tools::netlab::Ended;
+
+use super::emulator::{Emulator, End};
+use super::guest::{Background, Guest};
+use super::hardware::Card;
+use super::scenario::{last_words, quoted, write_job};
+use super::{LabError, Machine};
+
+/// The program that holds the agent.
+pub(super) const PROGRAM: &str = "bumpless-lab";
+/// How long a machine may take to fall when its kernel was told to panic.
+const PANIC_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A machine of a [`Lab`](super::Lab).
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    machine: Machine,
+    programs: PathBuf,
+    out: PathBuf,
+    cards: Vec<Card>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    On(Box<Running>),
+    Off(End),
+}
+
+#[derive(Debug)]
+struct Running {
+    emulator: Emulator,
+    guest: Guest,
+}
+
+impl Node {
+    /// A machine that is off, with its results folder (made when it is switched on) and the folder
+    /// of the project's programs.
+    pub(super) fn new(
+        name: String,
+        machine: Machine,
+        programs: PathBuf,
+        out: PathBuf,
+        cards: Vec<Card>,
+    ) -> Self {
+        Self { name, machine, programs, out, cards, state: State::Off(End::PowerCut) }
+    }
+
+    /// Its name: `n1`, `n2`, …
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder of the host's that is `/run/out` in it. It outlives a power cut, as a disk does.
+    #[must_use]
+    pub fn results(&self) -> &Path {
+        &self.out
+    }
+
+    /// The address of its card on a link.
+    #[must_use]
+    pub fn mac(&self, link: &str) -> Option<&str> {
+        self.cards.iter().find(|card| card.name == link).map(|card| card.mac.as_str())
+    }
+
+    /// Runs a program in it, for two minutes at most: its name, found as a shell finds it (the
+    /// project's own programs too), and its arguments.
+    ///
+    /// # Errors
+    /// It cannot be started or does not end; or the machine is off, ends, or does not answer.
+    pub fn run(&self, command: &[&str]) -> Result<Ended, LabError> {
+        self.run_within(command, Duration::from_secs(120))
+    }
+
+    /// The same with another limit.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_within(&self, command: &[&str], limit: Duration) -> Result<Ended, LabError> {
+        self.guest()?.run(command, limit)
+    }
+
+    /// Runs a script of the shell's in it, for two minutes at most, which ends at the first command
+    /// that fails; what it wrote to stdout.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; or it failed, and then what it wrote is in the error.
+    pub fn shell(&self, script: &str) -> Result<String, LabError> {
+        self.guest()?.shell(script)
+    }
+
+    /// Starts a program in it.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn start(&self, command: &[&str]) -> Result<Background, LabError> {
+        self.guest()?.start(command, false)
+    }
+
+    /// The same, and waits until it has written a line `ready`.
+    ///
+    /// # Errors
+    /// As [`Self::run`]; or it ended or was silent instead, and then what it wrote is in the error.
+    pub fn start_ready(&self, command: &[&str]) -> Result<Background, LabError> {
+        self.guest()?.start(command, true)
+    }
+
+    /// Cuts its power.
+    pub fn cut_power(&mut self) {
+        if let State::On(running) = &mut self.state {
+            running.emulator.kill();
+            self.state = State::Off(End::PowerCut);
+        }
+    }
+
+    /// Switches it on again, after it has come to an end in whatever way; waits until it runs. Its
+    /// memory is empty. Thread: one that lives as long as it shall.
+    ///
+    /// # Errors
+    /// It is on; or it did not boot within its limit.
+    pub fn power_on(&mut self) -> Result<(), LabError> {
+        if matches!(self.state, State::On(_)) && self.end().is_none() {
+            return Err(self.failure("it is on"));
+        }
+        self.switch_on()?;
+        self.wait_until_booted()
+    }
+
+    /// Presses its reset button, and waits until it runs again.
+    ///
+    /// # Errors
+    /// It is off; or it did not boot within its limit.
+    pub fn reset(&mut self) -> Result<(), LabError> {
+        self.execute("system_reset", &json!({}))?;
+        self.wait_end(PANIC_PATIENCE)?;
+        self.power_on()
+    }
+
+    /// Stops the emulator's process, as an operating system may: the machine does nothing, its
+    /// clocks run on.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn stall(&mut self) -> Result<(), LabError> {
+        self.emulator()?.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a machine that was stalled go on.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn go_on(&mut self) -> Result<(), LabError> {
+        self.emulator()?.signal(Signal::SIGCONT)
+    }
+
+    /// Stops its processors and its time: it will not notice.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn pause(&mut self) -> Result<(), LabError> {
+        self.execute("stop", &json!({}))
+    }
+
+    /// Lets a machine that was paused go on.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn resume(&mut self) -> Result<(), LabError> {
+        self.execute("cont", &json!({}))
+    }
+
+    /// Pulls the cable of a card out, or plugs it in: the machine sees its carrier go or come.
+    ///
+    /// # Errors
+    /// It is off, or has no such card.
+    pub fn set_cable(&mut self, link: &str, is_plugged: bool) -> Result<(), LabError> {
+        self.execute("set_link", &json!({"name": link, "up": is_plugged}))
+    }
+
+    /// Makes its kernel panic, and waits until it has.
+    ///
+    /// # Errors
+    /// It is off, or came to another end.
+    pub fn panic(&mut self) -> Result<(), LabError> {
+        self.guest()?.write("/proc/sysrq-trigger", "c")?;
+        match self.wait_end(PANIC_PATIENCE)? {
+            End::Panicked(_) => Ok(()),
+            other => Err(self.failure(&format!("it should panic, but {other}"))),
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn end(&mut self) -> Option<End> {
+        self.wait_end(Duration::ZERO).ok()
+    }
+
+    /// Waits until it has ended by itself; how.
+    ///
+    /// # Errors
+    /// It still runs when the time is over.
+    pub fn wait_end(&mut self, patience: Duration) -> Result<End, LabError> {
+        match &mut self.state {
+            State::Off(end) => Ok(end.clone()),
+            State::On(running) => match running.emulator.end(patience) {
+                Some(end) => {
+                    self.state = State::Off(end.clone());
+                    Ok(end)
+                }
+                None => Err(self.failure(&format!("it still runs after {patience:?}"))),
+            },
+        }
+    }
+
+    pub(super) fn switch_on(&mut self) -> Result<(), LabError> {
+        let folder = quoted(&self.programs.to_string_lossy());
+        let path = format!("PATH={folder}:\"$PATH\"\nexport PATH\n");
+        write_job(&self.out, &format!("#!/bin/sh\n{path}exec {PROGRAM} agent\n"))?;
+        let mut emulator = Emulator::start(&self.machine, &self.name, &self.out, &self.cards)?;
+        let stream = emulator.take_agent().ok_or_else(|| self.failure("it has no agent"))?;
+        let guest = Guest::new(&self.name, stream, &self.out)?;
+        self.state = State::On(Box::new(Running { emulator, guest }));
+        Ok(())
+    }
+
+    pub(super) fn wait_until_booted(&mut self) -> Result<(), LabError> {
+        let limit = self.machine.limit;
+        if self.guest()?.wait_until_there(limit) {
+            return Ok(());
+        }
+        let end = self.end().unwrap_or(End::Hung(limit));
+        let error = self.failure(&format!("it did not boot, {end}"));
+        self.cut_power();
+        Err(error)
+    }
+
+    fn guest(&self) -> Result<&Guest, LabError> {
+        match &self.state {
+            State::On(running) => Ok(&running.guest),
+            State::Off(end) => Err(self.failure(&format!("it is off: {end}"))),
+        }
+    }
+
+    fn emulator(&mut self) -> Result<&mut Emulator, LabError> {
+        // What is said when it is off.
+        self.guest()?;
+        match &mut self.state {
+            State::On(running) => Ok(&mut running.emulator),
+            State::Off(end) => Err(LabError::Program(end.to_string())),
+        }
+    }
+
+    fn execute(&mut self, command: &str, arguments: &Value) -> Result<(), LabError> {
+        self.emulator()?.execute(command, arguments)
+    }
+
+    fn failure(&self, what: &str) -> LabError {
+        let text = format!("machine {}: {what}\n", self.name);
+        LabError::Program(text + &last_words(&self.out))
+    }
+}
