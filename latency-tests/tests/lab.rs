@@ -137,7 +137,7 @@ fn a_panic_of_the_kernel_is_told_as_one() {
 fn a_hang_is_ended() {
     let test = "a_hang_is_ended";
     if can_run(test) {
-        let limit = Duration::from_secs(15);
+        let limit = Duration::from_secs(8);
         let ran = run(&Machine { limit, ..Machine::default() }, "sleep 600");
         assert_eq!((ran.end.clone(), ran.status), (End::Hung(limit), None));
         assert!(ran.failure().unwrap().contains("it hung"));

@@ -26,6 +26,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/daemon_faults", packages: &["iproute2"] },
     Need { group: "latency-tests/bench_smoke", packages: &["iproute2"] },
     Need { group: "latency-tests/lab", packages: LAB },
+    Need { group: "latency-tests/lab_network", packages: LAB },
     Need { group: "latency-tests/instruction_cost", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },
