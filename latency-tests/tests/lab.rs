@@ -7,23 +7,9 @@ use std::hint::black_box;
 use std::panic::catch_unwind;
 use std::time::Duration;
 
-use latency_tests::lab::{
-    End, Image, Kernel, LabError, Machine, Ran, enter, is_inside, run_script,
-};
+use latency_tests::lab::{End, Kernel, Machine, Ran, can_run, enter, is_inside, run_script};
 use latency_tests::os::clock;
 use tools::netlab::Scratch;
-
-/// Whether there can be machines here; says so when the test named `test` has to be skipped.
-fn can_run(test: &str) -> bool {
-    match if is_inside() { return true } else { Image::of(Kernel::default()) } {
-        Ok(_) => true,
-        Err(LabError::Unavailable(why)) => {
-            println!("SKIP: {test}: {why}");
-            false
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// Runs a script in a machine of its own.
 fn run(machine: &Machine, script: &str) -> Ran {
@@ -51,7 +37,7 @@ fn the_older_kernel_is_a_real_time_kernel_of_the_wanted_series() {
 #[test]
 fn a_test_that_fails_inside_fails_outside_with_its_words() {
     let test = "a_test_that_fails_inside_fails_outside_with_its_words";
-    if !can_run(test) {
+    if !is_inside() && !can_run(test, &Machine::default()) {
         return;
     }
     let outcome = catch_unwind(|| enter(test, &Machine::default()));
@@ -64,7 +50,7 @@ fn a_test_that_fails_inside_fails_outside_with_its_words() {
 #[test]
 fn a_test_that_does_not_exist_fails() {
     let test = "a_test_that_does_not_exist_fails";
-    if can_run(test) {
+    if can_run(test, &Machine::default()) {
         let outcome = catch_unwind(|| enter("no_such_test", &Machine::default()).is_some());
         let words = outcome.expect_err("nothing was run, and that passed");
         assert!(words.downcast_ref::<String>().unwrap().contains("no test of that name"));
@@ -74,7 +60,7 @@ fn a_test_that_does_not_exist_fails() {
 #[test]
 fn a_machine_sees_the_host_and_cannot_change_it() {
     let test = "a_machine_sees_the_host_and_cannot_change_it";
-    if !can_run(test) {
+    if !can_run(test, &Machine::default()) {
         return;
     }
     let out = Scratch::new().unwrap();
@@ -97,7 +83,7 @@ fn a_machine_sees_the_host_and_cannot_change_it() {
 #[test]
 fn a_machine_has_what_scenarios_need() {
     let test = "a_machine_has_what_scenarios_need";
-    if !can_run(test) {
+    if !can_run(test, &Machine::default()) {
         return;
     }
     let script = "#!/bin/sh -e
@@ -126,7 +112,7 @@ fn a_machine_has_what_scenarios_need() {
 #[test]
 fn a_panic_of_the_kernel_is_told_as_one() {
     let test = "a_panic_of_the_kernel_is_told_as_one";
-    if can_run(test) {
+    if can_run(test, &Machine::default()) {
         let ran = run(&Machine::default(), "echo c > /proc/sysrq-trigger; sleep 600");
         assert!(matches!(&ran.end, End::Panicked(words) if words.contains("sysrq")), "{ran:?}");
         assert!(ran.failure().unwrap().contains("its kernel panicked"));
@@ -136,7 +122,7 @@ fn a_panic_of_the_kernel_is_told_as_one() {
 #[test]
 fn a_hang_is_ended() {
     let test = "a_hang_is_ended";
-    if can_run(test) {
+    if can_run(test, &Machine::default()) {
         let limit = Duration::from_secs(8);
         let ran = run(&Machine { limit, ..Machine::default() }, "sleep 600");
         assert_eq!((ran.end.clone(), ran.status), (End::Hung(limit), None));

@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
-use latency_tests::lab::{End, Image, Kernel, Lab, LabError, Link, Machine};
+use latency_tests::lab::{End, Kernel, Lab, Link, Machine, can_run};
 use latency_tests::os::clock;
 use nix::sys::signal::Signal;
 
@@ -15,23 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a watchdog waits for its food.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Whether there can be machines here; says so when the test named `test` has to be skipped.
-fn can_run(test: &str) -> bool {
-    match Image::of(Kernel::default()) {
-        Ok(_) => true,
-        Err(LabError::Unavailable(why)) => {
-            println!("SKIP: {test}: {why}");
-            false
-        }
-        Err(error) => panic!("{error}"),
-    }
+/// A small machine.
+fn machine(kernel: Kernel) -> Machine {
+    Machine { kernel, cpus: 1, memory_mib: 1024, ..Machine::default() }
 }
 
 /// Machines that share both LANs, with an address on each.
-fn boot(machines: usize, links: &[Link<'_>]) -> Lab {
-    let machine = Machine { cpus: 1, memory_mib: 1024, ..Machine::default() };
-    let mut lab = Lab::boot_with(&vec![machine; machines], links).unwrap();
-    (1..=machines).for_each(|number| settle(&mut lab, number));
+fn boot(kernels: &[Kernel], links: &[Link<'_>]) -> Lab {
+    let machines: Vec<_> = kernels.iter().copied().map(machine).collect();
+    let mut lab = Lab::boot_with(&machines, links).unwrap();
+    (1..=machines.len()).for_each(|number| settle(&mut lab, number));
     lab
 }
 
@@ -69,10 +62,10 @@ fn hears_at_last(lab: &Lab, from: usize, to: usize, lan: usize) -> bool {
 #[test]
 fn machines_are_joined_by_lans_whose_cables_can_be_pulled() {
     let test = "machines_are_joined_by_lans_whose_cables_can_be_pulled";
-    if !can_run(test) {
+    if !can_run(test, &machine(Kernel::Rt612)) {
         return;
     }
-    let mut lab = boot(2, &[("link2", &[1, 2])]);
+    let mut lab = boot(&[Kernel::Rt612, Kernel::Rt61], &[("link2", &[1, 2])]);
     let mac = lab.node(1).shell("cat /sys/class/net/link2/address").unwrap();
     assert_eq!(Some(mac.trim()), lab.node(1).mac("link2"));
     assert!(hears_at_last(&lab, 1, 2, 1) && hears_at_last(&lab, 1, 2, 2));
@@ -101,10 +94,10 @@ fn machines_are_joined_by_lans_whose_cables_can_be_pulled() {
 #[test]
 fn a_machine_that_stood_still_goes_on_and_one_that_is_reset_starts_again() {
     let test = "a_machine_that_stood_still_goes_on_and_one_that_is_reset_starts_again";
-    if !can_run(test) {
+    if !can_run(test, &machine(Kernel::Rt612)) {
         return;
     }
-    let mut lab = boot(2, &[]);
+    let mut lab = boot(&[Kernel::Rt612; 2], &[]);
     let counter =
         lab.node(1).start(&["sh", "-c", "n=0; while sleep 0.1; do echo $n; n=$((n+1)); done"]);
     let counter = counter.unwrap();
@@ -139,10 +132,10 @@ fn a_machine_that_stood_still_goes_on_and_one_that_is_reset_starts_again() {
 #[test]
 fn a_machine_can_lose_power_panic_and_be_reset_while_others_go_on() {
     let test = "a_machine_can_lose_power_panic_and_be_reset_while_others_go_on";
-    if !can_run(test) {
+    if !can_run(test, &machine(Kernel::Rt612)) {
         return;
     }
-    let mut lab = boot(3, &[]);
+    let mut lab = boot(&[Kernel::Rt612; 3], &[]);
     assert!(hears_at_last(&lab, 2, 1, 1) && hears_at_last(&lab, 2, 3, 1));
     fs::write(lab.node(1).results().join("disk"), "kept").unwrap();
     // A watchdog that is fed leaves a machine alone; all the while.

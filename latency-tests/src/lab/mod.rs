@@ -66,7 +66,7 @@ pub use guest::Background;
 pub use image::Image;
 pub use network::{Lab, Link};
 pub use node::Node;
-pub use scenario::{Inside, Ran, enter, is_inside, run_script};
+pub use scenario::{Inside, Ran, can_run, enter, is_inside, run_script};
 
 /// A kernel that a machine may run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -113,7 +113,7 @@ pub struct Machine {
     pub counts_instructions: bool,
     /// What its kernel is told beyond what the lab tells it, as in `isolcpus=1`.
     pub kernel_arguments: String,
-    /// How long it may run until it is ended as hung.
+    /// How long it may run until it is ended as hung; in a [`Lab`], how long it may take to boot.
     pub limit: Duration,
 }
 

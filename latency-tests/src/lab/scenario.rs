@@ -12,7 +12,7 @@ use std::time::Duration;
 use tools::netlab::Process;
 
 use super::emulator::{Emulator, End, panic_words};
-use super::image::{lab_folder, lock};
+use super::image::{Image, lab_folder, lock};
 use super::{LabError, Machine, tail};
 use crate::os::clock;
 
@@ -80,6 +80,23 @@ pub(super) fn last_words(out: &Path) -> String {
 #[must_use]
 pub fn is_inside() -> bool {
     env::var_os(INSIDE.0).is_some_and(|value| value == INSIDE.1)
+}
+
+/// Whether there can be machines here; prints the `SKIP` line of the test named `test` otherwise.
+/// For tests that stay outside; [`enter`] asks by itself. Makes the image if there is none.
+///
+/// # Panics
+/// An image could be had, but cannot be made.
+#[must_use]
+pub fn can_run(test: &str, machine: &Machine) -> bool {
+    match Image::of(machine.kernel) {
+        Ok(_) => true,
+        Err(LabError::Unavailable(why)) => {
+            println!("SKIP: {test}: {why}");
+            false
+        }
+        Err(error) => panic!("{test}: {error}"),
+    }
 }
 
 /// What a test has in a lab machine.
