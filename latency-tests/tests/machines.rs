@@ -1,0 +1,225 @@
+//! Nodes that are machines of their own, with cards of their own: two with `bumplessd` and one with
+//! the kernel's PRP driver, on two LANs. Cables are pulled, a LAN falls silent, a machine stands
+//! still, another loses its power.
+//!
+//! Numbered streams run between the nodes that are well; what is lost or comes twice is counted by a
+//! program that does not know the product.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use latency_tests::lab::{Background, Lab, Machine, can_run};
+use latency_tests::stream::account::LedgerReport;
+use latency_tests::stream::send::SendReport;
+use serde_json::Value;
+use tools::netlab::Programs;
+
+/// The nodes by their numbers.
+const OURS: [usize; 2] = [1, 2];
+const KERNELS: usize = 3;
+const PORT: u16 = 4000;
+/// Payloads of a stream, and how many in a second: emulated machines with emulated cards.
+const PAYLOADS: u32 = 600;
+const RATE: u32 = 100;
+/// What fits the kernel's driver: an MTU of 1,494.
+const OCTETS_LONG: u32 = 1_466;
+/// What the kernel's driver can take from the cards of these machines. It looks for the RCT where
+/// the first part of a frame ends, and these cards hand over what is longer than 128 octets in
+/// several: it takes such frames for ones without an RCT and delivers both copies, trailer and all
+/// (Linux 6.12.117, kernel to kernel as well).
+const OCTETS_SHORT: u32 = 60;
+
+fn program(name: &'static str) -> String {
+    let programs = Programs::find(&[name]).unwrap();
+    programs.path(name).unwrap().to_str().unwrap().to_owned()
+}
+
+fn address(node: usize) -> String {
+    format!("10.70.0.{node}")
+}
+
+/// The machines with their nodes; the programs of `OURS` run until the lab ends.
+fn boot() -> (Lab, Vec<Background>) {
+    let machine = Machine { cpus: 1, memory_mib: 1024, ..Machine::default() };
+    let lab = Lab::boot(&[machine.clone(), machine.clone(), machine]).unwrap();
+    let daemons = OURS.map(|n| start(&lab, n)).into();
+    start_kernels(&lab);
+    (lab, daemons)
+}
+
+fn start(lab: &Lab, n: usize) -> Background {
+    let options =
+        "--name prp0 --protocol prp --lan-a lan_a --lan-b lan_b --runtime-dir /run/bumpless";
+    let daemon = program("bumplessd");
+    let mut command = vec![daemon.as_str()];
+    command.extend(options.split_whitespace());
+    // No --allow-non-rt: a PREEMPT_RT kernel and root have all that it wants.
+    let daemon = lab.node(n).start_ready(&command).unwrap();
+    settle(lab, n);
+    daemon
+}
+
+fn start_kernels(lab: &Lab) {
+    let script = "
+        for lan in lan_a lan_b; do
+            ip link set dev $lan address $(cat /sys/class/net/lan_a/address) up
+        done
+        ip link add name prp0 type hsr slave1 lan_a slave2 lan_b supervision 0 proto 1
+        ip link set dev prp0 up";
+    lab.node(KERNELS).shell(script).unwrap();
+    settle(lab, KERNELS);
+}
+
+/// An address, and those of the others, so that nobody has to ask.
+fn settle(lab: &Lab, n: usize) {
+    let mut script = format!("ip addr add {}/24 dev prp0\n", address(n));
+    for other in (1..=3).filter(|other| *other != n) {
+        let (ip, mac) = (address(other), lab.node(other).mac("lan_a").unwrap());
+        script += &format!("ip neigh replace {ip} lladdr {mac} dev prp0 nud permanent\n");
+    }
+    lab.node(n).shell(&script).unwrap();
+}
+
+fn ask(lab: &Lab, n: usize, what: &str) -> Value {
+    let bumpless = program("bumpless");
+    let command = [bumpless.as_str(), what, "--json", "--runtime-dir", "/run/bumpless"];
+    let ended = lab.node(n).run(&command).unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+/// A stream from one node to another.
+struct Stream {
+    name: String,
+    receiver: Background,
+    sender: Background,
+}
+
+impl Stream {
+    fn start(lab: &Lab, from: usize, to: usize) -> Self {
+        let stream = program("bumpless-stream");
+        let run = |n: usize, arguments: &str, is_receiver: bool| {
+            let mut command = vec![stream.as_str()];
+            command.extend(arguments.split_whitespace());
+            let node = lab.node(n);
+            let started =
+                if is_receiver { node.start_ready(&command) } else { node.start(&command) };
+            started.unwrap()
+        };
+        let id = from * 10 + to;
+        let listen = format!("{}:{}", address(to), usize::from(PORT) + id);
+        let receive =
+            format!("recv udp --listen {listen} --stream {id} --grace-ms 2000 --announce");
+        let receiver = run(to, &receive, true);
+        let octets = if to == KERNELS { OCTETS_SHORT } else { OCTETS_LONG };
+        let send = format!(
+            "send udp --to {listen} --stream {id} --size {octets} --rate {RATE} --count {PAYLOADS} \
+             --end-markers 20"
+        );
+        let sender = run(from, &send, false);
+        Self { name: format!("n{from} to n{to}"), receiver, sender }
+    }
+
+    /// Waits for its end; nothing is missing and nothing came twice.
+    fn check(self, what: &str) {
+        let last = |ended: &tools::netlab::Ended| ended.out.lines().last().unwrap().to_owned();
+        let sender = self.sender.wait(Duration::from_secs(240)).unwrap();
+        let sent: SendReport = serde_json::from_str(&last(&sender)).unwrap();
+        let receiver = self.receiver.wait(Duration::from_secs(240)).unwrap();
+        let got: LedgerReport = serde_json::from_str(&last(&receiver)).unwrap();
+        let stream = &got.streams[0];
+        let name = self.name;
+        println!(
+            "{what}: {name}: sent {}, lost {}, twice {}",
+            sent.numbers,
+            stream.lost,
+            stream.twice + stream.more
+        );
+        assert_eq!(sent.numbers, u64::from(PAYLOADS), "{what}: {name}: {sent:?}");
+        let seamless = stream.lost + stream.twice + stream.more + stream.corrupted == 0;
+        assert!(seamless && stream.distinct == sent.numbers, "{what}: {name}: {got:?}");
+    }
+}
+
+/// Streams between `pairs`, while `act` does something to the lab in the middle of it.
+fn carry(lab: &mut Lab, what: &str, pairs: &[(usize, usize)], act: impl FnOnce(&mut Lab)) {
+    let streams: Vec<_> = pairs.iter().map(|&(from, to)| Stream::start(lab, from, to)).collect();
+    act(lab);
+    streams.into_iter().for_each(|stream| stream.check(what));
+}
+
+/// Long enough that some tens of payloads meet what was done just now.
+fn a_while() {
+    sleep(Duration::from_secs(1));
+}
+
+#[test]
+fn nothing_is_lost_between_machines_that_are_well() {
+    let test = "nothing_is_lost_between_machines_that_are_well";
+    if !can_run(test, &Machine::default()) {
+        return;
+    }
+    let (mut lab, _daemons) = boot();
+    for n in OURS {
+        check_threads(&lab, n);
+    }
+    let ours = [(1, 2), (2, 1)];
+    let all = [(1, 2), (2, 1), (KERNELS, 1), (1, KERNELS)];
+
+    carry(&mut lab, "nothing happens", &all, |_| ());
+    for n in OURS {
+        check_nodes(&lab, n);
+    }
+    carry(&mut lab, "n1's cable of LAN A out and in", &all, |lab| {
+        a_while();
+        lab.node_mut(1).set_cable("lan_a", false).unwrap();
+        a_while();
+        lab.node_mut(1).set_cable("lan_a", true).unwrap();
+    });
+    check_events(&lab, 1, &["link_down", "link_up"]);
+    carry(&mut lab, "LAN B silent, its carriers up", &all, |lab| {
+        a_while();
+        lab.set_silent("lan_b", true);
+        a_while();
+        lab.set_silent("lan_b", false);
+    });
+    carry(&mut lab, "the third machine stands still", &ours, |lab| {
+        lab.node_mut(KERNELS).stall().unwrap();
+        a_while();
+        lab.node_mut(KERNELS).go_on().unwrap();
+    });
+    carry(&mut lab, "the third machine loses its power", &ours, |lab| {
+        a_while();
+        lab.node_mut(KERNELS).cut_power();
+    });
+    lab.node_mut(KERNELS).power_on().unwrap();
+    start_kernels(&lab);
+    carry(&mut lab, "the third machine is back", &all, |_| ());
+}
+
+/// The kernel runs the thread as the plan says.
+fn check_threads(lab: &Lab, n: usize) {
+    let status = ask(lab, n, "status");
+    assert_eq!(status["degraded"].as_array().map(Vec::len), Some(0), "{status}");
+    let threads = status["threads"].as_array().unwrap();
+    let lre = threads.iter().find(|thread| thread["name"] == "lre").unwrap();
+    assert_eq!((&lre["policy"], &lre["priority"]), (&"SCHED_FIFO".into(), &60.into()));
+}
+
+/// Its table holds the others as doubly attached.
+fn check_nodes(lab: &Lab, n: usize) {
+    let nodes = ask(lab, n, "nodes");
+    for other in (1..=3).filter(|other| *other != n) {
+        let mac = lab.node(other).mac("lan_a").unwrap();
+        let node = nodes.as_array().unwrap().iter().find(|node| node["mac"] == mac);
+        assert_eq!(node.map(|node| &node["kind"]), Some(&"danp".into()), "n{other} in {nodes}");
+    }
+}
+
+fn check_events(lab: &Lab, n: usize, kinds: &[&str]) {
+    let events = ask(lab, n, "events");
+    for kind in kinds {
+        assert!(events.to_string().contains(&format!("\"{kind}\"")), "no {kind} in {events}");
+    }
+}
