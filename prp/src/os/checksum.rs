@@ -42,6 +42,102 @@ pub fn complete(frame: &mut [u8], start: usize, offset: usize) -> Result<(), Out
     Ok(())
 }
 
+/// Completes the checksum of a frame of whose checksum nothing is known, if its sender left it open:
+/// then its field holds the pseudo header's sum exactly, and the checksum is wrong. Says whether it
+/// did.
+///
+/// Finds TCP, UDP and SCTP on IPv4 and IPv6 behind at most two VLAN tags and an HSR tag; not behind
+/// IPv6 extension headers and not inside tunnels. A frame that was damaged on its way is taken for
+/// one that was left open with a probability of 2^-16 only.
+///
+/// Real-time class: a few octets of the headers; linear in the frame's length if it is open.
+pub fn complete_if_open(frame: &mut [u8]) -> bool {
+    let Some(segment) = find_segment(frame) else { return false };
+    let Segment { start, end, checksum_at, pseudo } = segment;
+    let Some(covered) = frame.get_mut(start..end) else { return false };
+    let Some(pseudo) = pseudo else {
+        // SCTP: an open one is zero.
+        let Some(field) = covered.get_mut(checksum_at..checksum_at + 4) else { return false };
+        if field != [0; 4] {
+            return false;
+        }
+        let crc = crc32c(covered).to_le_bytes();
+        covered[checksum_at..checksum_at + 4].copy_from_slice(&crc);
+        return crc != [0; 4];
+    };
+    let field = covered.get(checksum_at..).and_then(|rest| rest.first_chunk());
+    if field.copied().map(u16::from_ne_bytes) != Some(pseudo) {
+        return false;
+    }
+    let is_right = fold(sum(covered) + u64::from(pseudo)) == 0xffff;
+    !is_right && complete(&mut frame[..end], start, checksum_at).is_ok()
+}
+
+/// A transport segment in a frame, and where its checksum is.
+struct Segment {
+    start: usize,
+    end: usize,
+    /// From `start`.
+    checksum_at: usize,
+    /// The pseudo header's sum, folded; `None` for SCTP, which has none.
+    pseudo: Option<u16>,
+}
+
+const ETHERTYPE_HSR: [u8; 2] = [0x89, 0x2f];
+const IP_PROTOCOL_TCP: u8 = 6;
+const IP_PROTOCOL_UDP: u8 = 17;
+
+fn find_segment(frame: &[u8]) -> Option<Segment> {
+    let mut at = 12;
+    for _ in 0..2 {
+        if matches!(frame.get(at..at + 2)?, [0x81, 0x00] | [0x88, 0xa8]) {
+            at += 4;
+        }
+    }
+    if frame.get(at..at + 2)? == ETHERTYPE_HSR {
+        at += 6;
+    }
+    let ethertype = frame.get(at..at + 2)?;
+    let ip_at = at + 2;
+    let ip = frame.get(ip_at..)?;
+    let (protocol, header_octets, total_octets, addresses) = match ethertype {
+        [0x08, 0x00] => {
+            let header: &[u8; 20] = ip.first_chunk()?;
+            let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+            if header[0] >> 4 != 4 || fragment != 0 {
+                return None;
+            }
+            let header_octets = usize::from(header[0] & 15) * 4;
+            let total_octets = usize::from(u16::from_be_bytes([header[2], header[3]]));
+            (header[9], header_octets, total_octets, ip.get(12..20)?)
+        }
+        [0x86, 0xdd] => {
+            let header: &[u8; 40] = ip.first_chunk()?;
+            let payload_octets = usize::from(u16::from_be_bytes([header[4], header[5]]));
+            (header[6], 40, 40 + payload_octets, ip.get(8..40)?)
+        }
+        _ => return None,
+    };
+    let segment = ip.get(header_octets..total_octets)?;
+    let (checksum_at, octets_min) = match protocol {
+        IP_PROTOCOL_TCP => (16, 20),
+        IP_PROTOCOL_UDP => (6, 8),
+        IP_PROTOCOL_SCTP => (SCTP_CHECKSUM_OFFSET, 12),
+        _ => return None,
+    };
+    if header_octets < 20 || segment.len() < octets_min {
+        return None;
+    }
+    let pseudo = (protocol != IP_PROTOCOL_SCTP).then(|| {
+        // At most 65,535 octets, for the header says so in 16 bits.
+        let octets = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+        let rest = u64::from(u16::from_ne_bytes([0, protocol])) + u64::from(octets.to_be());
+        fold(sum(addresses) + rest)
+    });
+    let (start, end) = (ip_at + header_octets, ip_at + total_octets);
+    Some(Segment { start, end, checksum_at, pseudo })
+}
+
 /// The sum of 16-bit words in the machine's order of octets; a last odd octet is padded with zero.
 fn sum(octets: &[u8]) -> u64 {
     let (words, rest) = octets.as_chunks::<4>();

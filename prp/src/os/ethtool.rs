@@ -26,6 +26,7 @@ const ETHTOOL_SFLAGS: u32 = 0x26;
 const ETHTOOL_GSSET_INFO: u32 = 0x37;
 const ETHTOOL_GFEATURES: u32 = 0x3a;
 const ETHTOOL_SFEATURES: u32 = 0x3b;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const ETHTOOL_GLINKSETTINGS: u32 = 0x4c;
 
 const ETH_SS_FEATURES: u32 = 4;
@@ -33,6 +34,8 @@ const ETH_FLAG_LRO: u32 = 1 << 15;
 const ETH_GSTRING_OCTETS: usize = 32;
 /// `struct ethtool_drvinfo`: command, five texts of 32 octets, 12 reserved, five counts.
 const DRVINFO_WORDS: usize = 49;
+/// `struct ethtool_channels`: command, four most, four counts (receive, transmit, other, combined).
+const CHANNELS_WORDS: usize = 9;
 /// `struct ethtool_link_settings` without its masks.
 const LINK_SETTINGS_WORDS: usize = 12;
 /// Three masks of at most 127 words follow it.
@@ -55,8 +58,10 @@ pub enum Offload {
     Gso,
     /// Checksums are left to the device on transmission.
     TxChecksum,
-    /// VLAN tags of received frames are taken out by the device.
+    /// VLAN tags (0x8100) are taken out of received frames and told beside them.
     RxVlan,
+    /// The same for 0x88a8.
+    RxVlanService,
 }
 
 /// How an offload is asked for.
@@ -72,6 +77,8 @@ enum Access {
 impl Offload {
     /// All that merge received frames.
     pub const MERGING: [Self; 3] = [Self::Gro, Self::Lro, Self::GroHw];
+    /// All that take VLAN tags out of received frames.
+    pub const TAKING_TAGS_OUT: [Self; 2] = [Self::RxVlan, Self::RxVlanService];
 
     /// All the others: they change nothing that the wire does not carry.
     pub const HARMLESS: [Self; 4] = [Self::Tso, Self::Gso, Self::TxChecksum, Self::RxVlan];
@@ -85,6 +92,7 @@ impl Offload {
             Self::Gso => Access::Value(0x23, 0x24),
             Self::TxChecksum => Access::Value(0x16, 0x17),
             Self::RxVlan => Access::Feature(b"rx-vlan-hw-parse"),
+            Self::RxVlanService => Access::Feature(b"rx-vlan-stag-hw-parse"),
         }
     }
 
@@ -99,6 +107,7 @@ impl Offload {
             Self::Gso => "gso",
             Self::TxChecksum => "tx",
             Self::RxVlan => "rxvlan",
+            Self::RxVlanService => "rx-vlan-stag-hw-parse",
         }
     }
 }
@@ -176,12 +185,57 @@ impl Ethtool {
     /// # Errors
     /// [`LinkError::NoSuchInterface`], [`LinkError::Refused`].
     pub fn driver(&self, interface: &str) -> Result<Option<String>, LinkError> {
+        self.driver_text(interface, 0)
+    }
+
+    /// Where the device sits, as its driver says it: a PCI or USB address for what is real, mostly
+    /// nothing for what is not.
+    ///
+    /// # Errors
+    /// [`LinkError::NoSuchInterface`], [`LinkError::Refused`].
+    pub fn bus_address(&self, interface: &str) -> Result<Option<String>, LinkError> {
+        self.driver_text(interface, 3)
+    }
+
+    /// One of the texts in which a driver tells of itself: driver, version, firmware, bus address.
+    fn driver_text(&self, interface: &str, which: usize) -> Result<Option<String>, LinkError> {
         let mut words = vec![0; DRVINFO_WORDS];
         words[0] = ETHTOOL_GDRVINFO;
-        let name = self.command(interface, &mut words).map(|()| text(&octets(&words)[4..36]));
-        let name =
-            optional(name).map_err(|errno| refusal(interface, "ask the driver of", errno))?;
-        Ok(name.filter(|name| !name.is_empty()))
+        let at = 4 + 32 * which;
+        let found = self.command(interface, &mut words).map(|()| text(&octets(&words)[at..at + 32]));
+        let found =
+            optional(found).map_err(|errno| refusal(interface, "ask the driver of", errno))?;
+        Ok(found.filter(|found| !found.is_empty()))
+    }
+
+    /// How many receive queues are in use; `None` when the driver does not say.
+    ///
+    /// # Errors
+    /// [`LinkError::NoSuchInterface`], [`LinkError::Refused`].
+    pub fn receive_queues(&self, interface: &str) -> Result<Option<u32>, LinkError> {
+        let mut words = vec![0; CHANNELS_WORDS];
+        words[0] = ETHTOOL_GCHANNELS;
+        let count = self
+            .command(interface, &mut words)
+            .map(|()| words[5].saturating_add(words[8]));
+        let count =
+            optional(count).map_err(|errno| refusal(interface, "count the queues of", errno))?;
+        Ok(count.filter(|count| *count > 0))
+    }
+
+    /// The name that the interface of this index has now, in the namespace in which this was
+    /// opened.
+    #[must_use]
+    pub fn name_of(&self, index: u32) -> Option<String> {
+        // SAFETY: all zero is a valid value of this plain structure.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        request.ifr_ifru.ifru_ifindex = i32::try_from(index).ok()?;
+        let fd = self.socket.as_fd().as_raw_fd();
+        // SAFETY: the request is a live structure of the kind that this command reads and writes.
+        let result = unsafe { libc::ioctl(fd, libc::SIOCGIFNAME, &raw mut request) };
+        Errno::result(result).ok()?;
+        let name = request.ifr_name.map(|octet| octet.to_ne_bytes()[0]);
+        Some(text(&name))
     }
 
     /// The link's speed in Mbit/s; `None` when it is unknown or there is no link.

@@ -1,16 +1,21 @@
-//! A LAN port: a packet ring in, and out by `sendmmsg` or AF_XDP.
+//! A LAN port: in by a packet ring or AF_XDP, out by `sendmmsg` or AF_XDP.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
+use super::ethtool::Ethtool;
 use super::open_error::OpenError;
 use super::packet_ring::{PacketRing, RingSize};
 use super::packet_tx::PacketTx;
+use super::receive_path::{Refusals, reason_for_the_ring};
+use super::xdp_lan::{self, XdpReceiver};
 use super::xdp_tx::XdpTx;
 use crate::port::{FRAME_OCTETS_MAX, FRAME_OCTETS_MIN, Port, PortFault, PortStatistics, TOO_SHORT};
 
 const HEADER_OCTETS: usize = 14;
 const VLAN_TAG_OCTETS: usize = 4;
 const TPID_8021Q: [u8; 2] = [0x81, 0x00];
+
+pub use super::receive_path::{LanReceive, ReceivePath};
 
 /// How a LAN port transmits.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -33,15 +38,39 @@ pub struct LanPortOptions {
     pub mtu: u32,
     /// The receive ring's size.
     pub ring: RingSize,
+    /// The way in.
+    pub receive: LanReceive,
     /// The way out.
     pub transmit: TransmitPath,
 }
 
 impl LanPortOptions {
-    /// Default ring, the fastest way out.
+    /// A ring of the default size, the fastest way out.
     #[must_use]
     pub fn new(interface_index: u32, mtu: u32) -> Self {
-        Self { interface_index, mtu, ring: RingSize::default(), transmit: TransmitPath::Auto }
+        Self {
+            interface_index,
+            mtu,
+            ring: RingSize::default(),
+            receive: LanReceive::Ring,
+            transmit: TransmitPath::Auto,
+        }
+    }
+
+    /// The ways in over AF_XDP that may be tried, best first; none: the ring.
+    fn xdp_paths(&self) -> &'static [ReceivePath] {
+        use ReceivePath::{Ring, XdpGeneric, XdpNative, XdpZeroCopy};
+        match (self.receive, self.transmit) {
+            (LanReceive::Ring | LanReceive::Only(Ring), _) => &[],
+            // Zero copy cannot transmit through AF_XDP, see `ReceivePath::XdpZeroCopy`.
+            (LanReceive::Auto, TransmitPath::Xdp) => &[XdpNative],
+            (LanReceive::Auto, _) => &[XdpZeroCopy, XdpNative],
+            (LanReceive::Xdp, TransmitPath::Xdp) => &[XdpNative, XdpGeneric],
+            (LanReceive::Xdp, _) => &[XdpZeroCopy, XdpNative, XdpGeneric],
+            (LanReceive::Only(XdpZeroCopy), _) => &[XdpZeroCopy],
+            (LanReceive::Only(XdpNative), _) => &[XdpNative],
+            (LanReceive::Only(XdpGeneric), _) => &[XdpGeneric],
+        }
     }
 }
 
@@ -61,13 +90,71 @@ impl Transmitter {
     }
 }
 
+#[derive(Debug)]
+enum Receiver {
+    Ring(Box<PacketRing>),
+    Xdp(Box<XdpReceiver>),
+}
+
+/// A way in, with what came of choosing it.
+struct Inbound {
+    receiver: Receiver,
+    path: ReceivePath,
+    fallback: Option<String>,
+    /// The way out that came with it.
+    transmit: Option<Box<XdpTx>>,
+}
+
+impl Inbound {
+    fn ring(ring: PacketRing, fallback: Option<String>) -> Self {
+        let receiver = Receiver::Ring(Box::new(ring));
+        Self { receiver, path: ReceivePath::Ring, fallback, transmit: None }
+    }
+
+    fn open(options: &LanPortOptions) -> Result<Self, OpenError> {
+        let index = options.interface_index;
+        let ring = PacketRing::open(index, options.ring)?;
+        let paths = options.xdp_paths();
+        if paths.is_empty() {
+            return Ok(Self::ring(ring, None));
+        }
+        let may_choose = options.receive == LanReceive::Auto;
+        if may_choose {
+            let name = xdp_lan::name_of(index, "ask the driver")?;
+            let reason = Ethtool::open().map_or_else(
+                |error| Some(error.to_string()),
+                |ethtool| reason_for_the_ring(&ethtool, &name),
+            );
+            if reason.is_some() {
+                return Ok(Self::ring(ring, reason));
+            }
+        }
+        let transmits = options.transmit != TransmitPath::Packet;
+        match XdpReceiver::open(ring, paths, transmits) {
+            Ok((path, receiver, transmit, refusals)) => {
+                let fallback = told(&refusals);
+                Ok(Self { receiver: Receiver::Xdp(Box::new(receiver)), path, fallback, transmit })
+            }
+            Err((ring, refusals)) if may_choose => Ok(Self::ring(ring, told(&refusals))),
+            Err((_, refusals)) => Err(refusals.into_error()),
+        }
+    }
+}
+
+fn told(refusals: &Refusals) -> Option<String> {
+    Some(refusals.to_string()).filter(|reasons| !reasons.is_empty())
+}
+
 /// A port on a network interface: everything that arrives there, nothing that this machine sends.
 ///
-/// The socket only listens in: the host's own stack sees the same frames unless whoever owns the
-/// interface keeps them from it.
+/// With the ring the socket only listens in: the host's own stack sees the same frames unless
+/// whoever owns the interface keeps them from it.
 #[derive(Debug)]
 pub struct LanPort {
-    ring: PacketRing,
+    // Dropped before the transmitter: the program goes before its sockets.
+    receiver: Receiver,
+    receive_path: ReceivePath,
+    receive_fallback: Option<String>,
     transmitter: Transmitter,
     fallback: Option<OpenError>,
     mtu: u32,
@@ -79,20 +166,51 @@ impl LanPort {
     /// Opens a port. Takes up to a second when another AF_XDP socket left the interface just now.
     ///
     /// # Errors
-    /// See [`OpenError`]. That AF_XDP cannot be had is an error only if [`TransmitPath::Xdp`] was
-    /// asked for.
+    /// See [`OpenError`]. That AF_XDP cannot be had is an error only if it was asked for, by
+    /// [`TransmitPath::Xdp`], [`LanReceive::Xdp`] or [`LanReceive::Only`].
     pub fn open(options: &LanPortOptions) -> Result<Self, OpenError> {
         let index = options.interface_index;
-        let ring = PacketRing::open(index, options.ring)?;
-        let (transmitter, fallback) = match options.transmit {
-            TransmitPath::Packet => (Transmitter::packet(index)?, None),
-            TransmitPath::Xdp => (Transmitter::xdp(index)?, None),
-            TransmitPath::Auto => match Transmitter::xdp(index) {
+        let Inbound { receiver, path, fallback: receive_fallback, transmit } =
+            Inbound::open(options)?;
+        let has_zero_copy = path == ReceivePath::XdpZeroCopy;
+        let (transmitter, fallback) = match (transmit, options.transmit) {
+            (Some(xdp), _) => (Transmitter::Xdp(xdp), None),
+            (None, TransmitPath::Packet) => (Transmitter::packet(index)?, None),
+            (None, TransmitPath::Auto) if has_zero_copy => (Transmitter::packet(index)?, None),
+            (None, TransmitPath::Xdp) => (Transmitter::xdp(index)?, None),
+            (None, TransmitPath::Auto) => match Transmitter::xdp(index) {
                 Ok(xdp) => (xdp, None),
                 Err(reason) => (Transmitter::packet(index)?, Some(reason)),
             },
         };
-        Ok(Self { ring, transmitter, fallback, mtu: options.mtu, refused: 0 })
+        Ok(Self {
+            receiver,
+            receive_path: path,
+            receive_fallback,
+            transmitter,
+            fallback,
+            mtu: options.mtu,
+            refused: 0,
+        })
+    }
+
+    /// The way in that is in use.
+    #[must_use]
+    pub fn receive_path(&self) -> ReceivePath {
+        self.receive_path
+    }
+
+    /// Why it is not a better one, each with its reason; `None` when none was tried.
+    #[must_use]
+    pub fn receive_fallback(&self) -> Option<&str> {
+        self.receive_fallback.as_deref()
+    }
+
+    fn ring(&self) -> &PacketRing {
+        match &self.receiver {
+            Receiver::Ring(ring) => ring,
+            Receiver::Xdp(xdp) => xdp.ring(),
+        }
     }
 
     /// The way out that is in use: never [`TransmitPath::Auto`].
@@ -113,7 +231,7 @@ impl LanPort {
     /// The interface's index.
     #[must_use]
     pub fn interface_index(&self) -> u32 {
-        self.ring.interface_index()
+        self.ring().interface_index()
     }
 
     /// The MTU that frames are measured against, in octets.
@@ -134,7 +252,10 @@ impl LanPort {
 
     /// See [`PacketRing::refresh_statistics`].
     pub fn refresh_statistics(&mut self) {
-        self.ring.refresh_statistics();
+        match &mut self.receiver {
+            Receiver::Ring(ring) => ring.refresh_statistics(),
+            Receiver::Xdp(xdp) => xdp.refresh_statistics(),
+        }
     }
 
     /// See [`PacketRing::take_fault`].
@@ -142,7 +263,10 @@ impl LanPort {
     /// # Errors
     /// [`PortFault::Down`], [`PortFault::Gone`].
     pub fn take_fault(&mut self) -> Result<(), PortFault> {
-        self.ring.take_fault()
+        match &mut self.receiver {
+            Receiver::Ring(ring) => ring.take_fault(),
+            Receiver::Xdp(xdp) => xdp.take_fault(),
+        }
     }
 
     fn push<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
@@ -167,7 +291,10 @@ impl LanPort {
 
 impl Port for LanPort {
     fn receive<F: FnMut(&[u8])>(&mut self, budget: usize, sink: F) -> Result<usize, PortFault> {
-        self.ring.receive(budget, sink)
+        match &mut self.receiver {
+            Receiver::Ring(ring) => ring.receive(budget, sink),
+            Receiver::Xdp(xdp) => xdp.receive(budget, sink),
+        }
     }
 
     fn transmit<F: FnOnce(&mut [u8])>(&mut self, len: usize, fill: F) -> Result<(), PortFault> {
@@ -189,13 +316,21 @@ impl Port for LanPort {
             Transmitter::Xdp(xdp) => (xdp.sent, xdp.dropped),
         };
         let tx_dropped = tx_dropped + self.refused;
-        PortStatistics { tx_frames, tx_dropped, ..self.ring.statistics() }
+        let received = match &self.receiver {
+            Receiver::Ring(ring) => ring.statistics(),
+            Receiver::Xdp(xdp) => xdp.statistics(),
+        };
+        PortStatistics { tx_frames, tx_dropped, ..received }
     }
 }
 
 impl AsFd for LanPort {
-    /// Readable when frames wait, `POLLERR` when a fault does.
+    /// Readable when frames wait. When a fault does: `POLLERR` on the ring, readable on AF_XDP,
+    /// where [`Port::receive`] tells it after at most 128 calls.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+        match &self.receiver {
+            Receiver::Ring(ring) => ring.as_fd(),
+            Receiver::Xdp(xdp) => xdp.as_fd(),
+        }
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`lan_port`] | a LAN port: packet ring in, `sendmmsg` or AF_XDP out |
+//! | [`lan_port`] | a LAN port: packet ring or AF_XDP in, `sendmmsg` or AF_XDP out |
+//! | [`receive_path`] | which way in it takes |
 //! | [`host_port`] | the host's side: a TAP, or the inner end of a veth pair |
 //! | [`tap`] | a TAP interface that this process owns |
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
+//! | `xdp_lan`, `xdp_rx` | reception through AF_XDP, with `xdp_program`, written in `bpf` |
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |
@@ -16,6 +18,7 @@
 //! | [`ingress`] | what arrives there and must not reach the host's own stack |
 //! | [`claim`] | a LAN interface as the daemon's own, and given back as it was |
 
+mod bpf;
 pub mod checksum;
 pub mod claim;
 pub mod ethtool;
@@ -30,8 +33,14 @@ pub mod packet_ring;
 mod packet_tx;
 pub mod pcapng;
 pub mod promiscuity;
+pub mod receive_path;
 mod ring_slot;
 mod socket;
 pub mod tap;
+mod xdp_lan;
+mod xdp_program;
 mod xdp_ring;
+mod xdp_rx;
+mod xdp_socket;
 mod xdp_tx;
+mod xdp_umem;

@@ -52,6 +52,18 @@ pub enum OpenError {
         /// The step.
         operation: &'static str,
     },
+    /// No mode of AF_XDP reception can be had.
+    #[error("AF_XDP reception cannot be had: {reasons} (use the packet ring)")]
+    NoXdp {
+        /// Each mode that was tried, with its reason.
+        reasons: String,
+    },
+    /// Somebody else's XDP program is on the interface.
+    #[error("the interface has an XDP program of somebody else (`ip link` shows it; remove it)")]
+    XdpTaken,
+    /// The card takes VLAN tags out of frames, and AF_XDP would lose them.
+    #[error("the card takes VLAN tags out of frames and cannot be told not to")]
+    TagsTakenOut,
     /// Anything else that a system call said.
     #[error("{operation}: {errno}")]
     System {

@@ -44,6 +44,18 @@ unsafe impl Answer for libc::xdp_mmap_offsets {
     const EMPTY: Self = Self { rx: NO_OFFSETS, tx: NO_OFFSETS, fr: NO_OFFSETS, cr: NO_OFFSETS };
 }
 
+// SAFETY: six integers.
+unsafe impl Answer for libc::xdp_statistics {
+    const EMPTY: Self = Self {
+        rx_dropped: 0,
+        rx_invalid_descs: 0,
+        tx_invalid_descs: 0,
+        rx_ring_full: 0,
+        rx_fill_ring_empty_descs: 0,
+        tx_ring_empty_descs: 0,
+    };
+}
+
 fn length_of<T>(value: &T) -> socklen_t {
     socklen_t::try_from(size_of_val(value)).unwrap_or(socklen_t::MAX)
 }
@@ -193,6 +205,21 @@ pub(super) fn kick(socket: BorrowedFd<'_>) -> Result<(), Errno> {
         libc::sendto(socket.as_raw_fd(), ptr::null(), 0, libc::MSG_DONTWAIT, ptr::null(), 0)
     };
     if result < 0 { Err(Errno::last()) } else { Ok(()) }
+}
+
+/// Tells the driver to look at an AF_XDP fill ring (zero copy).
+pub(super) fn kick_fill(socket: BorrowedFd<'_>) {
+    // SAFETY: no buffer and no address are passed, so there is nothing that could be invalid.
+    let _ = unsafe {
+        libc::recvfrom(
+            socket.as_raw_fd(),
+            ptr::null_mut(),
+            0,
+            libc::MSG_DONTWAIT,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        )
+    };
 }
 
 const _: () = assert!(size_of::<libc::sockaddr_ll>() == 20);

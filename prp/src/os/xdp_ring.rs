@@ -1,4 +1,4 @@
-//! The rings that an AF_XDP socket shares with the kernel: two words and an array.
+//! The rings that an AF_XDP socket shares with the kernel: two words, an array, and a word of flags.
 //!
 //! Both words count all entries ever produced or consumed, modulo 2^32.
 
@@ -15,6 +15,7 @@ pub(super) struct XdpRing<E> {
     map: MmapRaw,
     producer_at: usize,
     consumer_at: usize,
+    flags_at: usize,
     entries_at: usize,
     mask: u32,
     _entries: std::marker::PhantomData<E>,
@@ -43,6 +44,7 @@ impl<E: Copy> XdpRing<E> {
         };
         let (producer_at, consumer_at) =
             (word_place(offsets.producer)?, word_place(offsets.consumer)?);
+        let flags_at = word_place(offsets.flags)?;
         let map = MmapOptions::new()
             .offset(page_offset)
             .len(len)
@@ -51,7 +53,7 @@ impl<E: Copy> XdpRing<E> {
             .map_err(|error| OpenError::from_io(OPERATION, &error))?;
         let mask = entries - 1;
         let _entries = std::marker::PhantomData;
-        Ok(Self { map, producer_at, consumer_at, entries_at, mask, _entries })
+        Ok(Self { map, producer_at, consumer_at, flags_at, entries_at, mask, _entries })
     }
 
     fn word(&self, at: usize) -> &AtomicU32 {
@@ -74,6 +76,11 @@ impl<E: Copy> XdpRing<E> {
         self.word(self.consumer_at).load(Ordering::Acquire)
     }
 
+    /// Whether the kernel waits to be told that there is something new in the ring.
+    pub(super) fn needs_wakeup(&self) -> bool {
+        self.word(self.flags_at).load(Ordering::Acquire) & libc::XDP_RING_NEED_WAKEUP != 0
+    }
+
     /// Shows the kernel what was written before `producer`.
     pub(super) fn publish(&self, producer: u32) {
         self.word(self.producer_at).store(producer, Ordering::Release);
@@ -94,7 +101,8 @@ impl<E: Copy> XdpRing<E> {
     /// Writes the entry with this count.
     pub(super) fn write(&mut self, index: u32, value: E) {
         // SAFETY: in the mapping and aligned, as in `read`; the mapping is writable. The kernel
-        // reads entries in our own system calls only (copy mode), never at the same time.
+        // does not read the entry at the same time: it has not been shown it (fill ring), or reads
+        // it in our own system calls only (transmit ring in copy mode).
         unsafe { self.entry(index).write_volatile(value) }
     }
 }

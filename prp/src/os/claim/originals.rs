@@ -97,7 +97,11 @@ impl LanOriginals {
             Offload::Gro => self.gro,
             Offload::Lro => self.lro,
             Offload::GroHw => self.gro_hw,
-            Offload::Tso | Offload::Gso | Offload::TxChecksum | Offload::RxVlan => None,
+            Offload::Tso
+            | Offload::Gso
+            | Offload::TxChecksum
+            | Offload::RxVlan
+            | Offload::RxVlanService => None,
         }
     }
 }
