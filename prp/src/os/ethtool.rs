@@ -170,8 +170,10 @@ impl Ethtool {
             }),
             Access::Feature(name) => self.feature(interface, name).and_then(|feature| {
                 let (block, bit) = feature.ok_or(Errno::EOPNOTSUPP)?;
-                let mut words = vec![0; 2 + 2 * (block + 1)];
-                (words[0], words[1]) = (ETHTOOL_SFEATURES, word(block + 1));
+                // The kernel takes all blocks that it has, or nothing.
+                let blocks = self.feature_count(interface)?.div_ceil(32);
+                let mut words = vec![0; 2 + 2 * blocks];
+                (words[0], words[1]) = (ETHTOOL_SFEATURES, word(blocks));
                 (words[2 + 2 * block], words[3 + 2 * block]) = (bit, if on { bit } else { 0 });
                 self.command(interface, &mut words)
             }),

@@ -59,8 +59,11 @@ macro_rules! conformance_of_all {
 
 conformance_of_all! {
     memory: crate::pair::MemoryPair;
-    lan_packet: crate::pair::LanPacketPair;
-    lan_xdp: crate::pair::LanXdpPair;
+    lan_packet: crate::pair::LanPair<crate::pair::RingPacket>;
+    lan_xdp: crate::pair::LanPair<crate::pair::RingXdp>;
+    lan_native: crate::pair::LanPair<crate::pair::Native>;
+    lan_native_packet: crate::pair::LanPair<crate::pair::NativePacket>;
+    lan_generic: crate::pair::LanPair<crate::pair::Generic>;
     veth_host: crate::pair::VethHostPair;
     tap_host: crate::pair::TapHostPair;
 }

@@ -1,7 +1,9 @@
 //! Two connected ports of each kind.
 
+use std::marker::PhantomData;
+
 use prp::os::host_port::HostPort;
-use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::lan_port::{LanPort, LanPortOptions, LanReceive, ReceivePath, TransmitPath};
 use prp::os::tap::Tap;
 use prp::port::Port;
 use prp::port::memory::{Link, MemoryPort};
@@ -69,24 +71,69 @@ pub(crate) fn lan_port(name: &str, mtu: u32, transmit: TransmitPath) -> LanPort 
     LanPort::open(&options).unwrap()
 }
 
-/// Two LAN ports on a veth pair; both transmit through packet sockets (`XDP` false) or AF_XDP.
-pub(crate) struct LanPair<const XDP: bool> {
-    near: LanPort,
-    far: LanPort,
+/// Opens a LAN port that receives and transmits in one certain way.
+pub(crate) fn lan_port_by(
+    name: &str,
+    mtu: u32,
+    receive: LanReceive,
+    transmit: TransmitPath,
+) -> LanPort {
+    let options = LanPortOptions { receive, transmit, ..LanPortOptions::new(index(name), mtu) };
+    LanPort::open(&options).unwrap()
 }
 
-pub(crate) type LanPacketPair = LanPair<false>;
-pub(crate) type LanXdpPair = LanPair<true>;
+/// The ways in and out of a pair.
+pub(crate) trait Ways {
+    const RECEIVE: LanReceive;
+    const TRANSMIT: TransmitPath;
+}
 
-impl<const XDP: bool> Pair for LanPair<XDP> {
+pub(crate) struct RingPacket;
+impl Ways for RingPacket {
+    const RECEIVE: LanReceive = LanReceive::Ring;
+    const TRANSMIT: TransmitPath = TransmitPath::Packet;
+}
+
+pub(crate) struct RingXdp;
+impl Ways for RingXdp {
+    const RECEIVE: LanReceive = LanReceive::Ring;
+    const TRANSMIT: TransmitPath = TransmitPath::Xdp;
+}
+
+pub(crate) struct Native;
+impl Ways for Native {
+    const RECEIVE: LanReceive = LanReceive::Only(ReceivePath::XdpNative);
+    const TRANSMIT: TransmitPath = TransmitPath::Auto;
+}
+
+pub(crate) struct NativePacket;
+impl Ways for NativePacket {
+    const RECEIVE: LanReceive = LanReceive::Only(ReceivePath::XdpNative);
+    const TRANSMIT: TransmitPath = TransmitPath::Packet;
+}
+
+pub(crate) struct Generic;
+impl Ways for Generic {
+    const RECEIVE: LanReceive = LanReceive::Only(ReceivePath::XdpGeneric);
+    const TRANSMIT: TransmitPath = TransmitPath::Auto;
+}
+
+/// Two LAN ports on a veth pair, both with the same ways in and out.
+pub(crate) struct LanPair<W: Ways> {
+    near: LanPort,
+    far: LanPort,
+    ways: PhantomData<W>,
+}
+
+impl<W: Ways> Pair for LanPair<W> {
     type Near = LanPort;
     type Far = LanPort;
     const RECEIVE_TELLS_DOWN: bool = true;
 
     fn open() -> Result<Self, String> {
         veth_pair(MTU)?;
-        let path = if XDP { TransmitPath::Xdp } else { TransmitPath::Packet };
-        Ok(Self { near: lan_port("va", MTU, path), far: lan_port("vb", MTU, path) })
+        let open = |name| lan_port_by(name, MTU, W::RECEIVE, W::TRANSMIT);
+        Ok(Self { near: open("va"), far: open("vb"), ways: PhantomData })
     }
     fn ends(&mut self) -> (&mut LanPort, &mut LanPort) {
         (&mut self.near, &mut self.far)
