@@ -252,11 +252,7 @@ pub(super) fn create_map(map_type: u32, entries_max: u32, name: &str) -> Result<
 }
 
 /// Puts a descriptor into a map of [`create_map`].
-pub(super) fn set_entry(
-    map: BorrowedFd<'_>,
-    key: u32,
-    value: BorrowedFd<'_>,
-) -> Result<(), Errno> {
+pub(super) fn set_entry(map: BorrowedFd<'_>, key: u32, value: BorrowedFd<'_>) -> Result<(), Errno> {
     let value = number_of(value);
     let attributes = MapUpdate {
         map_fd: number_of(map),

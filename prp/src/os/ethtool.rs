@@ -204,7 +204,8 @@ impl Ethtool {
         let mut words = vec![0; DRVINFO_WORDS];
         words[0] = ETHTOOL_GDRVINFO;
         let at = 4 + 32 * which;
-        let found = self.command(interface, &mut words).map(|()| text(&octets(&words)[at..at + 32]));
+        let found =
+            self.command(interface, &mut words).map(|()| text(&octets(&words)[at..at + 32]));
         let found =
             optional(found).map_err(|errno| refusal(interface, "ask the driver of", errno))?;
         Ok(found.filter(|found| !found.is_empty()))
@@ -217,9 +218,7 @@ impl Ethtool {
     pub fn receive_queues(&self, interface: &str) -> Result<Option<u32>, LinkError> {
         let mut words = vec![0; CHANNELS_WORDS];
         words[0] = ETHTOOL_GCHANNELS;
-        let count = self
-            .command(interface, &mut words)
-            .map(|()| words[5].saturating_add(words[8]));
+        let count = self.command(interface, &mut words).map(|()| words[5].saturating_add(words[8]));
         let count =
             optional(count).map_err(|errno| refusal(interface, "count the queues of", errno))?;
         Ok(count.filter(|count| *count > 0))

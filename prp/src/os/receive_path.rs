@@ -118,8 +118,19 @@ pub(super) fn first_that_opens<T>(
 
 /// Drivers of what is no network card, although it may sit on a bus.
 const VIRTUAL: &[&str] = &[
-    "bonding", "bridge", "dummy", "hv_netvsc", "ipvlan", "macvlan", "netvsc", "team", "tun",
-    "veth", "vif", "virtio_net", "vmxnet3",
+    "bonding",
+    "bridge",
+    "dummy",
+    "hv_netvsc",
+    "ipvlan",
+    "macvlan",
+    "netvsc",
+    "team",
+    "tun",
+    "veth",
+    "vif",
+    "virtio_net",
+    "vmxnet3",
 ];
 
 /// Why a port that may choose takes the ring on this interface; `None` for a network card.

@@ -88,8 +88,8 @@ impl Drop for TagsStay {
 
 /// The name of an interface of the calling thread's namespace.
 pub(super) fn name_of(index: u32, operation: &'static str) -> Result<String, OpenError> {
-    let name = nix::net::if_::if_indextoname(index)
-        .map_err(|_| OpenError::NoInterface { index })?;
+    let name =
+        nix::net::if_::if_indextoname(index).map_err(|_| OpenError::NoInterface { index })?;
     name.into_string().map_err(|_| OpenError::Layout { operation })
 }
 

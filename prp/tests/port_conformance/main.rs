@@ -13,7 +13,10 @@ mod behaviour;
 mod frames;
 mod net;
 mod pair;
+#[macro_use]
+mod skip;
 mod special;
+mod xdp;
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();

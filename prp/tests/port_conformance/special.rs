@@ -20,19 +20,6 @@ use crate::net::{
 };
 use crate::pair::lan_port;
 
-/// Goes on, or prints what is missing and returns.
-macro_rules! or_skip {
-    ($test:literal, $result:expr) => {
-        match $result {
-            Ok(value) => value,
-            Err(missing) => {
-                println!("SKIP: {}: {missing}", $test);
-                return;
-            }
-        }
-    };
-}
-
 /// The ones' complement sum over octets, most significant first.
 fn sum(octets: &[u8]) -> u32 {
     let words =
@@ -43,7 +30,7 @@ fn sum(octets: &[u8]) -> u32 {
 
 /// Whether an untagged IPv4 frame's TCP or UDP checksum is right, as its receiver would find it.
 /// `None` for other frames.
-fn transport_checksum_is_right(frame: &[u8]) -> Option<bool> {
+pub(crate) fn transport_checksum_is_right(frame: &[u8]) -> Option<bool> {
     let protocol = (frame[12..14] == [0x08, 0x00]).then(|| frame[23])?;
     let ip = &frame[14..];
     let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));

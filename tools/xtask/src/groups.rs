@@ -33,6 +33,10 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },
     Need { group: "latency-tests/ebpf_kernels", packages: LAB },
     Need { group: "tools/xtask/bpf_objects", packages: &["clang-14", "llvm-14"] },
+    Need { group: "prp/lan_claim", package: "iproute2" },
+    Need { group: "prp/port_conformance", package: "iproute2" },
+    Need { group: "latency-tests/daemon_faults", package: "iproute2" },
+    Need { group: "latency-tests/bench_smoke", package: "iproute2" },
 ];
 
 /// What lab machines are made of, and what is run in them.
