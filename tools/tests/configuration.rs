@@ -12,7 +12,7 @@ use prp::wire::vlan::VlanTag;
 use rt_core::time::Duration;
 use tools::args::DaemonArgs;
 use tools::config::{
-    Checked, DaemonConfig, HostConfig, HostPort, LanTransmit, Promiscuous, ReceiveMode,
+    Checked, DaemonConfig, HostConfig, HostPort, LanReceive, LanTransmit, Promiscuous, ReceiveMode,
     SocketGroup, ThreadConfig, ThreadPolicy, describe, keys,
 };
 use tools::exit::{ExitCode, Failure};
@@ -69,6 +69,7 @@ receive_mode = 'adaptive'
 adaptive_spin_time_us = 20
 host_port = 'veth'
 host_mtu = 1400
+lan_receive = 'xdp'
 lan_transmit = 'xdp'
 promiscuous = 'off'
 transparent_reception = 'pass_rct'
@@ -98,6 +99,7 @@ fn everything_that_is_said_is_understood() {
     assert_eq!(config.mac, Some(mac));
     assert_eq!(config.receive_mode, ReceiveMode::Adaptive { spin: Duration::from_micros(20) });
     assert_eq!(config.host, HostConfig { port: HostPort::Veth, mtu: 1400 });
+    assert_eq!(config.lan_receive, LanReceive::Xdp);
     assert_eq!(config.lan_transmit, LanTransmit::Xdp);
     assert_eq!(config.promiscuous, Promiscuous::Off);
     assert_eq!(config.node_table_size, 16_384);

@@ -29,6 +29,18 @@ pub enum TransmitPath {
     Xdp,
 }
 
+impl TransmitPath {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Packet => "packet",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
 /// What a LAN port is opened with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LanPortOptions {

@@ -53,7 +53,7 @@ pub enum OpenError {
         operation: &'static str,
     },
     /// No mode of AF_XDP reception can be had.
-    #[error("AF_XDP reception cannot be had: {reasons} (use the packet ring)")]
+    #[error("AF_XDP reception cannot be had: {reasons}")]
     NoXdp {
         /// Each mode that was tried, with its reason.
         reasons: String,

@@ -50,6 +50,7 @@ pub(super) fn render(status: &Status, style: Style) -> String {
     );
     text += &format!("Nodes    {} in the table (bumpless nodes)\n\n", number(status.nodes));
     text += &ports(status, style);
+    text += &ways_in(status);
     text.push('\n');
     text += &threads(status, style);
     text += &format!(
@@ -125,7 +126,8 @@ fn ports(status: &Status, style: Style) -> String {
         ("Interface", Side::Left),
         ("Link", Side::Left),
         ("MTU", Side::Right),
-        ("Path", Side::Left),
+        ("In", Side::Left),
+        ("Out", Side::Left),
         ("Received", Side::Right),
         ("Sent", Side::Right),
         ("Errors", Side::Right),
@@ -154,7 +156,8 @@ fn port_row(status: &Status, lan: &str, port: &Port) -> Vec<String> {
         port.interface.clone(),
         link.to_owned(),
         port.mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.to_string()),
-        port.transmit_path.clone().unwrap_or_else(|| "-".to_owned()),
+        word(port.receive_path.as_deref()),
+        word(port.transmit_path.as_deref()),
         number(own.rx_frames),
         number(own.tx_frames),
         mib("lreCntErrors"),
@@ -162,6 +165,21 @@ fn port_row(status: &Status, lan: &str, port: &Port) -> Vec<String> {
         number(own.rx_dropped_frames.saturating_add(own.tx_dropped_frames)),
         number(own.rx_merged_frames),
     ]
+}
+
+/// A word of a document as people read it.
+fn word(word: Option<&str>) -> String {
+    word.map_or_else(|| "-".to_owned(), |word| word.replace('_', " "))
+}
+
+/// Why frames do not arrive in a better way, a line for each port that tried.
+fn ways_in(status: &Status) -> String {
+    let ports = [("A", &status.ports.a), ("B", &status.ports.b)];
+    let line = |(lan, port): (&str, &Port)| {
+        let why = port.receive_fallback.as_ref()?;
+        Some(format!("LAN {lan} receives by {}: {why}\n", word(port.receive_path.as_deref())))
+    };
+    ports.into_iter().filter_map(line).collect()
 }
 
 fn threads(status: &Status, style: Style) -> String {

@@ -31,6 +31,7 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
     }
     push("host_port", json!(config.host.port.name()));
     push("host_mtu", json!(config.host.mtu));
+    push("lan_receive", json!(config.lan_receive.name()));
     push("lan_transmit", json!(config.lan_transmit.name()));
     push("promiscuous", json!(config.promiscuous.name()));
     push(

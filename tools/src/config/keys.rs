@@ -51,6 +51,7 @@ pub const KEYS: &[(&str, KeyType)] = &[
     ("adaptive_spin_time_us", KeyType::Number),
     ("host_port", KeyType::Text),
     ("host_mtu", KeyType::Number),
+    ("lan_receive", KeyType::Text),
     ("lan_transmit", KeyType::Text),
     ("promiscuous", KeyType::Text),
     ("transparent_reception", KeyType::Text),

@@ -105,6 +105,29 @@ impl HostPort {
     }
 }
 
+/// How frames arrive on a LAN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LanReceive {
+    /// AF_XDP on a network card whose driver does XDP itself, the packet ring elsewhere.
+    Auto,
+    /// The packet ring.
+    Ring,
+    /// AF_XDP in the best mode that can be had, or nothing.
+    Xdp,
+}
+
+impl LanReceive {
+    /// The word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Ring => "ring",
+            Self::Xdp => "xdp",
+        }
+    }
+}
+
 /// How frames leave on a LAN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LanTransmit {
@@ -257,6 +280,8 @@ pub struct DaemonConfig {
     pub receive_mode: ReceiveMode,
     /// See [`HostConfig`].
     pub host: HostConfig,
+    /// See [`LanReceive`].
+    pub lan_receive: LanReceive,
     /// See [`LanTransmit`].
     pub lan_transmit: LanTransmit,
     /// See [`Promiscuous`].

@@ -28,6 +28,7 @@ pub(crate) struct RawConfig {
     pub(crate) adaptive_spin_time_us: Option<i64>,
     pub(crate) host_port: Option<String>,
     pub(crate) host_mtu: Option<i64>,
+    pub(crate) lan_receive: Option<String>,
     pub(crate) lan_transmit: Option<String>,
     pub(crate) promiscuous: Option<String>,
     pub(crate) transparent_reception: Option<String>,

@@ -16,7 +16,7 @@ use rt_core::time::Duration;
 use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
-    LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
+    LanReceive, LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
     ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
 
@@ -108,6 +108,11 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
     let mac = mac(check, raw.mac.as_deref());
     let receive_mode = receive_mode(check, &raw);
     let host = host(check, &raw);
+    let lan_receive = check.word(
+        "lan_receive",
+        raw.lan_receive.as_deref(),
+        &[("auto", LanReceive::Auto), ("ring", LanReceive::Ring), ("xdp", LanReceive::Xdp)],
+    );
     let lan_transmit = check.word(
         "lan_transmit",
         raw.lan_transmit.as_deref(),
@@ -142,6 +147,7 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         mac,
         receive_mode,
         host,
+        lan_receive,
         lan_transmit,
         promiscuous,
         lre,

@@ -79,10 +79,18 @@ pub(super) fn ingress(error: &IngressError) -> Failure {
 
 pub(super) fn open(interface: &str, error: &OpenError) -> Failure {
     let code = match error {
-        OpenError::NotPermitted { .. } => ExitCode::Missing,
+        OpenError::NotPermitted { .. } | OpenError::NoXdp { .. } | OpenError::TagsTakenOut => {
+            ExitCode::Missing
+        }
         _ => ExitCode::Failed,
     };
-    Failure::new(code, format!("{interface}: {error}"), "")
+    let remedy = match error {
+        OpenError::NoXdp { .. } | OpenError::TagsTakenOut | OpenError::XdpTaken => {
+            "or set lan_receive to \"auto\" or \"ring\""
+        }
+        _ => "",
+    };
+    Failure::new(code, format!("{interface}: {error}"), remedy)
 }
 
 pub(super) fn tap(name: &str, error: &TapError) -> Failure {

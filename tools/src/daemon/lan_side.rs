@@ -3,7 +3,7 @@
 
 use prp::os::claim::{LanClaim, LanOriginals, LanRequest};
 use prp::os::ingress::IngressDrop;
-use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::lan_port::{LanPort, LanPortOptions, ReceivePath, TransmitPath};
 use prp::os::link::{LinkInfo, Links};
 use prp::os::promiscuity::Promiscuity;
 use prp::types::{LanId, MacAddress};
@@ -13,7 +13,7 @@ use rt_core::time::Instant;
 use super::failure;
 use super::lan_lock::LanLock;
 use super::marker::{Marker, OwnedLan};
-use crate::config::{DaemonConfig, LanTransmit, Promiscuous};
+use crate::config::{DaemonConfig, LanReceive, LanTransmit, Promiscuous};
 use crate::exit::Failure;
 use crate::report::Link;
 
@@ -28,6 +28,10 @@ pub struct LanSide {
     pub claim: Option<LanClaim>,
     /// The interface as the kernel described it last.
     pub info: Option<LinkInfo>,
+    /// How frames arrive, while there is a port.
+    pub receive_path: Option<ReceivePath>,
+    /// Why they do not arrive in a better way.
+    pub receive_fallback: Option<String>,
     /// How frames leave, while there is a port.
     pub transmit_path: Option<TransmitPath>,
     /// Why frames leave by another way than the fastest.
@@ -77,6 +81,8 @@ impl LanSide {
         let side = Self {
             lan,
             interface: interface.to_owned(),
+            receive_path: Some(port.receive_path()),
+            receive_fallback: port.receive_fallback().map(str::to_owned),
             transmit_path: Some(port.transmit_path()),
             transmit_fallback: port.transmit_fallback().map(ToString::to_string),
             claim: Some(claim),
@@ -102,6 +108,8 @@ impl LanSide {
     pub fn forget(&mut self) {
         self.claim = None;
         self.info = None;
+        self.receive_path = None;
+        self.receive_fallback = None;
         self.transmit_path = None;
         self.transmit_fallback = None;
         self.lock = None;
@@ -199,6 +207,17 @@ impl LanSide {
         Ok(Some(wrong.join(", ")))
     }
 
+    /// The ways that frames take, as a sentence for the log; `None` while there is no port.
+    #[must_use]
+    pub fn paths(&self) -> Option<String> {
+        let (lan, name) = (self.lan, &self.interface);
+        let receive = self.receive_path?.name();
+        let transmit = self.transmit_path?.name();
+        let why = self.receive_fallback.as_ref().map(|why| format!(" ({why})"));
+        let why = why.unwrap_or_default();
+        Some(format!("LAN {lan} ({name}): receives by {receive}{why}, sends by {transmit}"))
+    }
+
     /// What this LAN runs without, a sentence each.
     #[must_use]
     pub fn shortcomings(&self) -> Vec<String> {
@@ -226,6 +245,11 @@ pub const RCT_OCTETS: u32 = 6;
 
 fn open_port(config: &DaemonConfig, claim: &LanClaim) -> Result<LanPort, Failure> {
     let options = LanPortOptions {
+        receive: match config.lan_receive {
+            LanReceive::Auto => prp::os::lan_port::LanReceive::Auto,
+            LanReceive::Ring => prp::os::lan_port::LanReceive::Ring,
+            LanReceive::Xdp => prp::os::lan_port::LanReceive::Xdp,
+        },
         transmit: match config.lan_transmit {
             LanTransmit::Auto => TransmitPath::Auto,
             LanTransmit::Packet => TransmitPath::Packet,

@@ -377,6 +377,9 @@ impl Start {
         }
         self.journal.daemon(now, &DaemonEvent::Started);
         let Interfaces { mac, marker, lans, host, .. } = interfaces;
+        for paths in lans.iter().filter_map(LanSide::paths) {
+            self.journal.line("info", &paths);
+        }
         let mut supervisor = Supervisor {
             config: self.config,
             mac,

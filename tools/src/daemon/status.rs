@@ -1,6 +1,5 @@
 //! The documents that the control socket hands out.
 
-use prp::os::lan_port::TransmitPath;
 use prp::types::PortId;
 use rt_core::limits::NODE_REBOOT_INTERVAL;
 use rt_core::os::clock::MonotonicClock;
@@ -165,13 +164,9 @@ fn port(side: &LanSide, figures: &Figures) -> Port {
         link: side.link(),
         mtu: info.map(|info| info.mtu),
         mac: info.map(|info| info.mac.to_string()),
-        transmit_path: side.transmit_path.map(|path| {
-            let word = match path {
-                TransmitPath::Xdp => "xdp",
-                TransmitPath::Packet | TransmitPath::Auto => "packet",
-            };
-            word.to_owned()
-        }),
+        receive_path: side.receive_path.map(|path| path.name().to_owned()),
+        receive_fallback: side.receive_fallback.clone(),
+        transmit_path: side.transmit_path.map(|path| path.name().to_owned()),
         counters: figures.ports[side.lan.index()].into(),
     }
 }

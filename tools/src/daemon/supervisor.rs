@@ -302,6 +302,9 @@ impl Supervisor {
             Ok((side, port)) => {
                 self.lans[lan.index()] = side;
                 self.journal.daemon(now, &DaemonEvent::InterfaceBack(lan));
+                if let Some(paths) = self.lans[lan.index()].paths() {
+                    self.journal.line("info", &paths);
+                }
                 self.set_promiscuous();
                 self.tell(Command::ReplaceLan(lan, Some(port)));
                 self.link_may_have_changed(now, lan, Link::Absent);

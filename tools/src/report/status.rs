@@ -68,6 +68,13 @@ pub struct Port {
     pub mtu: Option<u32>,
     /// The interface's MAC address; null when it is absent.
     pub mac: Option<String>,
+    /// How frames arrive: `ring`, `xdp_zero_copy`, `xdp_native` or `xdp_generic`; null when the
+    /// interface is absent.
+    #[serde(default)]
+    pub receive_path: Option<String>,
+    /// Why they do not arrive in a better way, each with its reason; null when none was tried.
+    #[serde(default)]
+    pub receive_fallback: Option<String>,
     /// How frames leave: `packet` or `xdp`; null when the interface is absent.
     pub transmit_path: Option<String>,
     /// What the port counted.

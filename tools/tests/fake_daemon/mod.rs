@@ -60,6 +60,8 @@ fn port(interface: &str) -> Port {
         link: Link::Up,
         mtu: Some(1506),
         mac: Some(MAC.to_string()),
+        receive_path: Some("ring".to_owned()),
+        receive_fallback: None,
         transmit_path: Some("packet".to_owned()),
         counters: PortCounters { rx_frames: 1_000, tx_frames: 2_000, ..PortCounters::default() },
     }
@@ -111,6 +113,7 @@ pub fn status_in_trouble() -> Status {
     status.ports.b.link = Link::Absent;
     status.ports.b.mtu = None;
     status.ports.b.mac = None;
+    status.ports.b.receive_path = None;
     status.ports.b.transmit_path = None;
     status.alarms = vec!["port A receives frames of the other LAN".to_owned()];
     status.degraded = vec!["no real-time scheduling; grant CAP_SYS_NICE".to_owned()];
