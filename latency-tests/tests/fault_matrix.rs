@@ -173,12 +173,16 @@ impl Bulk {
 
 /// The whole table on one network.
 fn matrix(mode: &str, nodes: u8, config: &str) {
+    some_of_the_matrix(mode, nodes, config, &FAULTS);
+}
+
+fn some_of_the_matrix(mode: &str, nodes: u8, config: &str, faults: &[Fault]) {
     for seed in seeds() {
         let config = format!("receive_mode = \"{mode}\"\n{config}");
         let cluster = Cluster::running(nodes, seed, &config);
         let bulk = (nodes > 2).then(|| Bulk::start(&cluster, 3, 2));
         let mut bad = Vec::new();
-        for fault in FAULTS {
+        for &fault in faults {
             let outcome = cell(&cluster, nodes, fault, load());
             println!("CELL {mode:8} seed {seed} {:16} {outcome}", format!("{fault:?}"));
             if !outcome.is_seamless() {
@@ -220,6 +224,22 @@ fn no_frame_is_lost_or_doubled_with_three_nodes_that_poll_for_a_while() {
         // Shorter than the time between frames, so that it polls and waits by turns, and three
         // such threads leave the CPUs to the rest of the network.
         matrix("adaptive", 3, "adaptive_spin_time_us = 50");
+    }
+}
+
+/// The parts that other ways in share with the ring are tested above.
+#[test]
+fn no_frame_is_lost_or_doubled_through_af_xdp() {
+    if can_run("no_frame_is_lost_or_doubled_through_af_xdp") {
+        let faults = [
+            Fault::Clean,
+            Fault::CutAndBackA,
+            Fault::Loss20A,
+            Fault::ReorderA,
+            Fault::DuplicateA,
+            Fault::RepeatFiveTimesB,
+        ];
+        some_of_the_matrix("block", 3, "lan_receive = \"xdp\"", &faults);
     }
 }
 

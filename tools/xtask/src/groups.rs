@@ -36,6 +36,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "prp/lan_claim", package: "iproute2" },
     Need { group: "prp/port_conformance", package: "iproute2" },
     Need { group: "latency-tests/daemon_faults", package: "iproute2" },
+    Need { group: "latency-tests/daemon_xdp", package: "iproute2" },
     Need { group: "latency-tests/bench_smoke", package: "iproute2" },
 ];
 

@@ -1,0 +1,260 @@
+//! The running daemon with LAN ports that receive through AF_XDP.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use latency_tests::os::packet::{Inbox, Offload, Options, Outgoing, PacketSocket};
+use latency_tests::stream::bulk::BulkReport;
+use nix::sys::signal::Signal;
+use prp::os::ingress::IngressDrop;
+use prp::os::netns::{command_in, command_in_user_namespace};
+use support::traffic::{Traffic, flows};
+use support::{Cluster, can_run, ip, mac, report, wait_until};
+use tools::netlab::{Host, Process};
+use tools::report::Port;
+
+const XDP: &str = "lan_receive = \"xdp\"";
+
+fn path_of(port: &Port) -> &str {
+    port.receive_path.as_deref().unwrap_or_default()
+}
+
+/// What `ip link` says about an interface, or nothing where there is no `ip`.
+fn ip_link(host: &Host, interface: &str) -> String {
+    let mut command = Command::new("ip");
+    command.args(["-d", "link", "show", "dev", interface]);
+    let output = command_in(host.namespace(), &mut command).unwrap().output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_way_in_is_shown_and_no_program_outlives_the_daemon_however_it_ends() {
+    let test = "the_way_in_is_shown_and_no_program_outlives_the_daemon_however_it_ends";
+    if !can_run(test) {
+        return;
+    }
+    let mut cluster = Cluster::hosts(1, 71);
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        cluster.start_daemon(1, XDP);
+        let status = cluster.node(1).status();
+        for port in [&status.ports.a, &status.ports.b] {
+            assert_eq!(path_of(port), "xdp_native");
+            assert_eq!(port.transmit_path.as_deref(), Some("xdp"));
+            let why = port.receive_fallback.as_deref().unwrap();
+            assert!(why.starts_with("no zero copy: ") && why.contains("EOPNOTSUPP"), "{why}");
+        }
+        assert!(status.degraded.iter().all(|why| !why.contains("XDP")), "{status:?}");
+        let text = cluster.bumpless(1, "status").out;
+        assert!(text.contains("xdp native") && text.contains("no zero copy"), "{text}");
+        let log = cluster.node(1).process.err();
+        assert!(log.contains("LAN A (lan_a): receives by xdp_native (no zero copy"), "{log}");
+        for lan in ["lan_a", "lan_b"] {
+            assert!(ip_link(cluster.host(1), lan).contains("prog/xdp"), "{lan}");
+        }
+        let mut daemon = cluster.take_daemon(1).process;
+        daemon.signal(signal).unwrap();
+        daemon.finish(support::PATIENCE).unwrap();
+        for lan in ["lan_a", "lan_b"] {
+            // The kernel may end a killed process's last threads a moment later.
+            wait_until("the program to go", || {
+                (!ip_link(cluster.host(1), lan).contains("xdp")).then_some(())
+            });
+        }
+    }
+    cluster.start_daemon(1, "");
+    let ports = cluster.node(1).status().ports;
+    assert_eq!(path_of(&ports.a), "ring", "left to itself");
+    assert!(ports.a.receive_fallback.unwrap().contains("veth"));
+}
+
+#[test]
+fn heartbeats_and_time_reach_raw_sockets_and_nothing_else_does() {
+    let test = "heartbeats_and_time_reach_raw_sockets_and_nothing_else_does";
+    if !can_run(test) {
+        return;
+    }
+    // n2 sends as a singly attached node.
+    let mut cluster = Cluster::plain_hosts(2);
+    cluster.start_daemon(1, XDP);
+    let (near, far) = (cluster.host(1), cluster.host(2));
+    far.links().unwrap().set_up(far.link("lan_a").unwrap().index, true).unwrap();
+    let options = Options {
+        promiscuous: false,
+        offload: false,
+        outgoing: false,
+        buffer_octets: 1 << 20,
+        filter: &[],
+    };
+    let open = |host: &Host, interface: &str| {
+        host.run(|| PacketSocket::open(interface, options).unwrap()).unwrap()
+    };
+    let (raw, host) = (open(near, "lan_a"), open(near, "prp0"));
+    let sender = open(far, "lan_a");
+    let header = [&mac(1).0[..], &[2, 0, 0, 0, 0x77, 1]].concat();
+    let types: [(&[u8], bool); 6] = [
+        (&[0x88, 0xb6], true),
+        (&[0x88, 0xb5], false),
+        (&[0x88, 0xf7], true),
+        (&[0x81, 0x00, 0, 7, 0x88, 0xf7], true),
+        (&[0x81, 0x00, 0, 7, 0x08, 0x00], false),
+        (&[0x08, 0x00], false),
+    ];
+    let frames: Vec<_> = types
+        .iter()
+        .map(|(types, _)| {
+            let mut frame = [&header, *types].concat();
+            frame.resize(60, 0);
+            frame
+        })
+        .collect();
+    let outgoing: Vec<_> = frames.iter().map(|frame| Outgoing { offload: Offload::default(), octets: frame }).collect();
+    assert_eq!(sender.send(&outgoing).unwrap(), frames.len());
+    let (mut seen, mut delivered) = (Vec::new(), Vec::new());
+    let passed = types.iter().filter(|(_, passes)| *passes).count();
+    wait_until("the frames", || {
+        seen.extend(received(&raw, &header));
+        delivered.extend(received(&host, &header));
+        (seen.len() >= passed && delivered.len() >= frames.len()).then_some(())
+    });
+    let wanted: Vec<_> =
+        frames.iter().zip(types).filter(|(_, (_, passes))| *passes).map(|(f, _)| f).collect();
+    assert_eq!(seen.iter().collect::<Vec<_>>(), wanted);
+    // The node's own host gets all of them, each once, whichever way they came.
+    delivered.sort();
+    let mut all = frames.clone();
+    all.sort();
+    assert_eq!(delivered, all);
+    let index = near.link("lan_a").unwrap().index;
+    let dropped = near.run(|| IngressDrop::open().unwrap().find(index).unwrap()).unwrap();
+    assert!(dropped.is_some(), "behind the taps, before the host's stack");
+}
+
+fn received(socket: &PacketSocket, header: &[u8]) -> Vec<Vec<u8>> {
+    let mut inbox = Inbox::default();
+    if socket.receive(&mut inbox).is_err() {
+        return Vec::new();
+    }
+    let frames = (0..inbox.len()).map(|at| inbox.frame(at).to_vec());
+    frames.filter(|frame| frame.starts_with(header)).collect()
+}
+
+/// Over a veth a singly attached node's stack leaves its checksums open, and no driver completes
+/// them.
+#[test]
+fn tcp_with_a_singly_attached_node_arrives_unchanged() {
+    if !can_run("tcp_with_a_singly_attached_node_arrives_unchanged") {
+        return;
+    }
+    let mut cluster = Cluster::plain_hosts(2);
+    cluster.start_daemon(1, XDP);
+    cluster.settle(1, 2);
+    cluster.wait_for_voices();
+    let alone = cluster.host(2);
+    let index = alone.link("lan_a").unwrap().index;
+    let mut links = alone.links().unwrap();
+    links.set_up(index, true).unwrap();
+    links.add_address(index, ip(2).into(), 24).unwrap();
+    links.set_neighbour(index, ip(1).into(), mac(1)).unwrap();
+    let octets = 20_000_000u64;
+    for (from, to) in [(2, 1), (1, 2)] {
+        let receiver = format!("bulk recv --listen {}:4100 --announce", ip(to));
+        let receiver = cluster.stream(to, &receiver);
+        let sender = format!("bulk send --to {}:4100 --octets {octets}", ip(to));
+        let sent: BulkReport = report(cluster.stream(from, &sender));
+        let received: BulkReport = report(receiver);
+        assert!(sent.intact && received.intact, "{sent:?} {received:?}");
+        assert_eq!((sent.octets, received.octets), (octets, octets));
+    }
+    let counters = cluster.node(1).status().ports.a.counters;
+    assert!(counters.rx_checksums_completed > 0, "{counters:?}");
+    assert_eq!(counters.rx_merged_frames, 0, "{counters:?}");
+}
+
+/// A macvlan's driver has no XDP of its own.
+#[test]
+fn a_driver_without_xdp_is_used_in_generic_mode() {
+    let test = "a_driver_without_xdp_is_used_in_generic_mode";
+    if !can_run(test) {
+        return;
+    }
+    let mut cluster = Cluster::hosts(2, 72);
+    cluster.start_daemon(1, XDP);
+    for (lan, upper) in [("lan_a", "mv_a"), ("lan_b", "mv_b")] {
+        let mut command = Command::new("ip");
+        let line = format!("link add link {lan} name {upper} type macvlan mode passthru");
+        command.args(line.split(' '));
+        let made = command_in(cluster.host(2).namespace(), &mut command).unwrap().output();
+        if !made.as_ref().is_ok_and(|output| output.status.success()) {
+            println!("SKIP: {test}: kernel with macvlan: {made:?}");
+            return;
+        }
+        let links = &mut cluster.host(2).links().unwrap();
+        let index = links.by_name(lan).unwrap().index;
+        links.set_mtu(index, 1506).unwrap();
+        links.set_up(index, true).unwrap();
+    }
+    let file = cluster.net.folder().join("generic.toml");
+    let base = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"mv_a\"\nlan_b = \"mv_b\"";
+    fs::write(&file, format!("{base}\n{XDP}\n")).unwrap();
+    let program = cluster.programs.path("bumplessd").unwrap();
+    let mut command = cluster.host(2).command(program).unwrap();
+    command.arg("--allow-non-rt").arg("--config").arg(file);
+    command.arg("--runtime-dir").arg(cluster.runtime_dir(2));
+    let daemon = Process::spawn_ready("bumplessd of n2", command, support::PATIENCE).unwrap();
+    let status = support::status(&cluster.runtime_dir(2));
+    assert_eq!(path_of(&status.ports.a), "xdp_generic", "{status:?}");
+    let why = status.ports.a.receive_fallback.as_deref().unwrap();
+    assert!(why.contains("no zero copy") && why.contains("no native mode"), "{why}");
+    for n in [1, 2] {
+        cluster.settle(n, 2);
+    }
+    cluster.wait_for_voices();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    for cut in [None, Some("lan_a"), Some("lan_b")] {
+        let cable = cut.map(|lan| cluster.net.impairment("n1", lan).unwrap());
+        if let Some(cable) = cable {
+            cable.cut(tools::netlab::Toward::Both).unwrap();
+        }
+        let outcome = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 1.0).finish();
+        assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), daemon.err());
+        if let Some(cable) = cable {
+            cable.restore(tools::netlab::Toward::Both).unwrap();
+        }
+    }
+    assert_eq!(daemon.stop().unwrap().status.code(), Some(0));
+}
+
+/// A user namespace gives no right to load programs.
+#[test]
+fn without_the_right_to_load_programs_it_is_refused_by_name() {
+    const INSIDE: &str = "BUMPLESS_TEST_IN_USER_NAMESPACE";
+    let test = "without_the_right_to_load_programs_it_is_refused_by_name";
+    if std::env::var_os(INSIDE).is_none() {
+        if command_in_user_namespace(&mut Command::new("true")).status().is_err() {
+            println!("SKIP: {test}: user namespaces are not allowed here");
+            return;
+        }
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--nocapture", "--test-threads", "1", "--exact", test]).env(INSIDE, "1");
+        let output = command_in_user_namespace(&mut again).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("1 passed") && !text.contains("SKIP"), "{text}");
+        return;
+    }
+    let cluster = Cluster::hosts(1, 73);
+    let file = cluster.net.folder().join("refused.toml");
+    let base = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"lan_a\"\nlan_b = \"lan_b\"";
+    fs::write(&file, format!("{base}\n{XDP}\n")).unwrap();
+    let program = cluster.programs.path("bumplessd").unwrap();
+    let mut command = cluster.host(1).command(program).unwrap();
+    command.arg("--allow-non-rt").arg("--config").arg(file);
+    command.arg("--runtime-dir").arg(cluster.runtime_dir(1));
+    let ended = Process::spawn("bumplessd", command).unwrap().finish(support::PATIENCE).unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{ended:?}");
+    assert!(ended.err.contains("CAP_BPF"), "{}", ended.err);
+}
