@@ -18,6 +18,11 @@ pub(super) const ATTACH_XDP: u32 = 37;
 /// `bpf_redirect_map`.
 pub(super) const HELPER_REDIRECT_MAP: i32 = 51;
 
+/// The program is for one interface, whose driver it may ask about a frame (Linux 6.3).
+const FOR_ONE_INTERFACE: u32 = 1 << 6;
+/// What a call names is a function of the kernel's, not a helper.
+const PSEUDO_KERNEL_FUNCTION: u8 = 2;
+
 /// Where a map's descriptor stands in an instruction: the "source register" that says so.
 const PSEUDO_MAP_FD: u8 = 1;
 
@@ -33,7 +38,7 @@ pub(super) struct Instruction {
 }
 
 /// A register. `R0` holds results, `R1` to `R5` arguments and are lost in a call, `R6` to `R9`
-/// survive it.
+/// survive it, `R10` is where the stack ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum Register {
@@ -44,6 +49,7 @@ pub(super) enum Register {
     R4 = 4,
     R5 = 5,
     R6 = 6,
+    R10 = 10,
 }
 
 /// A place in a program that is jumped to.
@@ -108,6 +114,11 @@ impl Assembler {
         self.push(0x61, to, at as u8, offset, 0);
     }
 
+    /// `*(u16 *)(at + offset) = value`
+    pub(super) fn store_u16(&mut self, at: Register, offset: i16, value: i32) {
+        self.push(0x6a, at, 0, offset, value);
+    }
+
     /// `to =` the map behind this descriptor (takes two instructions' room).
     pub(super) fn load_map(&mut self, to: Register, map: BorrowedFd<'_>) {
         self.push(0x18, to, PSEUDO_MAP_FD, 0, map.as_raw_fd());
@@ -142,6 +153,11 @@ impl Assembler {
     /// `R0 = helper(R1, …, R5)`
     pub(super) fn call(&mut self, helper: i32) {
         self.push(0x85, Register::R0, 0, 0, helper);
+    }
+
+    /// `R0 = function(R1, …, R5)`, a function of the kernel's by its number.
+    pub(super) fn call_kernel(&mut self, function: i32) {
+        self.push(0x85, Register::R0, PSEUDO_KERNEL_FUNCTION, 0, function);
     }
 
     /// `return R0`
@@ -264,8 +280,13 @@ pub(super) fn set_entry(map: BorrowedFd<'_>, key: u32, value: BorrowedFd<'_>) ->
     command(MAP_UPDATE, &attributes).map(drop)
 }
 
-/// Loads an XDP program. It lives as long as something holds it.
-pub(super) fn load_xdp(instructions: &[Instruction], name: &str) -> Result<OwnedFd, Errno> {
+/// Loads an XDP program. It lives as long as something holds it. One that asks a driver about
+/// frames names its interface.
+pub(super) fn load_xdp(
+    instructions: &[Instruction],
+    name: &str,
+    interface_index: Option<u32>,
+) -> Result<OwnedFd, Errno> {
     let attributes = ProgramLoad {
         program_type: PROGRAM_TYPE_XDP,
         instruction_count: u32::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?,
@@ -275,9 +296,9 @@ pub(super) fn load_xdp(instructions: &[Instruction], name: &str) -> Result<Owned
         log_octets: 0,
         log: 0,
         kernel_version: 0,
-        flags: 0,
+        flags: interface_index.map_or(0, |_| FOR_ONE_INTERFACE),
         name: name_of(name),
-        interface_index: 0,
+        interface_index: interface_index.unwrap_or(0),
         expected_attach_type: ATTACH_XDP,
     };
     command(PROGRAM_LOAD, &attributes).map(descriptor)

@@ -142,7 +142,8 @@ impl Inbound {
             }
         }
         let transmits = options.transmit != TransmitPath::Packet;
-        match XdpReceiver::open(ring, paths, transmits) {
+        let may_lose_tags = matches!(options.receive, LanReceive::Only(_));
+        match XdpReceiver::open(ring, paths, transmits, may_lose_tags) {
             Ok((path, receiver, transmit, refusals)) => {
                 let fallback = told(&refusals);
                 Ok(Self { receiver: Receiver::Xdp(Box::new(receiver)), path, fallback, transmit })

@@ -7,7 +7,7 @@
 //! | [`host_port`] | the host's side: a TAP, or the inner end of a veth pair |
 //! | [`tap`] | a TAP interface that this process owns |
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
-//! | `xdp_lan`, `xdp_rx` | reception through AF_XDP, with `xdp_program`, written in `bpf` |
+//! | `xdp_lan`, `xdp_rx` | reception through AF_XDP, with `xdp_program`, written in `bpf` and `btf` |
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |
@@ -19,6 +19,7 @@
 //! | [`claim`] | a LAN interface as the daemon's own, and given back as it was |
 
 mod bpf;
+mod btf;
 pub mod checksum;
 pub mod claim;
 pub mod ethtool;

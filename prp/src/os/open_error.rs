@@ -64,6 +64,12 @@ pub enum OpenError {
     /// The card takes VLAN tags out of frames, and AF_XDP would lose them.
     #[error("the card takes VLAN tags out of frames and cannot be told not to")]
     TagsTakenOut,
+    /// VLAN tags may travel beside frames here, and AF_XDP in this mode would lose them.
+    #[error(
+        "VLAN tags travel beside frames on this kind of interface, and would be lost (native mode \
+         sees them on Linux 6.8 and later, built with BTF)"
+    )]
+    TagsBeside,
     /// Anything else that a system call said.
     #[error("{operation}: {errno}")]
     System {

@@ -5,7 +5,7 @@
 //! for a network card whose driver has one of the first two, and the ring for everything else:
 //! generic mode saves nothing over the ring; and what is virtual (veth, bridge, TAP, virtio)
 //! hands over frames that are not as on a wire, with tags and checksums beside the frame, which the
-//! ring is told of and AF_XDP is not.
+//! ring is told of, and AF_XDP has to find out.
 
 use std::fmt;
 
@@ -22,7 +22,8 @@ pub enum LanReceive {
     Ring,
     /// AF_XDP in the best mode that can be had, or an error.
     Xdp,
-    /// AF_XDP in one mode, or an error: to compare modes. [`ReceivePath::Ring`] is the ring.
+    /// AF_XDP in one mode, or an error: to compare modes. [`ReceivePath::Ring`] is the ring. In
+    /// generic mode on a virtual interface a VLAN tag that travels beside its frame is lost.
     Only(ReceivePath),
 }
 
@@ -146,6 +147,17 @@ pub(super) fn reason_for_the_ring(ethtool: &Ethtool, interface: &str) -> Option<
         )),
         (None, _) => Some(format!("{interface} does not say which driver it has")),
     }
+}
+
+/// Drivers of virtual interfaces that take frames off a queue as they were written there.
+const AS_WRITTEN: &[&str] = &["tun", "vif", "virtio_net", "vmxnet3", "xen_netfront"];
+
+/// Whether frames come from within this kernel, VLAN tags perhaps beside them. A card can be told
+/// to leave them inside.
+pub(super) fn tags_may_be_beside(ethtool: &Ethtool, interface: &str) -> bool {
+    let driver = ethtool.driver(interface).ok().flatten().unwrap_or_default();
+    let bus = ethtool.bus_address(interface).ok().flatten().unwrap_or_default();
+    !bus.contains(':') && !AS_WRITTEN.contains(&driver.as_str())
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@
 //! The ring does what an AF_XDP socket cannot: it tells that the interface is down or gone, keeps
 //! multicast coming, and receives what arrives before the program runs.
 //!
-//! What a card does beside a frame is lost on AF_XDP. So it shall leave VLAN tags where they are:
-//! that offload is switched off while the port lives, and a card that insists is refused. (Between
-//! virtual interfaces a tag can travel beside its frame from a sender's own offload; this end has
-//! no say there.)
+//! What travels beside a frame is lost on AF_XDP. So a card shall leave VLAN tags where they are:
+//! that offload is switched off while the port lives, and a card that insists is refused. Between
+//! virtual interfaces no setting of this end helps; there the program asks the driver about each
+//! frame and passes those with a tag beside them, and where it cannot ask the mode is refused.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -25,8 +25,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use super::ethtool::{Ethtool, Offload};
 use super::open_error::OpenError;
 use super::packet_ring::PacketRing;
-use super::receive_path::{ReceivePath, Refusals, first_that_opens};
-use super::xdp_program::{Hook, QUEUES_MAX, XdpProgram};
+use super::receive_path::{ReceivePath, Refusals, first_that_opens, tags_may_be_beside};
+use super::xdp_program::{Hook, QUEUES_MAX, Tags, XdpProgram};
 use super::xdp_rx::XdpQueue;
 use super::xdp_socket::{Copying, XdpSocket};
 use super::xdp_tx::{self, XdpTx};
@@ -99,6 +99,7 @@ struct Probe {
     interface_index: u32,
     queues: u32,
     transmits: bool,
+    tags: Tags,
     program: Option<XdpProgram>,
 }
 
@@ -109,7 +110,8 @@ impl Probe {
         if self.program.as_ref().map(XdpProgram::hook) != Some(hook) {
             // The other one has to go first.
             self.program = None;
-            self.program = Some(XdpProgram::attach(self.interface_index, hook, OCTETS_MAX)?);
+            let index = self.interface_index;
+            self.program = Some(XdpProgram::attach(index, hook, OCTETS_MAX, self.tags)?);
         }
         Ok(())
     }
@@ -189,13 +191,15 @@ pub(super) type Found = (ReceivePath, XdpReceiver, Option<Box<XdpTx>>, Refusals)
 
 impl XdpReceiver {
     /// Opens the first of `paths` that can be had, beside `ring`, which is open already, so that
-    /// nothing is missed in between. With `transmits` its first socket can send, too.
+    /// nothing is missed in between. With `transmits` its first socket can send, too;
+    /// `may_lose_tags` allows modes that lose VLAN tags on some interfaces.
     pub(super) fn open(
         ring: PacketRing,
         paths: &[ReceivePath],
         transmits: bool,
+        may_lose_tags: bool,
     ) -> Result<Found, (PacketRing, Refusals)> {
-        match Self::prepare(&ring, paths, transmits) {
+        match Self::prepare(&ring, paths, transmits, may_lose_tags) {
             Err(refusals) => Err((ring, refusals)),
             Ok((path, parts, refusals)) => {
                 let Parts { program, opened, wait, tags_stay } = parts;
@@ -218,13 +222,20 @@ impl XdpReceiver {
         ring: &PacketRing,
         paths: &[ReceivePath],
         transmits: bool,
+        may_lose_tags: bool,
     ) -> Result<(ReceivePath, Parts, Refusals), Refusals> {
         let interface_index = ring.interface_index();
         let best = paths.first().copied().unwrap_or(ReceivePath::XdpGeneric);
         let refused = |error| Refusals(vec![(best, error)]);
         let tags_stay = TagsStay::hold(interface_index).map_err(refused)?;
-        let queues = receive_queues(interface_index).map_err(refused)?;
-        let mut probe = Probe { interface_index, queues, transmits, program: None };
+        let name = name_of(interface_index, "ask the driver").map_err(refused)?;
+        let queues = receive_queues(&tags_stay.ethtool, &name);
+        let tags = match tags_may_be_beside(&tags_stay.ethtool, &name) {
+            false => Tags::Inside,
+            true if may_lose_tags => Tags::Lost,
+            true => Tags::Beside,
+        };
+        let mut probe = Probe { interface_index, queues, transmits, tags, program: None };
         let (path, opened, refusals) = first_that_opens(paths, |path| probe.open(path))?;
         let wait = wait_for(ring, &opened.queues).map_err(refused)?;
         // The probe opened, so there is a program.
@@ -313,11 +324,9 @@ struct Parts {
 
 /// How many queues get a socket: those that the driver has, up to the limit; what arrives on others
 /// goes through the ring.
-fn receive_queues(interface_index: u32) -> Result<u32, OpenError> {
-    let name = name_of(interface_index, "count receive queues")?;
-    let queues = Ethtool::open().and_then(|ethtool| ethtool.receive_queues(&name));
+fn receive_queues(ethtool: &Ethtool, interface: &str) -> u32 {
     // A driver that does not know the question has one.
-    Ok(queues.ok().flatten().unwrap_or(1).clamp(1, QUEUES_MAX))
+    ethtool.receive_queues(interface).ok().flatten().unwrap_or(1).clamp(1, QUEUES_MAX)
 }
 
 /// One descriptor to wait for all of them.

@@ -6,9 +6,10 @@
 //! - EtherType 0x88B6 (heartbeats and replication), whatever its magic,
 //! - EtherType 0x88F7 (PTP),
 //!
-//! both also behind one or two VLAN tags, and inside an HSR tag behind these; and frames that are
-//! longer than a chunk of an AF_XDP socket's memory holds. A queue without a socket passes
-//! everything. What is passed is not lost for the port: it has a packet ring, and a frame that is
+//! both also behind one or two VLAN tags, and inside an HSR tag behind these; and what an AF_XDP
+//! socket cannot take whole: frames that are longer than a chunk of its memory, and frames whose
+//! VLAN tag travels beside them, as it does between virtual interfaces. A queue without a socket
+//! passes everything. What is passed is not lost for the port: it has a packet ring, and a frame that is
 //! passed shows up there and a frame that is redirected does not, so that each is received once.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::bpf::{self, Assembler, Instruction, Register};
+use super::btf;
 use super::open_error::OpenError;
 
 /// The receive queues that may have a socket; those beyond it pass their frames to the ring.
@@ -61,6 +63,17 @@ pub(super) enum Hook {
     Generic,
 }
 
+/// Where VLAN tags are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Tags {
+    /// In their frames.
+    Inside,
+    /// Perhaps beside them: the driver has to be asked about each frame.
+    Beside,
+    /// Perhaps beside them, and those may be lost: for comparing modes.
+    Lost,
+}
+
 /// The program on an interface, as long as this lives.
 #[derive(Debug)]
 pub(super) struct XdpProgram {
@@ -77,10 +90,23 @@ impl XdpProgram {
         interface_index: u32,
         hook: Hook,
         octets_max: u16,
+        tags: Tags,
     ) -> Result<Self, OpenError> {
+        let asks = match (tags, hook) {
+            (Tags::Inside, _) => None,
+            // Only a driver can be asked.
+            (Tags::Beside, Hook::Generic) => return Err(OpenError::TagsBeside),
+            (Tags::Beside, Hook::Native) => {
+                Some(btf::received_vlan_tag().ok_or(OpenError::TagsBeside)?)
+            }
+            (Tags::Lost, Hook::Native) => btf::received_vlan_tag(),
+            (Tags::Lost, Hook::Generic) => None,
+        };
         let map = bpf::create_map(bpf::MAP_TYPE_XSK, QUEUES_MAX, "bumpless_lan")
             .map_err(|errno| refused("make a map of AF_XDP sockets", errno))?;
-        let program = bpf::load_xdp(&program(map.as_fd(), octets_max), "bumpless_lan")
+        let instructions = program(map.as_fd(), octets_max, asks);
+        let bound_to = asks.map(|_| interface_index);
+        let program = bpf::load_xdp(&instructions, "bumpless_lan", bound_to)
             .map_err(|errno| refused("load the XDP program", errno))?;
         let flags = match hook {
             Hook::Native => FLAG_NATIVE,
@@ -128,13 +154,24 @@ fn refused(operation: &'static str, errno: Errno) -> OpenError {
     }
 }
 
-fn program(map: BorrowedFd<'_>, octets_max: u16) -> Vec<Instruction> {
-    use Register::{R0, R1, R2, R3, R4, R5, R6};
+/// `asks`: the function that tells of a tag beside the frame.
+fn program(map: BorrowedFd<'_>, octets_max: u16, asks: Option<i32>) -> Vec<Instruction> {
+    use Register::{R0, R1, R2, R3, R4, R5, R6, R10};
     let mut a = Assembler::default();
     let (redirect, pass, classify) = (a.label(), a.label(), a.label());
     // R2 is where the frame begins, and later a tag's length further on, so that the type is
     // always TYPE_AT octets behind it; R3 is the frame's end, R4 what must lie before it.
     a.copy(R6, R1);
+    if let Some(function) = asks {
+        // Its answers' room: the tag's type and the tag.
+        for (argument, offset) in [(R2, -2), (R3, -4)] {
+            a.store_u16(R10, offset, 0);
+            a.copy(argument, R10);
+            a.add(argument, i32::from(offset));
+        }
+        a.call_kernel(function);
+        a.jump_if_equal(R0, 0, pass);
+    }
     a.load_u32(R2, R6, CONTEXT_DATA);
     a.load_u32(R3, R6, CONTEXT_DATA_END);
     a.copy(R4, R2);
