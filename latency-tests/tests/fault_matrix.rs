@@ -230,7 +230,12 @@ fn no_frame_is_lost_or_doubled_with_three_nodes_that_poll_for_a_while() {
 /// The parts that other ways in share with the ring are tested above.
 #[test]
 fn no_frame_is_lost_or_doubled_through_af_xdp() {
-    if can_run("no_frame_is_lost_or_doubled_through_af_xdp") {
+    let test = "no_frame_is_lost_or_doubled_through_af_xdp";
+    let functions = std::fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+    let name = b"bpf_xdp_metadata_rx_vlan_tag";
+    if !functions.windows(name.len()).any(|text| text == name) {
+        println!("SKIP: {test}: kernel 6.8 or later with BTF");
+    } else if can_run(test) {
         let faults = [
             Fault::Clean,
             Fault::CutAndBackA,

@@ -182,6 +182,11 @@ impl Traffic {
                     ));
                 }
                 for stream in &report.streams {
+                    let flow = self.flows.iter().find(|flow| flow.id == stream.stream).unwrap();
+                    let tagged = stream.tagged > 0;
+                    if tagged != (flow.size == Size::Vlan) && stream.distinct > 0 {
+                        outcome.complaints.push(format!("n{n} {who}: VLAN tags: {stream:?}"));
+                    }
                     outcome.take(&format!("n{n} {who}"), stream, sent[&stream.stream]);
                 }
                 let wanted = |flow: &&Flow| {

@@ -158,10 +158,13 @@ fn fold(sum: u64) -> u16 {
     u16::try_from(folded).unwrap_or(u16::MAX)
 }
 
-/// The IP protocol of a frame without a VLAN tag, where the header says it in a fixed place.
+/// The IP protocol of a frame, where the header says it in a fixed place.
 fn ip_protocol(frame: &[u8]) -> Option<u8> {
     let mut rest = frame.get(12..)?;
     while let [0x81, 0x00, _, _, inner @ ..] | [0x88, 0xa8, _, _, inner @ ..] = rest {
+        rest = inner;
+    }
+    if let [0x89, 0x2f, _, _, _, _, inner @ ..] = rest {
         rest = inner;
     }
     match rest {
@@ -222,6 +225,94 @@ mod tests {
             // Verified as a receiver does: pseudo header + all octets = 0xffff.
             let total = u32::from(rfc_1071(&frame[34..])) + u32::from(pseudo);
             assert_eq!((total & 0xffff) + (total >> 16), 0xffff, "{len} octets, {checksum:#x}");
+        }
+    }
+
+    /// A frame with a segment of `protocol` behind these tags, its checksum left open as the kernel
+    /// does, and where the segment begins. Octets follow that no header counts.
+    fn open_segment(tags: &[u8], ipv6: bool, protocol: u8, octets: usize) -> (Vec<u8>, usize) {
+        let mut frame = [&[2; 12], tags].concat();
+        let length = u16::try_from(octets).unwrap();
+        let addresses_at = frame.len() + 2 + if ipv6 { 8 } else { 12 };
+        if ipv6 {
+            frame.extend_from_slice(&[0x86, 0xdd, 0x60, 0, 0, 0]);
+            frame.extend_from_slice(&length.to_be_bytes());
+            frame.extend_from_slice(&[protocol, 64]);
+            frame.extend((0..32u8).map(|i| i.wrapping_mul(77)));
+        } else {
+            frame.extend_from_slice(&[0x08, 0x00, 0x45, 0]);
+            frame.extend_from_slice(&(20 + length).to_be_bytes());
+            frame.extend_from_slice(&[1, 2, 0x40, 0, 64, protocol, 9, 9]);
+            frame.extend_from_slice(&[10, 1, 2, 3, 192, 168, 250, 251]);
+        }
+        let start = frame.len();
+        let pseudo_octets = frame[addresses_at..].to_vec();
+        frame.extend((0..octets).map(|i| u8::try_from(i * 37 % 251).unwrap()));
+        let at = start + if protocol == 6 { 16 } else { 6 };
+        if protocol == IP_PROTOCOL_SCTP {
+            frame[start + 8..start + 12].fill(0);
+        } else {
+            let pseudo = [&pseudo_octets[..], &[0, protocol], &length.to_be_bytes()].concat();
+            frame[at..at + 2].copy_from_slice(&rfc_1071(&pseudo).to_be_bytes());
+        }
+        frame.extend_from_slice(&[0xaa; 6]);
+        (frame, start)
+    }
+
+    #[test]
+    fn a_checksum_of_which_nothing_is_known_is_completed_if_it_is_open() {
+        let hsr = [0x89, 0x2f, 0, 60, 0, 1];
+        let tags: [&[u8]; 4] = [&[], &[0x81, 0, 0, 5], &[0x88, 0xa8, 0, 1, 0x81, 0, 0, 2], &hsr];
+        for tags in tags {
+            for ipv6 in [false, true] {
+                for (protocol, octets) in [(6, 20), (6, 1_401), (17, 8), (17, 500), (132, 40)] {
+                    let (mut frame, start) = open_segment(tags, ipv6, protocol, octets);
+                    let mut expected = frame.clone();
+                    let offset = match protocol {
+                        6 => 16,
+                        17 => 6,
+                        _ => 8,
+                    };
+                    complete(&mut expected[..start + octets], start, offset).unwrap();
+                    let what = format!("{tags:?} {ipv6} {protocol} {octets}");
+                    assert!(complete_if_open(&mut frame), "{what}");
+                    assert_eq!(frame, expected, "{what}");
+                    // What is complete, and what is wrong in another way, stays as it is.
+                    assert!(!complete_if_open(&mut frame), "{what}");
+                    frame[start] ^= 1;
+                    let damaged = frame.clone();
+                    assert!(!complete_if_open(&mut frame), "{what}");
+                    assert_eq!(frame, damaged, "{what}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fragments_and_headers_that_lie_are_left_alone() {
+        let (whole, start) = open_segment(&[], false, 17, 100);
+        let ip = start - 20;
+        for (at, value) in [
+            (ip, 0x44),     // a header shorter than a header
+            (ip, 0x4f),     // one that reaches into the segment
+            (ip, 0x65),     // another version
+            (ip + 2, 0xff), // longer than the frame
+            (ip + 3, 20),   // no segment
+            (ip + 3, 27),   // too short a segment
+            (ip + 6, 0x20), // more fragments
+            (ip + 7, 1),    // a later fragment
+            (ip + 9, 1),    // another protocol
+            (12, 0x88),     // another EtherType
+        ] {
+            let mut frame = whole.clone();
+            frame[at] = value;
+            let before = frame.clone();
+            assert!(!complete_if_open(&mut frame), "{at} {value:#x}");
+            assert_eq!(frame, before);
+        }
+        for length in 0..whole.len() - 6 {
+            let mut frame = whole[..length].to_vec();
+            assert!(!complete_if_open(&mut frame), "{length} octets");
         }
     }
 

@@ -16,8 +16,8 @@ use rt_core::time::Duration;
 use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
-    LanReceive, LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
-    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
+    LanReceive, LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode,
+    SocketGroup, ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
 
 /// A bound as a number of the file.
