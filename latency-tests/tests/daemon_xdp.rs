@@ -60,8 +60,10 @@ fn the_way_in_is_shown_and_no_program_outlives_the_daemon_however_it_ends() {
         assert!(status.degraded.iter().all(|why| !why.contains("XDP")), "{status:?}");
         let text = cluster.bumpless(1, "status").out;
         assert!(text.contains("xdp native") && text.contains("no zero copy"), "{text}");
-        let log = cluster.node(1).process.err();
-        assert!(log.contains("LAN A (lan_a): receives by xdp_native (no zero copy"), "{log}");
+        let line = "LAN A (lan_a): receives by xdp_native (no zero copy";
+        let process = &cluster.node(1).process;
+        let log = process.wait_err(|log| log.contains(line), support::PATIENCE);
+        assert!(log.is_some(), "{}", process.err());
         for lan in ["lan_a", "lan_b"] {
             assert!(ip_link(cluster.host(1), lan).contains("prog/xdp"), "{lan}");
         }

@@ -9,7 +9,7 @@
 use std::error::Error;
 
 use prp::os::host_port::HostPort;
-use prp::os::lan_port::{LanPort, LanPortOptions, TransmitPath};
+use prp::os::lan_port::{LanPort, LanPortOptions, LanReceive, ReceivePath, TransmitPath};
 use prp::os::link::Links;
 use prp::os::netns::NetNs;
 use prp::os::tap::Tap;
@@ -78,28 +78,36 @@ fn median(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn lan_port(links: &mut Links, name: &str, path: TransmitPath) -> Result<LanPort, Box<dyn Error>> {
+fn lan_port(
+    links: &mut Links,
+    name: &str,
+    receive: LanReceive,
+    transmit: TransmitPath,
+) -> Result<LanPort, Box<dyn Error>> {
     let index = links.by_name(name)?.index;
     links.set_mtu(index, MTU)?;
     links.set_up(index, true)?;
-    let options = LanPortOptions { transmit: path, ..LanPortOptions::new(index, MTU) };
+    let options = LanPortOptions { receive, transmit, ..LanPortOptions::new(index, MTU) };
     Ok(LanPort::open(&options)?)
 }
 
 fn benches() -> Result<Vec<Bench>, Box<dyn Error>> {
     let mut links = Links::open()?;
     let mut benches = Vec::new();
-    for (name, path, ends) in [
-        ("ring + sendmmsg", TransmitPath::Packet, ["p0", "p1"]),
-        ("ring + AF_XDP", TransmitPath::Xdp, ["x0", "x1"]),
+    let (generic, native) = (ReceivePath::XdpGeneric, ReceivePath::XdpNative);
+    for (name, receive, transmit, ends) in [
+        ("ring + sendmmsg", LanReceive::Ring, TransmitPath::Packet, ["p0", "p1"]),
+        ("ring + AF_XDP", LanReceive::Ring, TransmitPath::Xdp, ["x0", "x1"]),
+        ("AF_XDP generic", LanReceive::Only(generic), TransmitPath::Xdp, ["g0", "g1"]),
+        ("AF_XDP native", LanReceive::Only(native), TransmitPath::Xdp, ["n0", "n1"]),
     ] {
         links.create_veth(ends[0], ends[1], None)?;
-        let near = lan_port(&mut links, ends[0], path)?;
-        let far = lan_port(&mut links, ends[1], TransmitPath::Auto)?;
+        let near = lan_port(&mut links, ends[0], receive, transmit)?;
+        let far = lan_port(&mut links, ends[1], LanReceive::Ring, TransmitPath::Auto)?;
         benches.push(Bench::new(name, near.into(), far));
     }
     let tap = Tap::open("t0")?;
-    let far = lan_port(&mut links, "t0", TransmitPath::Packet)?;
+    let far = lan_port(&mut links, "t0", LanReceive::Ring, TransmitPath::Packet)?;
     benches.push(Bench::new("TAP", tap.into(), far));
     Ok(benches)
 }

@@ -148,8 +148,14 @@ impl Inbound {
                 let fallback = told(&refusals);
                 Ok(Self { receiver: Receiver::Xdp(Box::new(receiver)), path, fallback, transmit })
             }
-            Err((ring, refusals)) if may_choose => Ok(Self::ring(ring, told(&refusals))),
-            Err((_, refusals)) => Err(refusals.into_error()),
+            Err(refused) => {
+                let (ring, refusals) = *refused;
+                if may_choose {
+                    Ok(Self::ring(ring, told(&refusals)))
+                } else {
+                    Err(refusals.into_error())
+                }
+            }
         }
     }
 }

@@ -198,9 +198,9 @@ impl XdpReceiver {
         paths: &[ReceivePath],
         transmits: bool,
         may_lose_tags: bool,
-    ) -> Result<Found, (PacketRing, Refusals)> {
+    ) -> Result<Found, Box<(PacketRing, Refusals)>> {
         match Self::prepare(&ring, paths, transmits, may_lose_tags) {
-            Err(refusals) => Err((ring, refusals)),
+            Err(refusals) => Err(Box::new((ring, refusals))),
             Ok((path, parts, refusals)) => {
                 let Parts { program, opened, wait, tags_stay } = parts;
                 let receiver = Self {
@@ -239,7 +239,7 @@ impl XdpReceiver {
         let (path, opened, refusals) = first_that_opens(paths, |path| probe.open(path))?;
         let wait = wait_for(ring, &opened.queues).map_err(refused)?;
         // The probe opened, so there is a program.
-        let program = probe.program.ok_or(Refusals::default())?;
+        let program = probe.program.ok_or_else(Refusals::default)?;
         for (number, queue) in (0..).zip(&opened.queues) {
             program.serve(number, queue.socket()).map_err(refused)?;
         }
