@@ -189,9 +189,9 @@ impl Results {
              time. The host offers more than the daemon takes; the LANs bring bursts to a halted \
              daemon, none of which is lost. Over veth the far end of what the thread sends runs \
              within its time, the softirq of what it receives on the senders' cores.\n\n\
-             | host port | way | octets | M/s per core | CPU ns per frame | of these bare \
+             | host port | LANs in by | way | octets | M/s per core | CPU ns per frame | of these bare \
              transmission | M/s by the clock | M/s offered | delivered per frame | waits |\n\
-             |---|---|---|---|---|---|---|---|---|---|\n",
+             |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.throughput {
             let way = if found.from_host { "host → both LANs" } else { "both LANs → host" };
@@ -204,8 +204,9 @@ impl Results {
             let bare = self.bare_ns(found).map_or_else(dash, |ns| format!("{ns:.0}"));
             let _ = writeln!(
                 text,
-                "| {} | {way} | {} | {} | {} | {bare} | {} | {} | {delivered} | {} |",
+                "| {} | {} | {way} | {} | {} | {} | {bare} | {} | {} | {delivered} | {} |",
                 found.host_port,
+                found.lan_receive,
                 found.frame_octets,
                 millions(&found.frames_per_core_second),
                 plain(&found.cpu_ns_per_frame),
@@ -223,14 +224,15 @@ impl Results {
         }
         text.push_str(
             "## Round trip\n\nMode `busy`, pinger and daemon poll; beside a Linux bridge, rounds \
-             in turn.\n\n| host port | far end | daemon p50 ns | p99 | bridge p50 ns | p99 \
-             | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|\n",
+             in turn.\n\n| host port | LANs in by | far end | daemon p50 ns | p99 | bridge p50 ns | p99 \
+             | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.round_trip {
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 found.host_port,
+                found.lan_receive,
                 found.far_end,
                 plain(&found.daemon_median_ns),
                 plain(&found.daemon_p99_ns),

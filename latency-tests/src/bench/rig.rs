@@ -64,6 +64,8 @@ pub struct RigOptions<'a> {
     pub daemon: &'a Path,
     /// Its host port.
     pub host_port: HostPort,
+    /// How the LAN ports receive: `ring` or `xdp`, which is native mode between veths.
+    pub lan_receive: &'a str,
     /// `block`, `adaptive` or `busy`.
     pub receive_mode: &'a str,
     /// The CPU of its `lre` thread; none: any, and without a real-time policy.
@@ -270,7 +272,8 @@ fn configuration(options: &RigOptions<'_>) -> String {
     let mut text = format!(
         "name = \"{HOST}\"\nprotocol = \"prp\"\nlan_a = \"{a}\"\nlan_b = \"{b}\"\n\
          mac = \"{NODE_MAC}\"\nhost_port = \"{host_port}\"\nreceive_mode = \"{receive_mode}\"\n\
-         [threads.lre]\n"
+         lan_receive = \"{}\"\n[threads.lre]\n",
+        options.lan_receive
     );
     text += &match options.cpu {
         Some(cpu) => format!("policy = \"fifo\"\npriority = 60\ncpu = {cpu}\n"),

@@ -73,6 +73,8 @@ impl FarEnd {
 pub struct RoundTrip {
     /// `veth` or `tap`.
     pub host_port: String,
+    /// How the LAN ports receive: `ring` or `xdp`.
+    pub lan_receive: String,
     /// `host` or `kernel`.
     pub far_end: String,
     /// Median of each round through the daemon, in ns.
@@ -140,6 +142,7 @@ pub fn measure(
     let spread = |value: fn(&(Round, Round)) -> f64| Spread::of(rounds.iter().map(value).collect());
     Ok(RoundTrip {
         host_port: options.host_port.name().to_owned(),
+        lan_receive: options.lan_receive.to_owned(),
         far_end: far_end.name().to_owned(),
         daemon_median_ns: spread(|(daemon, _)| daemon.median_ns),
         daemon_p99_ns: spread(|(daemon, _)| daemon.p99_ns),

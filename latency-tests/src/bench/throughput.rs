@@ -45,6 +45,8 @@ pub enum Direction {
 pub struct Throughput {
     /// `veth` or `tap`.
     pub host_port: String,
+    /// How the LAN ports receive: `ring` or `xdp`.
+    pub lan_receive: String,
     /// Frames that left twice (`true`), or frames that the LANs brought (`false`).
     pub from_host: bool,
     /// Octets of a frame as the host sees it.
@@ -102,6 +104,7 @@ pub fn measure(
     let from_host = direction == Direction::HostToLans;
     Ok(Throughput {
         host_port: options.host_port.name().to_owned(),
+        lan_receive: options.lan_receive.to_owned(),
         from_host,
         frame_octets,
         frames_per_core_second: spread(|s| s.frames / s.cpu_s),

@@ -148,5 +148,5 @@ pub(crate) fn start(
     receive_mode: &str,
     cpu: Option<usize>,
 ) -> Rig {
-    Rig::start(&RigOptions { daemon, host_port, receive_mode, cpu }).unwrap()
+    Rig::start(&RigOptions { daemon, host_port, lan_receive: "ring", receive_mode, cpu }).unwrap()
 }

@@ -23,7 +23,9 @@ const THREADS: &[(&str, usize)] = &[];
 /// Debian packages that groups need beyond a Rust toolchain and its linker.
 pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "prp/lan_claim", packages: &["iproute2"] },
+    Need { group: "prp/port_conformance", packages: &["iproute2"] },
     Need { group: "latency-tests/daemon_faults", packages: &["iproute2"] },
+    Need { group: "latency-tests/daemon_xdp", packages: &["iproute2"] },
     Need { group: "latency-tests/bench_smoke", packages: &["iproute2"] },
     Need { group: "latency-tests/lab", packages: LAB },
     Need { group: "latency-tests/lab_network", packages: LAB },
@@ -33,11 +35,6 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },
     Need { group: "latency-tests/ebpf_kernels", packages: LAB },
     Need { group: "tools/xtask/bpf_objects", packages: &["clang-14", "llvm-14"] },
-    Need { group: "prp/lan_claim", package: "iproute2" },
-    Need { group: "prp/port_conformance", package: "iproute2" },
-    Need { group: "latency-tests/daemon_faults", package: "iproute2" },
-    Need { group: "latency-tests/daemon_xdp", package: "iproute2" },
-    Need { group: "latency-tests/bench_smoke", package: "iproute2" },
 ];
 
 /// What lab machines are made of, and what is run in them.
