@@ -5,15 +5,17 @@ mod support;
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use latency_tests::os::packet::{Inbox, Offload, Options, Outgoing, PacketSocket};
 use latency_tests::stream::bulk::BulkReport;
 use nix::sys::signal::Signal;
 use prp::os::ingress::IngressDrop;
 use prp::os::netns::{command_in, command_in_user_namespace};
+use support::traffic::{Traffic, flows};
 use support::{Cluster, can_run, ip, mac, report, wait_until};
-use tools::netlab::{Host, Process};
-use tools::report::Port;
+use tools::netlab::{Host, Process, Toward};
+use tools::report::{Link, Port};
 
 const XDP: &str = "lan_receive = \"xdp\"";
 
@@ -156,6 +158,38 @@ fn received(socket: &PacketSocket, header: &[u8]) -> Vec<Vec<u8>> {
     }
     let frames = (0..inbox.len()).map(|at| inbox.frame(at).to_vec());
     frames.filter(|frame| frame.starts_with(header)).collect()
+}
+
+#[test]
+fn a_card_that_is_removed_and_put_back_is_used_again_by_af_xdp() {
+    if !can_run_xdp("a_card_that_is_removed_and_put_back_is_used_again_by_af_xdp") {
+        return;
+    }
+    let cluster = Cluster::running(2, 74, XDP);
+    for card in ["lan_a", "lan_b"] {
+        let port = || {
+            let ports = cluster.node(2).status().ports;
+            if card == "lan_a" { ports.a } else { ports.b }
+        };
+        let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 4.0);
+        std::thread::sleep(Duration::from_millis(700));
+        cluster.net.remove_card("n2", card).unwrap();
+        wait_until("the card to be missed", || (port().link == Link::Absent).then_some(()));
+        assert_eq!(port().receive_path, None);
+        std::thread::sleep(Duration::from_millis(700));
+        cluster.net.insert_card("n2", card).unwrap();
+        wait_until("the card to be used", || (port().link == Link::Up).then_some(()));
+        assert_eq!(path_of(&port()), "xdp_native");
+        let outcome = traffic.finish();
+        assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
+        // The new card carries alone.
+        let other = if card == "lan_a" { "lan_b" } else { "lan_a" };
+        let cable = cluster.net.impairment("n1", other).unwrap();
+        cable.cut(Toward::Both).unwrap();
+        let outcome = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 0.5).finish();
+        cable.restore(Toward::Both).unwrap();
+        assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
+    }
 }
 
 /// Over a veth a singly attached node's stack leaves its checksums open, and no driver completes
