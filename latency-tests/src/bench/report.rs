@@ -189,8 +189,8 @@ impl Results {
              time. The host offers more than the daemon takes; the LANs bring bursts to a halted \
              daemon, none of which is lost. Over veth the far end of what the thread sends runs \
              within its time, the softirq of what it receives on the senders' cores.\n\n\
-             | host port | LANs in by | way | octets | M/s per core | CPU ns per frame | of these bare \
-             transmission | M/s by the clock | M/s offered | delivered per frame | waits |\n\
+             | host port | LANs in by | way | octets | M/s per core | CPU ns per frame | of these \
+             bare transmission | M/s by the clock | M/s offered | delivered per frame | waits |\n\
              |---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.throughput {
@@ -224,8 +224,8 @@ impl Results {
         }
         text.push_str(
             "## Round trip\n\nMode `busy`, pinger and daemon poll; beside a Linux bridge, rounds \
-             in turn.\n\n| host port | LANs in by | far end | daemon p50 ns | p99 | bridge p50 ns | p99 \
-             | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|---|\n",
+             in turn.\n\n| host port | LANs in by | far end | daemon p50 ns | p99 | bridge p50 ns \
+             | p99 | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.round_trip {
             let _ = writeln!(

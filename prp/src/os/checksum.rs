@@ -42,9 +42,9 @@ pub fn complete(frame: &mut [u8], start: usize, offset: usize) -> Result<(), Out
     Ok(())
 }
 
-/// Completes the checksum of a frame of whose checksum nothing is known, if its sender left it open:
-/// then its field holds the pseudo header's sum exactly, and the checksum is wrong. Says whether it
-/// did.
+/// Completes the checksum of a frame of whose checksum nothing is known, if its sender left it
+/// open: then its field holds the pseudo header's sum exactly, and the checksum is wrong. Says
+/// whether it did.
 ///
 /// Finds TCP, UDP and SCTP on IPv4 and IPv6 behind at most two VLAN tags and an HSR tag; not behind
 /// IPv6 extension headers and not inside tunnels. A frame that was damaged on its way is taken for

@@ -7,7 +7,8 @@
 //! | [`host_port`] | the host's side: a TAP, or the inner end of a veth pair |
 //! | [`tap`] | a TAP interface that this process owns |
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
-//! | `xdp_lan`, `xdp_rx` | reception through AF_XDP, with `xdp_program`, written in `bpf` and `btf` |
+//! | `xdp_lan`, `xdp_rx` | reception through AF_XDP |
+//! | `xdp_program`, `bpf`, `btf` | the XDP program for it, and how it comes into the kernel |
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |

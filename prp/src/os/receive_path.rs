@@ -1,9 +1,9 @@
 //! The ways in, and which of them a LAN port takes.
 //!
-//! Asked for AF_XDP, a port tries zero copy, then the driver's own XDP (native), then XDP behind the
-//! driver (generic), and keeps why a better one was not to be had. Left to itself it takes AF_XDP
-//! for a network card whose driver has one of the first two, and the ring for everything else:
-//! generic mode saves nothing over the ring; and what is virtual (veth, bridge, TAP, virtio)
+//! Asked for AF_XDP, a port tries zero copy, then the driver's own XDP (native), then XDP behind
+//! the driver (generic), and keeps why a better one was not to be had. Left to itself it takes
+//! AF_XDP for a network card whose driver has one of the first two, and the ring for everything
+//! else: generic mode saves nothing over the ring; and what is virtual (veth, bridge, TAP, virtio)
 //! hands over frames that are not as on a wire, with tags and checksums beside the frame, which the
 //! ring is told of, and AF_XDP has to find out.
 

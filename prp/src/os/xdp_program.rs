@@ -9,8 +9,9 @@
 //! both also behind one or two VLAN tags, and inside an HSR tag behind these; and what an AF_XDP
 //! socket cannot take whole: frames that are longer than a chunk of its memory, and frames whose
 //! VLAN tag travels beside them, as it does between virtual interfaces. A queue without a socket
-//! passes everything. What is passed is not lost for the port: it has a packet ring, and a frame that is
-//! passed shows up there and a frame that is redirected does not, so that each is received once.
+//! passes everything. What is passed is not lost for the port: it has a packet ring, and a frame
+//! that is passed shows up there and a frame that is redirected does not, so that each is received
+//! once.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;

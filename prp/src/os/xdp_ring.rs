@@ -1,4 +1,4 @@
-//! The rings that an AF_XDP socket shares with the kernel: two words, an array, and a word of flags.
+//! The rings that an AF_XDP socket shares with the kernel: two words, an array, a word of flags.
 //!
 //! Both words count all entries ever produced or consumed, modulo 2^32.
 

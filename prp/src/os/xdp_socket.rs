@@ -19,7 +19,7 @@ use super::xdp_umem::Umem;
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
-const REGISTER: &str = "register AF_XDP memory (3 to 9 MiB a port; grant CAP_IPC_LOCK or raise \
+const REGISTER: &str = "register AF_XDP memory (4 to 9 MiB a port; grant CAP_IPC_LOCK or raise \
     RLIMIT_MEMLOCK)";
 
 /// How frames come from the driver to the memory.

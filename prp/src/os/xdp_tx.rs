@@ -6,8 +6,8 @@
 //! taps (a capture on this machine does not see it) nor its tc egress hook: where one of these must
 //! see a frame, use [`super::packet_tx`].
 //!
-//! Copy mode only: the kernel looks at the ring inside our own `sendto` and nowhere else. That is
-//! what makes it possible to take entries back (see [`XdpTx::cancel`]); a late frame is worse than
+//! Copy mode only: the kernel looks at the ring inside our own system calls (`sendto`, and waiting
+//! for the socket) and nowhere else. That is what makes it possible to take entries back (see [`XdpTx::cancel`]); a late frame is worse than
 //! a lost one, because the receiver may no longer know its twin.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -119,7 +119,7 @@ impl XdpTx {
         }
     }
 
-    /// Takes a frame of `len` <= [`FRAME_OCTETS_MAX`] octets if `fill` says that it is fine; says
+    /// Takes a frame of `len` octets, at most a chunk's, if `fill` says that it is fine; says
     /// whether it did.
     ///
     /// # Errors
