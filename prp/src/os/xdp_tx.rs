@@ -7,8 +7,9 @@
 //! see a frame, use [`super::packet_tx`].
 //!
 //! Copy mode only: the kernel looks at the ring inside our own system calls (`sendto`, and waiting
-//! for the socket) and nowhere else. That is what makes it possible to take entries back (see [`XdpTx::cancel`]); a late frame is worse than
-//! a lost one, because the receiver may no longer know its twin.
+//! for the socket) and nowhere else. That is what makes it possible to take entries back (see
+//! [`XdpTx::cancel`]); a late frame is worse than a lost one, because the receiver may no longer
+//! know its twin.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
