@@ -74,9 +74,8 @@ impl LanPortOptions {
         use ReceivePath::{Ring, XdpGeneric, XdpNative, XdpZeroCopy};
         match (self.receive, self.transmit) {
             (LanReceive::Ring | LanReceive::Only(Ring), _) => &[],
+            (LanReceive::Auto, _) => &[XdpNative],
             // Zero copy cannot transmit through AF_XDP, see `ReceivePath::XdpZeroCopy`.
-            (LanReceive::Auto, TransmitPath::Xdp) => &[XdpNative],
-            (LanReceive::Auto, _) => &[XdpZeroCopy, XdpNative],
             (LanReceive::Xdp, TransmitPath::Xdp) => &[XdpNative, XdpGeneric],
             (LanReceive::Xdp, _) => &[XdpZeroCopy, XdpNative, XdpGeneric],
             (LanReceive::Only(XdpZeroCopy), _) => &[XdpZeroCopy],

@@ -2,10 +2,11 @@
 //!
 //! Asked for AF_XDP, a port tries zero copy, then the driver's own XDP (native), then XDP behind
 //! the driver (generic), and keeps why a better one was not to be had. Left to itself it takes
-//! AF_XDP for a network card whose driver has one of the first two, and the ring for everything
-//! else: generic mode saves nothing over the ring; and what is virtual (veth, bridge, TAP, virtio)
-//! hands over frames that are not as on a wire, with tags and checksums beside the frame, which the
-//! ring is told of, and AF_XDP has to find out.
+//! native mode for a network card whose driver has it, and the ring for everything else. Generic
+//! mode saves nothing over the ring. Zero copy is only taken when asked for: it moves transmission
+//! to the slower packet socket, and no card of those that were at hand has it. And what is virtual
+//! (veth, bridge, TAP, virtio) hands over frames that are not as on a wire, with tags and checksums
+//! beside the frame, which the ring is told of, and AF_XDP has to find out.
 
 use std::fmt;
 
@@ -15,7 +16,7 @@ use super::open_error::OpenError;
 /// How a LAN port shall receive.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum LanReceive {
-    /// AF_XDP on a network card whose driver does XDP itself, the ring elsewhere.
+    /// AF_XDP in native mode on a network card whose driver has it, the ring elsewhere.
     Auto,
     /// The packet ring.
     #[default]

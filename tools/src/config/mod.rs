@@ -108,7 +108,7 @@ impl HostPort {
 /// How frames arrive on a LAN.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LanReceive {
-    /// AF_XDP on a network card whose driver does XDP itself, the packet ring elsewhere.
+    /// AF_XDP in native mode on a network card whose driver has it, the packet ring elsewhere.
     Auto,
     /// The packet ring.
     Ring,
