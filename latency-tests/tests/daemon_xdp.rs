@@ -192,6 +192,40 @@ fn a_card_that_is_removed_and_put_back_is_used_again_by_af_xdp() {
     }
 }
 
+/// Descriptors of a process that are open, and its pinned memory as the kernel writes it.
+fn holdings(process: u32) -> (usize, String) {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).unwrap().count();
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let pinned = status.lines().find(|line| line.starts_with("VmPin"));
+    (descriptors, pinned.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_card_that_comes_and_goes_quickly_leaves_nothing_behind() {
+    if !can_run_xdp("a_card_that_comes_and_goes_quickly_leaves_nothing_behind") {
+        return;
+    }
+    let cluster = Cluster::running(2, 75, XDP);
+    let process = cluster.node(2).process.id();
+    let is_used = || {
+        let port = cluster.node(2).status().ports.a;
+        (port.link == Link::Up && path_of(&port) == "xdp_native").then_some(())
+    };
+    let before = holdings(process);
+    let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 3.0);
+    for pause_ms in 0..20 {
+        cluster.net.remove_card("n2", "lan_a").unwrap();
+        std::thread::sleep(Duration::from_millis(pause_ms % 3));
+        cluster.net.insert_card("n2", "lan_a").unwrap();
+        std::thread::sleep(Duration::from_millis(pause_ms));
+    }
+    wait_until("the card to be used", is_used);
+    let outcome = traffic.finish();
+    assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
+    wait_until("what was opened to be closed", || (holdings(process) == before).then_some(()));
+    assert_eq!(cluster.node(2).status().rt_allocations, 0);
+}
+
 /// Over a veth a singly attached node's stack leaves its checksums open, and no driver completes
 /// them.
 #[test]

@@ -80,7 +80,7 @@ impl Offload {
     /// All that take VLAN tags out of received frames.
     pub const TAKING_TAGS_OUT: [Self; 2] = [Self::RxVlan, Self::RxVlanService];
 
-    /// All the others: they change nothing that the wire does not carry.
+    /// Others, which change nothing that the wire does not carry.
     pub const HARMLESS: [Self; 4] = [Self::Tso, Self::Gso, Self::TxChecksum, Self::RxVlan];
 
     const fn access(self) -> Access {
