@@ -9,6 +9,7 @@ use latency_tests::stream::account::LedgerReport;
 use latency_tests::stream::bulk::BulkReport;
 use latency_tests::stream::exchange::PingReport;
 use latency_tests::stream::send::SendReport;
+use prp::os::link::Links;
 use prp::os::netns::NetNs;
 use wire_lab::{IMPAIR, LEFT_IP, Lab, RIGHT_IP, RIGHT_MAC, STREAM, can_run, octets_of};
 
@@ -233,6 +234,67 @@ fn a_missing_privilege_has_an_exit_status_of_its_own() {
             Err(error) => println!("SKIP: exit status 3 of {program}: {error} for another user"),
         }
     }
+}
+
+#[test]
+fn groups_are_reached_and_joined_on_the_interface_that_is_named() {
+    if !can_run("groups_are_reached_and_joined_on_the_interface_that_is_named") {
+        return;
+    }
+    let lab = Lab::new();
+    let wire = lab.impair(7);
+    for (namespace, name, ip) in [(&lab.left, "l0", "fd77::1"), (&lab.right, "r0", "fd77::2")] {
+        let off = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        namespace.run(|| std::fs::write(off, "0")).unwrap().unwrap();
+        let mut links = Links::open_in(namespace).unwrap();
+        let index = links.by_name(name).unwrap().index;
+        links.add_address(index, ip.parse().unwrap(), 64).unwrap();
+    }
+    let groups = ["239.7.7.7:4000", "[ff05::77]:4000"];
+    let listen = groups.map(|group| format!("--listen {group}")).join(" ");
+    let streams = "--stream 1 --stream 2 --announce";
+    let recv = Lab::stream(&lab.right, &format!("recv udp {listen} --interface r0 {streams}"));
+    for (group, id) in groups.iter().zip(1..) {
+        let send = format!("send udp --to {group} --interface l0 --stream {id} --count 100");
+        let sent: SendReport = Lab::stream_report(&lab.left, &send);
+        assert_eq!(sent.send_failed, 0);
+    }
+    let report: LedgerReport = recv.finish().report();
+    assert!(report.streams.iter().all(|stream| stream.distinct > 0 && stream.surplus == 0));
+    if lab.undisturbed(&wire) {
+        assert!(report.streams.iter().all(|stream| stream.lost == 0), "{report:?}");
+    }
+    let nowhere = Lab::stream(&lab.right, "recv udp --listen 239.7.7.7:4001");
+    assert_eq!(nowhere.finish().status.code(), Some(2), "a group, but not where");
+}
+
+#[test]
+fn several_streams_come_from_one_program() {
+    if !can_run("several_streams_come_from_one_program") {
+        return;
+    }
+    let lab = Lab::new();
+    let wire = lab.impair(8);
+    let file = std::env::temp_dir().join(format!("several-{}", std::process::id()));
+    let raw = format!("raw --interface l0 --destination {RIGHT_MAC} --stream 2 --count 150");
+    let udp = format!("udp --to {RIGHT_IP}:4000 --stream 1 --count 200");
+    std::fs::write(&file, format!("{udp}\n\n{raw} --size 60\n")).unwrap();
+    let recv = Lab::stream(&lab.right, "capture --interface r0 --stream 1 --stream 2 --announce");
+    let sender = Lab::stream(&lab.left, &format!("several {}", file.display())).finish();
+    let lines = sender.out.lines().map(|line| serde_json::from_str(line).unwrap());
+    let sent: Vec<SendReport> = lines.collect();
+    let told: Vec<_> = sent.iter().map(|report| (report.stream, report.numbers)).collect();
+    assert_eq!(told, [(1, 200), (2, 150)]);
+    let report: LedgerReport = recv.finish().report();
+    let expected: Vec<_> = report.streams.iter().map(|stream| stream.expected).collect();
+    assert_eq!(expected, [200, 150]);
+    if lab.undisturbed(&wire) {
+        assert!(report.streams.iter().all(|stream| stream.lost == 0), "{report:?}");
+    }
+    std::fs::write(&file, format!("{raw} --size 60\nudp --nonsense\n")).unwrap();
+    let sender = Lab::stream(&lab.left, &format!("several {}", file.display())).finish();
+    assert_eq!(sender.status.code(), Some(2));
+    std::fs::remove_file(&file).unwrap();
 }
 
 /// A witness that shared code with the accused would be none.

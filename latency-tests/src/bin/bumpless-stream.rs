@@ -2,19 +2,22 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread::{self, ScopedJoinHandle};
 
 use clap::{Args, Parser, Subcommand};
 use latency_tests::os::net;
-use latency_tests::stream::account::{LedgerReport, StreamReport};
+use latency_tests::os::wait::EndSignals;
+use latency_tests::stream::account::{LedgerReport, STREAMS_MAX, StreamReport};
 use latency_tests::stream::bulk::{self, BulkReport, BulkSendOptions};
 use latency_tests::stream::ethernet::{FRAME_OCTETS_MIN, RawHeader};
 use latency_tests::stream::exchange::{PingOptions, ping};
 use latency_tests::stream::payload::{HEADER_OCTETS, PAYLOAD_OCTETS_MAX};
 use latency_tests::stream::receive::{
-    ReceiveOptions, Source, TapDirection, echo, print_json, receive, udp_socket,
+    ReceiveOptions, Source, TapDirection, echo, named, print_json, receive, udp_socket,
 };
-use latency_tests::stream::send::{SendOptions, Sink, send};
+use latency_tests::stream::send::{SendOptions, SendReport, Sink, send};
 
 /// Sends numbered streams and accounts exactly for what arrived: lost, twice, reordered, corrupted,
 /// longest gap, latency.
@@ -34,6 +37,12 @@ enum Command {
     /// Send a stream.
     #[command(subcommand)]
     Send(Send),
+    /// Send several streams at once, from one process. A signal ends one of them only: give each a
+    /// count or a duration.
+    Several {
+        /// A file with the arguments of one `send` in each line; empty lines do not count.
+        file: PathBuf,
+    },
     /// Receive streams.
     #[command(subcommand)]
     Recv(Receive),
@@ -81,6 +90,14 @@ enum Command {
     Bulk(Bulk),
 }
 
+/// A line of the file of `several`.
+#[derive(Parser, Debug)]
+#[command(no_binary_name = true)]
+struct Line {
+    #[command(subcommand)]
+    send: Send,
+}
+
 #[derive(Subcommand, Debug)]
 enum Send {
     /// As UDP datagrams.
@@ -91,6 +108,9 @@ enum Send {
         /// Local port (0: any).
         #[arg(long, default_value_t = 0)]
         from_port: u16,
+        /// Where they leave, whatever the routes say; for a group.
+        #[arg(long)]
+        interface: Option<String>,
         #[command(flatten)]
         options: SendOptions,
     },
@@ -121,9 +141,12 @@ enum Send {
 enum Receive {
     /// UDP datagrams.
     Udp {
-        /// Where to listen; may be given several times.
+        /// Where to listen; may be given several times. A group is joined on --interface.
         #[arg(long, required = true)]
         listen: Vec<SocketAddr>,
+        /// The one interface where they come in.
+        #[arg(long)]
+        interface: Option<String>,
         #[command(flatten)]
         options: ReceiveOptions,
         #[command(flatten)]
@@ -205,24 +228,14 @@ fn main() -> ExitCode {
 /// Whether all thresholds held.
 fn run(command: Command) -> io::Result<bool> {
     match command {
-        Command::Send(Send::Udp { to, from_port, options }) => {
-            check_size(options.size, HEADER_OCTETS, PAYLOAD_OCTETS_MAX)?;
-            tell_sent(&Sink::udp(to, from_port)?, &options)
+        Command::Send(what) => {
+            let (sink, options) = sink_of(what)?;
+            tell_sent(&send(&sink, &options)?)
         }
-        Command::Send(Send::Raw { interface, destination, source, vlan, pcp, options }) => {
-            check_size(options.size, FRAME_OCTETS_MIN, 9_000)?;
-            let own = || {
-                net::interface_mac(&interface).map_err(|error| {
-                    io::Error::new(error.kind(), format!("interface {interface}: {error}"))
-                })
-            };
-            let source = source.map_or_else(own, Ok)?;
-            let vlan_tci = vlan.map(|id| pcp << 13 | id);
-            let header = RawHeader { destination, source, vlan_tci };
-            tell_sent(&Sink::raw(&interface, header)?, &options)
-        }
-        Command::Recv(Receive::Udp { listen, options, thresholds }) => {
-            tell(&receive(Source::udp(&listen)?, &options)?, &thresholds)
+        Command::Several { file } => several(&file),
+        Command::Recv(Receive::Udp { listen, interface, options, thresholds }) => {
+            let source = Source::udp(&listen, interface.as_deref())?;
+            tell(&receive(source, &options)?, &thresholds)
         }
         Command::Recv(Receive::Raw { interface, options, thresholds }) => {
             let source = Source::tap(&interface, false, TapDirection::In)?;
@@ -257,9 +270,58 @@ fn check_size(size: usize, least: usize, most: usize) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, text))
 }
 
-fn tell_sent(sink: &Sink, options: &SendOptions) -> io::Result<bool> {
-    let report = send(sink, options)?;
-    print_json(&report)?;
+/// Where a stream goes, opened, and what it is.
+fn sink_of(what: Send) -> io::Result<(Sink, SendOptions)> {
+    match what {
+        Send::Udp { to, from_port, interface, options } => {
+            check_size(options.size, HEADER_OCTETS, PAYLOAD_OCTETS_MAX)?;
+            Ok((Sink::udp(to, from_port, interface.as_deref())?, options))
+        }
+        Send::Raw { interface, destination, source, vlan, pcp, options } => {
+            check_size(options.size, FRAME_OCTETS_MIN, 9_000)?;
+            let own = || {
+                net::interface_mac(&interface).map_err(|error| {
+                    io::Error::new(error.kind(), format!("interface {interface}: {error}"))
+                })
+            };
+            let source = source.map_or_else(own, Ok)?;
+            let vlan_tci = vlan.map(|id| pcp << 13 | id);
+            let header = RawHeader { destination, source, vlan_tci };
+            Ok((Sink::raw(&interface, header)?, options))
+        }
+    }
+}
+
+/// Sends the streams that stand in `file`, each on a thread of its own, none before all are open.
+/// One line of JSON for each, in the file's order.
+fn several(file: &Path) -> io::Result<bool> {
+    let invalid = |text: String| io::Error::new(ErrorKind::InvalidInput, text);
+    let text = std::fs::read_to_string(file).map_err(|e| named(&file.display().to_string(), &e))?;
+    let mut streams = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        if streams.len() == STREAMS_MAX {
+            return Err(invalid(format!("more than {STREAMS_MAX} streams")));
+        }
+        let line = Line::try_parse_from(line.split_whitespace());
+        streams.push(sink_of(line.map_err(|error| invalid(error.to_string()))?.send)?);
+    }
+    // Blocked here once for all threads: no signal ends the process before its reports.
+    let _signals = EndSignals::block()?;
+    let reports: Vec<_> = thread::scope(|scope| {
+        let start = |(sink, options)| scope.spawn(move || send(sink, options));
+        let threads: Vec<_> =
+            streams.iter().map(|(sink, options)| (sink, options)).map(start).collect();
+        threads.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    for report in reports {
+        let report = report.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        tell_sent(&report)?;
+    }
+    Ok(true)
+}
+
+fn tell_sent(report: &SendReport) -> io::Result<bool> {
+    print_json(report)?;
     eprintln!(
         "stream {}: sent {}, refused {}, longest burst {}, at most {} µs late",
         report.stream,

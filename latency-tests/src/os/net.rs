@@ -1,7 +1,9 @@
 //! Small questions and wishes to sockets and interfaces.
 
+use std::ffi::OsString;
 use std::io;
 use std::mem;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
@@ -39,6 +41,33 @@ pub fn datagrams_dropped(socket: &impl AsFd) -> u64 {
         )
     };
     if done == 0 { u64::from(values[DROPS]) } else { 0 }
+}
+
+/// Keeps `socket` to the interface called `name`: it hears nothing from any other, and what it
+/// sends leaves there, to a group too, whatever the routes say.
+///
+/// # Errors
+/// `ENODEV` when there is no such interface here.
+pub fn bind_to_interface(socket: &impl AsFd, name: &str) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::BindToDevice, &OsString::from(name))?)
+}
+
+/// Has the interface called `name` take what is sent to `group`, for as long as `socket` is open.
+///
+/// # Errors
+/// `ENODEV` when there is no such interface here, `EADDRNOTAVAIL` when the group is one of IPv4 and
+/// the interface has no IPv4 address.
+pub fn join_group(socket: &UdpSocket, group: IpAddr, name: &str) -> io::Result<()> {
+    match group {
+        IpAddr::V4(group) => {
+            let own = nix::ifaddrs::getifaddrs()?
+                .filter(|entry| entry.interface_name == name)
+                .find_map(|entry| Some(entry.address.as_ref()?.as_sockaddr_in()?.ip()))
+                .ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))?;
+            socket.join_multicast_v4(&group, &own)
+        }
+        IpAddr::V6(group) => socket.join_multicast_v6(&group, interface_index(name)?),
+    }
 }
 
 /// The number of the interface called `name`.

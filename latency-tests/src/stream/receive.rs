@@ -74,16 +74,25 @@ pub struct Tap {
 }
 
 impl Source {
-    /// Listens at each of `addresses`.
+    /// Listens at each of `addresses`, at `interface` alone if one is named. A group among the
+    /// addresses is joined there.
     ///
     /// # Errors
-    /// The system's, with the address.
-    pub fn udp(addresses: &[SocketAddr]) -> io::Result<Self> {
-        addresses
-            .iter()
-            .map(|&address| udp_socket(address))
-            .collect::<Result<_, _>>()
-            .map(Self::Udp)
+    /// The system's, with the address. [`ErrorKind::InvalidInput`]: a group, but no interface.
+    pub fn udp(addresses: &[SocketAddr], interface: Option<&str>) -> io::Result<Self> {
+        let listen = |&address: &SocketAddr| {
+            let socket = udp_socket_on(address, interface)?;
+            if address.ip().is_multicast() {
+                let Some(interface) = interface else {
+                    let text = format!("{address} is a group: --interface must say where to join");
+                    return Err(io::Error::new(ErrorKind::InvalidInput, text));
+                };
+                net::join_group(&socket, address.ip(), interface)
+                    .map_err(|error| named(&format!("group {address} on {interface}"), &error))?;
+            }
+            Ok(socket)
+        };
+        addresses.iter().map(listen).collect::<Result<_, _>>().map(Self::Udp)
     }
 
     /// Taps `interface`: raw streams alone, or with `everything` also UDP streams in whatever tags
@@ -183,6 +192,19 @@ pub fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
         UdpSocket::bind(address).map_err(|error| named(&format!("address {address}"), &error))?;
     socket.set_nonblocking(true)?;
     net::enlarge_buffers(&socket, BUFFER_OCTETS);
+    Ok(socket)
+}
+
+/// As [`udp_socket`], kept to `interface` if one is named.
+///
+/// # Errors
+/// The system's, with the address or the interface.
+pub fn udp_socket_on(address: SocketAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+    let socket = udp_socket(address)?;
+    if let Some(interface) = interface {
+        net::bind_to_interface(&socket, interface)
+            .map_err(|error| named(&format!("interface {interface}"), &error))?;
+    }
     Ok(socket)
 }
 

@@ -74,16 +74,16 @@ pub enum Sink {
 }
 
 impl Sink {
-    /// Datagrams to `to`, from `from_port` (0: any).
+    /// Datagrams to `to`, from `from_port` (0: any), by `interface` if one is named.
     ///
     /// # Errors
-    /// The system's, with the port.
-    pub fn udp(to: SocketAddr, from_port: u16) -> io::Result<Self> {
+    /// The system's, with the port or the interface.
+    pub fn udp(to: SocketAddr, from_port: u16, interface: Option<&str>) -> io::Result<Self> {
         let any: SocketAddr = match to {
             SocketAddr::V4(_) => ([0, 0, 0, 0], from_port).into(),
             SocketAddr::V6(_) => ([0u16; 8], from_port).into(),
         };
-        Ok(Self::Udp(super::receive::udp_socket(any)?, to))
+        Ok(Self::Udp(super::receive::udp_socket_on(any, interface)?, to))
     }
 
     /// Frames with `header` on `interface`.
