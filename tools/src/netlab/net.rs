@@ -179,6 +179,15 @@ impl Net {
         cable.ok_or_else(|| NetLabError::Plan(format!("there is no cable at {host}.{interface}")))
     }
 
+    /// The switch's end of the cable at `interface` of `host`: the namespace of all switches and
+    /// the interface's name there.
+    ///
+    /// # Errors
+    /// No such cable.
+    pub fn switch_end(&self, host: &str, interface: &str) -> Result<(&NetNs, &str), NetLabError> {
+        Ok((&self.fabric, &self.cable(host, interface)?.socket))
+    }
+
     /// The faults of the cable at `interface` of `host`.
     ///
     /// # Errors
