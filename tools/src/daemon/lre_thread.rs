@@ -56,6 +56,8 @@ pub struct LreThread {
     pub waits: u64,
     /// Page faults before the thread began its work; see [`Figures`].
     pub faults_before: [u64; 2],
+    /// The host filled the last batch: see [`Self::pump_host`].
+    pub host_is_bulky: bool,
     /// The host interface was deleted: the control thread ends the daemon.
     pub host_gone: bool,
 }
@@ -107,19 +109,34 @@ impl LreThread {
     }
 
     /// Host to LANs.
+    ///
+    /// Frames leave one by one, the copy for LAN B right behind that for LAN A. Sent batch by
+    /// batch, the copies of a frame would be a batch apart, and a peer whose discard is a window
+    /// over the numbers (that of Linux before 7.0) takes a number that LAN A lost for one it has
+    /// seen as soon as a later one came on A: it drops the good copy from B.
+    ///
+    /// The price is two system calls a frame, so a host that fills whole batches has its next one
+    /// sent together, LAN by LAN. At such a rate no network keeps copies side by side. A batch that
+    /// is not full ends it.
     fn pump_host(&mut self, now: Instant) -> usize {
-        let Self { lre, lans, host, sequence_file, .. } = self;
+        let Self { lre, lans, host, sequence_file, host_is_bulky, .. } = self;
+        let one_by_one = !*host_is_bulky;
         let taken = host.receive(BATCH_FRAMES, |frame| {
             let outgoing = lre.receive_host(now, frame);
             send(lre, lans, frame, outgoing);
+            if one_by_one {
+                sequence_file.store(lre.next_sequence_numbers());
+                flush(lans);
+            }
         });
         if taken == Err(PortFault::Gone) {
             self.host_gone = true;
         }
         let frames = taken.unwrap_or(0);
-        if frames > 0 {
+        *host_is_bulky = frames == BATCH_FRAMES;
+        if frames > 0 && !one_by_one {
             sequence_file.store(lre.next_sequence_numbers());
-            self.flush_lans();
+            flush(lans);
         }
         frames
     }
@@ -153,14 +170,7 @@ impl LreThread {
             let Self { lre, lans, .. } = self;
             send(lre, lans, supervision.frame(), supervision.outgoing);
             self.sequence_file.store(self.lre.next_sequence_numbers());
-            self.flush_lans();
-        }
-    }
-
-    fn flush_lans(&mut self) {
-        for port in self.lans.iter_mut().flatten() {
-            // The port counts what it could not send; a fault shows when it receives.
-            let _ = port.flush();
+            flush(&mut self.lans);
         }
     }
 
@@ -308,6 +318,14 @@ fn page_faults() -> [u64; 2] {
 /// What to wait for on a LAN: without a port, the wake-up descriptor once more.
 fn lan_fd<'a>(port: Option<&'a LanPort>, wake: BorrowedFd<'a>) -> BorrowedFd<'a> {
     port.map_or(wake, AsFd::as_fd)
+}
+
+/// Sends what the LAN ports have taken.
+fn flush(lans: &mut [Option<Box<LanPort>>; 2]) {
+    for port in lans.iter_mut().flatten() {
+        // The port counts what it could not send; a fault shows when it receives.
+        let _ = port.flush();
+    }
 }
 
 /// Sends a frame as the LRE says.

@@ -364,6 +364,7 @@ impl Start {
             export_from: None,
             waits: 0,
             faults_before: [0; 2],
+            host_is_bulky: false,
             host_gone: false,
         };
         Ok((thread, start.silent_until))
