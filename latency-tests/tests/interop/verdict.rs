@@ -1,0 +1,110 @@
+//! What a figure may be: none lost and none twice, or no worse than a figure taken beside it.
+
+use crate::fault::{CORRUPTED_SHARE, Fault};
+use crate::traffic::Tally;
+
+/// Standard deviations that chance is granted. With some hundred comparisons in a run, two would be
+/// too few.
+const SIGMAS: f64 = 3.0;
+
+/// What chance decides on at once, in the kernel's duplicate discard.
+///
+/// It keeps, for each LAN, a window over the numbers that the other LAN has still to bring. A frame
+/// before the window passes and closes it. So what becomes of a number depends on those around it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Trial {
+    /// A single frame: the LANs are in step.
+    Frame,
+    /// All streams' frames that leave a node together: overtaken within, they share their fate.
+    Burst(f64),
+    /// Everything until the next pause. With one LAN late by more than the time between frames the
+    /// discard has two states that last: in step it loses what the early LAN lost, out of step it
+    /// delivers everything twice. The first frame's loss may decide which.
+    State,
+}
+
+/// As many streams as each node sends to each of its peers, all on the same schedule.
+const STREAMS_PER_BURST: f64 = 8.0;
+/// Share of the frames that the early LAN loses under [`Fault::LateBoth`].
+const EARLY_LOSS: f64 = 0.2;
+
+const fn trial(fault: Fault) -> Trial {
+    match fault {
+        Fault::ReorderA | Fault::JitterA => Trial::Burst(STREAMS_PER_BURST),
+        Fault::LateBoth => Trial::State,
+        _ => Trial::Frame,
+    }
+}
+
+/// Why ours to the kernel's driver is worse than the kernel's to the kernel's, if it is.
+pub(crate) fn worse(fault: Fault, ours: Tally, kernel: Tally) -> Option<String> {
+    let complain = |what, found: u64, most: f64| {
+        let share = share(found, ours.sent);
+        (share > most).then(|| {
+            format!("{fault:?}: {what} {share:.4} > {most:.4}; ours {ours}; kernel {kernel}")
+        })
+    };
+    let most = |of: fn(Tally) -> u64, early: f64| match trial(fault) {
+        Trial::Frame => within(of(ours), ours.sent, of(kernel), kernel.sent, 1.0),
+        Trial::Burst(frames) => within(of(ours), ours.sent, of(kernel), kernel.sent, frames),
+        Trial::State => early + SIGMAS * deviation(early, count(ours.sent)),
+    };
+    let lost = complain("lost", ours.lost, most(|tally| tally.lost, EARLY_LOSS));
+    let twice = complain("twice", ours.twice, most(|tally| tally.twice, 1.0 - EARLY_LOSS));
+    lost.or(twice)
+}
+
+/// Why the delivery to ours is not seamless, if it is not. `passes` is how many emulators a frame
+/// passes on its way.
+pub(crate) fn not_seamless(fault: Fault, tally: Tally, passes: u32) -> Option<String> {
+    let harm = tally.lost + tally.twice + tally.corrupted;
+    if !fault.corrupts() {
+        return (harm > 0).then(|| format!("{fault:?}: {tally}"));
+    }
+    // Nothing between the emulator and the node looks at the check sequence that a card would: it
+    // would drop all of these frames, and that is the case of a LAN that loses some. Here a copy
+    // with one bit changed may come first and stand for the good one, which is then lost (as
+    // changed, or dropped for its checksum), or it bears another's number, or another sender's
+    // address: then it takes that one's place, or comes beside its own good copy. Two each at most.
+    let copies = count(tally.sent) * f64::from(passes);
+    let corrupted = copies * CORRUPTED_SHARE + SIGMAS * deviation(CORRUPTED_SHARE, copies) * copies;
+    let found = count(tally.lost + tally.twice);
+    (found > 2.0 * corrupted)
+        .then(|| format!("{fault:?}: {tally}, more than {corrupted:.0} changed copies explain"))
+}
+
+/// The greatest share that is no worse than `other` of `other_sent`, chance granted.
+fn within(found: u64, sent: u64, other: u64, other_sent: u64, frames_per_trial: f64) -> f64 {
+    let both = share(found + other, sent + other_sent);
+    let ours = deviation(both, count(sent) / frames_per_trial);
+    let theirs = deviation(both, count(other_sent) / frames_per_trial);
+    share(other, other_sent) + SIGMAS * ours.hypot(theirs)
+}
+
+/// The standard deviation of the share that chance finds in `trials`.
+fn deviation(share: f64, trials: f64) -> f64 {
+    if trials > 0.0 { (share * (1.0 - share) / trials).sqrt() } else { 1.0 }
+}
+
+fn share(found: u64, of: u64) -> f64 {
+    if of == 0 { 0.0 } else { count(found) / count(of) }
+}
+
+/// Counts here are far below the numbers that a float cannot hold.
+#[allow(clippy::cast_precision_loss, reason = "counts of frames of one run")]
+const fn count(value: u64) -> f64 {
+    value as f64
+}
+
+#[test]
+fn a_difference_that_chance_explains_is_none() {
+    let tally = |lost, twice| Tally { sent: 1_600, lost, twice, corrupted: 0 };
+    assert_eq!(worse(Fault::Loss20A, tally(2, 0), tally(0, 9)), None);
+    assert_eq!(worse(Fault::DuplicateA, tally(0, 500), tally(0, 480)), None);
+    assert!(worse(Fault::Loss20A, tally(13, 0), tally(0, 9)).is_some());
+    assert!(worse(Fault::DuplicateA, tally(0, 700), tally(0, 480)).is_some());
+    assert!(worse(Fault::LateBoth, tally(500, 0), tally(0, 1_200)).is_some());
+    assert_eq!(not_seamless(Fault::CorruptA, tally(80, 3), 1), None);
+    assert!(not_seamless(Fault::CorruptA, tally(300, 3), 1).is_some());
+    assert!(not_seamless(Fault::LateBoth, tally(0, 1), 1).is_some());
+}
