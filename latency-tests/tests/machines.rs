@@ -2,8 +2,8 @@
 //! the kernel's PRP driver, on two LANs. Cables are pulled, a LAN falls silent, a machine stands
 //! still, another loses its power.
 //!
-//! Numbered streams run between the nodes that are well; what is lost or comes twice is counted by a
-//! program that does not know the product.
+//! Numbered streams run between the nodes that are well; what is lost or comes twice is counted by
+//! a program that does not know the product.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
 use std::thread::sleep;

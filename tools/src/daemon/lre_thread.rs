@@ -56,7 +56,7 @@ pub struct LreThread {
     pub waits: u64,
     /// Page faults before the thread began its work; see [`Figures`].
     pub faults_before: [u64; 2],
-    /// The host filled the last batch: see [`Self::pump_host`].
+    /// The host filled the last batch: frames leave together.
     pub host_is_bulky: bool,
     /// The host interface was deleted: the control thread ends the daemon.
     pub host_gone: bool,
