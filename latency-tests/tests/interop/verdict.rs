@@ -19,7 +19,11 @@ enum Trial {
     Burst(f64),
     /// Everything until the next pause. With one LAN late by more than the time between frames the
     /// discard has two states that last: in step it loses what the early LAN lost, out of step it
-    /// delivers everything twice. The first frame's loss may decide which.
+    /// delivers everything twice. The loss of a first frame, or two frames of a sender that pass
+    /// each other, change it from the one to the other. Ours keep their order and so keep it in
+    /// step for longer. In eight rounds, of 10,135 frames of ours 15 % were lost and 17 % came
+    /// twice; of 20,293 of the kernel's 9 % were lost and 45 % came twice. So neither figure alone
+    /// is compared; each has the bound of its own state.
     State,
 }
 
