@@ -32,8 +32,12 @@ const FILL_ENTRIES: u32 = 64;
 /// `XDP_MAX_TX_SKB_BUDGET` (Linux 6.18): frames sent per system call, else 32.
 const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
 const BUDGET_FRAMES: u32 = 256;
-/// System calls in a row without progress after which the rest of a batch is given up.
+/// System calls in a row without progress after which the rest of a batch is given up, beside those
+/// whose progress does not show.
 const STALLS_MAX: u32 = 3;
+/// Frames that any kernel sends per call. It may tell of none before it has sent all that it has
+/// seen of the ring.
+const FRAMES_PER_CALL_MIN: u32 = 32;
 
 /// A descriptor that the kernel skips.
 const CANCELLED: libc::xdp_desc = libc::xdp_desc { addr: u64::MAX, len: 0, options: 0 };
@@ -201,7 +205,7 @@ impl XdpTx {
     }
 
     /// Shows the kernel the new entries and has it look until it took them all or makes no
-    /// progress. Bounded: each call but three takes at least one entry.
+    /// progress. Bounded: of so many calls in a row one takes at least one entry.
     fn hand_over(&mut self) -> Result<(), PortFault> {
         let first = self.published;
         for count in 0..self.produced.wrapping_sub(first) {
@@ -212,7 +216,8 @@ impl XdpTx {
         self.published = self.produced;
         let (mut fault, mut refused, mut stalls) = (None, 0u64, 0);
         let mut consumed = self.transmit.consumer();
-        while consumed != self.produced && stalls < STALLS_MAX {
+        let stalls_max = STALLS_MAX + self.produced.wrapping_sub(consumed) / FRAMES_PER_CALL_MIN;
+        while consumed != self.produced && stalls < stalls_max {
             let result = socket::kick((*self.socket).as_fd());
             let now = self.transmit.consumer();
             stalls = if now == consumed { stalls + 1 } else { 0 };
