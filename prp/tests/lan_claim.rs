@@ -91,7 +91,7 @@ impl Pair {
     }
 
     fn claim(&self, request: &LanRequest, originals: LanOriginals) -> Result<LanClaim, ClaimError> {
-        self.host.run(|| LanClaim::claim("lan", request, originals)).unwrap()
+        self.host.run(|| LanClaim::claim(self.index, request, originals)).unwrap()
     }
 }
 
@@ -386,6 +386,59 @@ fn a_claim_after_a_crash_keeps_the_first_originals() {
 }
 
 #[test]
+fn a_renamed_interface_is_given_back_under_its_new_name() {
+    let Some(mut pair) = Pair::new("renamed") else { return };
+    let originals = pair.originals();
+    let request = LanRequest { mac: Some(NODE_MAC), ..LanRequest::default() };
+    let claim = pair.claim(&request, originals.clone()).unwrap();
+    pair.links.rename(pair.index, "else").unwrap();
+    // Another interface takes the name: nothing of ours.
+    pair.links.create_veth("lan", "far2", Some(pair.other.as_fd())).unwrap();
+    let other = pair.links.by_name("lan").unwrap();
+    let found = pair.host.run(|| originals.claimed_interface()).unwrap();
+    assert_eq!(found.map(|info| info.name).as_deref(), Some("else"));
+    assert_eq!(pair.host.run(|| claim.release()).unwrap(), []);
+    let now = pair.host.run(|| LanOriginals::read("else").unwrap()).unwrap();
+    assert_eq!(now, originals);
+    assert_eq!(pair.links.by_index(other.index).unwrap(), other);
+    assert_eq!(pair.host.run(|| originals.claimed_interface()).unwrap(), None);
+}
+
+#[test]
+fn an_interface_that_has_the_index_of_a_former_one_is_another() {
+    let Some(mut pair) = Pair::new("index") else { return };
+    let originals = pair.originals();
+    pair.claim(&LanRequest::default(), originals.clone()).unwrap();
+    pair.links.delete(pair.index).unwrap();
+    let mut ip = Command::new("ip");
+    let (index, kind) = (pair.index.to_string(), ["type", "veth", "peer", "name", "far"]);
+    ip.args(["link", "add", "name", "lan", "index", &index]).args(kind);
+    match command_in(&pair.host, &mut ip).unwrap().output() {
+        Ok(output) if output.status.success() => {}
+        output => {
+            println!("SKIP: index: needs iproute2: {output:?}");
+            return;
+        }
+    }
+    pair.links.set_mtu(pair.index, 1400).unwrap();
+    let stored = Some(originals);
+    let fresh = pair.host.run(|| LanOriginals::read_unless_stored("lan", stored).unwrap()).unwrap();
+    assert_eq!((fresh.index, fresh.mtu), (pair.index, 1400));
+}
+
+#[test]
+fn an_ingress_that_is_closed_first_is_no_original() {
+    let Some(pair) = Pair::new("closing") else { return };
+    let originals = pair.originals();
+    let closing = pair.host.run(|| LanOriginals::read_closing(pair.index).unwrap()).unwrap();
+    assert_eq!(closing, originals);
+    assert!(pair.ingress().find(pair.index).unwrap().is_some());
+    assert_eq!(pair.host.run(|| release("lan", &closing)).unwrap(), []);
+    assert_eq!(pair.originals(), originals);
+    assert_eq!(pair.ingress().find(pair.index), Ok(None));
+}
+
+#[test]
 fn another_interface_of_the_same_name_is_left_as_it_is() {
     let Some(mut pair) = Pair::new("same name") else { return };
     let originals = pair.originals();
@@ -430,7 +483,7 @@ fn interfaces_that_cannot_be_a_lan_port_are_refused_untouched() {
 #[test]
 fn an_mtu_that_the_device_does_not_take_is_a_warning() {
     let Some(pair) = Pair::new("mtu") else { return };
-    let request = LanRequest { mac: None, mtu_min: 100_000 };
+    let request = LanRequest { mtu_min: 100_000, ..LanRequest::default() };
     let claim = pair.claim(&request, pair.originals()).unwrap();
     assert_eq!(claim.mtu, 1500, "as it was");
     let [warning] = &claim.warnings[..] else { panic!("{:?}", claim.warnings) };
@@ -454,7 +507,8 @@ fn a_driver_that_keeps_its_address_is_a_warning() {
     let before = pair.links.by_name("fixed").unwrap();
     let originals = pair.host.run(|| LanOriginals::read("fixed").unwrap()).unwrap();
     let request = LanRequest { mac: Some(NODE_MAC), ..LanRequest::default() };
-    let claim = pair.host.run(|| LanClaim::claim("fixed", &request, originals.clone()).unwrap());
+    let claim =
+        pair.host.run(|| LanClaim::claim(before.index, &request, originals.clone()).unwrap());
     let claim = claim.unwrap();
     assert_eq!((claim.mac, claim.mtu), (before.mac, LAN_MTU_OCTETS));
     let [warning] = &claim.warnings[..] else { panic!("{:?}", claim.warnings) };

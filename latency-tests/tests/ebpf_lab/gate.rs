@@ -16,7 +16,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
 use prp::os::link::Links;
 use prp::os::netns::{NetNs, command_in};
 use rt_core::gate::{ALL_CYCLES, GateCounters, GateWords, output_mark};
-use rt_core::os::clock::{MonotonicClock, boottime};
+use rt_core::os::clock::{BootClock, MonotonicClock};
 use tools::netlab::quiet_namespace;
 
 use super::schedule::{Random, mac_of, tagged};
@@ -113,7 +113,7 @@ const LEASE: Duration = Duration::from_millis(150);
 const EXTENDED_EACH: Duration = Duration::from_millis(10);
 
 fn boottime_ns() -> u64 {
-    boottime().as_nanos()
+    BootClock::now().as_nanos()
 }
 
 fn attach(gate: &mut Gate, attached: Attached) {

@@ -81,7 +81,8 @@ impl<E: EventSink> Lre<'_, E> {
         let mac = slot.mac();
         let here = now.since(slot.silent_since(lan)) > NODE_SILENT_ON_LAN_TIME;
         let there = now.since(slot.silent_since(lan.other())) > NODE_SILENT_ON_LAN_TIME;
-        if here && !there && self.link_up[lan.index()] {
+        let hears = now.since(self.hears_since) > NODE_SILENT_ON_LAN_TIME;
+        if here && !there && hears && self.link_up[lan.index()] {
             if self.nodes.set_silent(at, lan, true) {
                 self.tell_of_node(now, LreEvent::NodeSilentOnLan { mac, silent: lan });
             }

@@ -137,6 +137,8 @@ pub struct Lre<'m, E> {
     timers: TimerTable<Timer, 2>,
     discard_caught_up: bool,
     link_up: [bool; 2],
+    /// Since when it hears everything that comes.
+    hears_since: Instant,
     wrong_lan: [Alarm; 2],
     own_frame: [Alarm; 2],
     table_full: Alarm,
@@ -194,6 +196,7 @@ impl<'m, E: EventSink> Lre<'m, E> {
             timers,
             discard_caught_up: true,
             link_up: [true; 2],
+            hears_since: now,
             wrong_lan: [Alarm::QUIET; 2],
             own_frame: [Alarm::QUIET; 2],
             table_full: Alarm::QUIET,
@@ -237,6 +240,13 @@ impl<'m, E: EventSink> Lre<'m, E> {
     /// not hear them.
     pub fn set_link(&mut self, lan: LanId, up: bool) {
         self.link_up[lan.index()] = up;
+    }
+
+    /// Tells that until now nothing could be heard, although time went on: the machine was
+    /// suspended, or the caller did not run. Who was not heard meanwhile is not silent for that on
+    /// one LAN when the other one's frames happen to come first.
+    pub fn resume(&mut self, now: Instant) {
+        self.hears_since = now;
     }
 
     /// What is known of one node.

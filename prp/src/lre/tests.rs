@@ -304,6 +304,38 @@ fn a_lan_on_which_a_node_falls_silent_is_told_once_and_so_is_its_return() {
     );
 }
 
+/// A machine that was suspended: time went on, and nothing was heard.
+#[test]
+fn after_sleep_no_number_is_remembered_and_nobody_is_silent_on_one_lan_for_it() {
+    const HOUR_MS: u64 = 3_600_000;
+    for slept_ms in [500, 10_000, HOUR_MS, 100 * HOUR_MS] {
+        let mut lre = danp();
+        for lan in LanId::BOTH {
+            let _ =
+                lre.receive_lan(at_ms(1), lan, &with_rct(&supervision(PEER, PEER, None), lan, 1));
+        }
+        let before = tagged(PEER, LanId::A, 500);
+        assert!(is_delivered(lre.receive_lan(at_ms(2), LanId::A, &before)));
+        assert!(!is_delivered(lre.receive_lan(at_ms(3), LanId::B, &tagged(PEER, LanId::B, 500))));
+        // The peer went on, and its numbers may have come round to the same ones.
+        let woken = 3 + slept_ms;
+        lre.resume(at_ms(woken));
+        let frame = tagged(PEER, LanId::A, 500);
+        assert!(is_delivered(lre.receive_lan(at_ms(woken), LanId::A, &frame)), "{slept_ms}");
+        // Only LAN A has brought something so far; LAN B gets as long as ever.
+        for ms in (woken..woken + 3_000).step_by(50) {
+            let number = u16::try_from(1_000 + ms - woken).unwrap();
+            let _ = lre.receive_lan(at_ms(ms), LanId::A, &tagged(PEER, LanId::A, number));
+            lre.service(at_ms(ms));
+            let _ = lre.poll_supervision(at_ms(ms));
+        }
+        assert_eq!(lre.alarms().nodes_silent, [0, 0], "{slept_ms}");
+        let silent = |e: &LreEvent| matches!(e, LreEvent::NodeSilentOnLan { .. });
+        assert!(!lre.events_mut().0.iter().any(silent), "{slept_ms}");
+        assert_eq!(lre.counters().nodes, 1);
+    }
+}
+
 #[test]
 fn a_sender_with_an_address_for_each_lan_is_one_node_to_discard() {
     let mut lre = danp();

@@ -13,6 +13,7 @@
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |
 //! | [`promiscuity`] | frames for other stations, while somebody needs them |
+//! | [`presence`] | whether an interface is still the one that it was |
 //! | [`netns`] | network namespaces |
 //! | [`link`] | network interfaces, and what happens to them |
 //! | [`ethtool`] | their offloads, and their drivers' settings |
@@ -34,6 +35,7 @@ pub mod open_error;
 pub mod packet_ring;
 mod packet_tx;
 pub mod pcapng;
+pub mod presence;
 pub mod promiscuity;
 pub mod receive_path;
 mod ring_slot;

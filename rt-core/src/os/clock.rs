@@ -1,8 +1,10 @@
 //! The one place that reads clocks.
 //!
-//! Everything else takes its instants as arguments (clippy's `disallowed-methods` keeps it so). The
-//! origin of the project's instants is that of `CLOCK_MONOTONIC`, which all processes of a host
-//! share and no clock step moves. Suspended time is not in it; see [`boottime`].
+//! Everything else takes its instants as arguments (clippy's `disallowed-methods` keeps it so).
+//! There are two origins, which all processes of a host share and no clock step moves: that of
+//! [`MonotonicClock`], which stands still while the machine is suspended, and that of
+//! [`BootClock`], which goes on. Instants of the two are never compared. What has to do with other
+//! machines, which do not sleep when this one does, is measured by [`BootClock`].
 //!
 //! `clock_gettime(2)` runs in the vDSO on every clock source that real time may use: no system
 //! call, some 20 ns. On a host whose clock source is not `tsc` (a finding of `os::host`) it is a
@@ -29,11 +31,29 @@ impl MonotonicClock {
     }
 }
 
-/// Time since boot with suspended time in it (`CLOCK_BOOTTIME`). Where it and [`MonotonicClock`]
-/// have drifted apart since start, the machine was suspended. Real-time class: as above.
+/// `CLOCK_BOOTTIME`: the time since boot, suspended or not.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct BootClock;
+
+impl BootClock {
+    /// The present instant. Thread: any. Real-time class: no system call (vDSO).
+    #[must_use]
+    pub fn now() -> Instant {
+        Instant::from_nanos(read_ns(ClockId::CLOCK_BOOTTIME))
+    }
+}
+
+/// How long the machine has been suspended since boot: by so much [`BootClock`] is ahead of
+/// [`MonotonicClock`]. Never too much, and too little only by as long as this thread was kept from
+/// running between two readings, each of eight times. Real-time class: as above.
 #[must_use]
-pub fn boottime() -> Duration {
-    Duration::from_nanos(read_ns(ClockId::CLOCK_BOOTTIME))
+pub fn suspended() -> Duration {
+    const ATTEMPTS: usize = 8;
+    let once = || {
+        let boot = read_ns(ClockId::CLOCK_BOOTTIME);
+        boot.saturating_sub(read_ns(ClockId::CLOCK_MONOTONIC))
+    };
+    Duration::from_nanos((0..ATTEMPTS).map(|_| once()).max().unwrap_or(0))
 }
 
 /// Nanoseconds since 1970 (`CLOCK_REALTIME`): for people and captures, never for a decision, for
@@ -86,7 +106,8 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
-        assert!(boottime().as_nanos() >= last.as_nanos(), "boot time includes monotonic time");
+        assert!(BootClock::now() >= last, "boot time includes monotonic time");
+        assert!(last + suspended() <= BootClock::now());
         assert!(realtime_ns() > 1_600_000_000_000_000_000, "after the year 2020");
     }
 

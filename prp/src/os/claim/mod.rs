@@ -9,6 +9,9 @@
 //! answers on a LAN. Only what would make it wrong to go on is an error; all else is told as a
 //! [`LanWarning`], because one crippled LAN is better than none.
 //!
+//! A claim is one of an interface, not of a name: it is addressed by its index, and where the
+//! kernel wants a name (offloads, `/proc/sys/net`), by the one that it has at that moment.
+//!
 //! Everything here works on the calling thread's namespace, `/proc/sys/net` included.
 //!
 //! Thread class: never a real-time thread.
@@ -77,11 +80,15 @@ pub struct LanRequest {
     pub mac: Option<MacAddress>,
     /// The least MTU, in octets; usually [`LAN_MTU_OCTETS`].
     pub mtu_min: u32,
+    /// Whether it is set up, or left as it is.
+    pub up: bool,
+    /// Whether it may be set down for a moment, where its driver wants that for a new address.
+    pub interrupt: bool,
 }
 
 impl Default for LanRequest {
     fn default() -> Self {
-        Self { mac: None, mtu_min: LAN_MTU_OCTETS }
+        Self { mac: None, mtu_min: LAN_MTU_OCTETS, up: true, interrupt: true }
     }
 }
 
@@ -89,7 +96,8 @@ impl Default for LanRequest {
 /// process, so that a crash does not let the host's stack loose on the LAN.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LanClaim {
-    /// The interface's name.
+    /// The interface's name, as known last: a claim stays one of the same interface when that is
+    /// renamed.
     pub interface: String,
     /// The interface's index.
     pub index: u32,
@@ -109,20 +117,22 @@ pub struct LanClaim {
 }
 
 impl LanClaim {
-    /// Makes `interface` the daemon's. Claiming what is claimed already (after a crash) changes
-    /// nothing, and `originals` stay those given.
+    /// Makes the interface of that index the daemon's. Claiming what is claimed already (after a
+    /// crash, or to put right what somebody changed) changes only what is not as it should be, and
+    /// `originals` stay those given.
     ///
     /// # Errors
     /// [`ClaimError`]: not there, enslaved, no Ethernet, or its ingress cannot be closed. Nothing
     /// has been changed then.
     pub fn claim(
-        interface: &str,
+        index: u32,
         request: &LanRequest,
         originals: LanOriginals,
     ) -> Result<Self, ClaimError> {
         let mut links = Links::open()?;
         let ethtool = Ethtool::open()?;
-        let info = suitable(&mut links, interface)?;
+        let info = links.by_index(index)?;
+        let info = suitable(&mut links, info)?;
         let ingress = IngressDrop::open()?.install(info.index)?;
         let mut port = Port { links, ethtool, info, interrupted: false, warnings: Vec::new() };
         port.warn_of_addresses();
@@ -130,11 +140,13 @@ impl LanClaim {
         port.merge_nothing();
         if let Some(mac) = request.mac {
             let remedy = "the port works all the same, with every frame of the LAN received";
-            port.set_mac(mac, remedy);
+            port.set_mac(mac, request.interrupt, remedy);
         }
         port.raise_mtu(request.mtu_min);
-        let up = port.links.set_up(port.info.index, true);
-        port.note(up, "bring the interface up by hand and look at its driver's messages");
+        if request.up {
+            let up = port.links.set_up(port.info.index, true);
+            port.note(up, "bring the interface up by hand and look at its driver's messages");
+        }
         let now = port.links.by_index(port.info.index)?;
         Ok(Self {
             interface: now.name,
@@ -155,8 +167,9 @@ impl LanClaim {
     }
 }
 
-/// Gives an interface back as `originals` say, whoever claimed it. An interface that is gone, or
-/// another one of the same name, is left as it is. Returns what could not be restored.
+/// Gives the interface of the originals' index back as they say, whoever claimed it and whatever it
+/// is called by now. Where it is gone, another one of its last name, `interface`, is left as it is
+/// but for what a crash may have left under that name. Returns what could not be restored.
 #[must_use = "tells what could not be restored"]
 pub fn release(interface: &str, originals: &LanOriginals) -> Vec<LanWarning> {
     let mut warnings = Vec::new();
@@ -174,17 +187,18 @@ fn try_release(
 ) -> Result<(), ClaimError> {
     let mut ingress = IngressDrop::open()?;
     let mut links = Links::open()?;
-    let info = match links.by_name(interface) {
+    let info = match links.by_index(originals.index) {
         Err(LinkError::NoSuchInterface { .. }) => {
-            ingress.forget(interface);
+            match links.by_name(interface) {
+                // A new device of the old name has nothing of ours but, perhaps, the chain of that
+                // name.
+                Ok(other) => ingress.remove(other.index, true)?,
+                Err(_) => ingress.forget(interface),
+            }
             return Ok(());
         }
         info => info?,
     };
-    if info.index != originals.index {
-        // A new device of the old name has nothing of ours but, perhaps, the chain of that name.
-        return Ok(ingress.remove(info.index, true)?);
-    }
     let mut port =
         Port { links, ethtool: Ethtool::open()?, info, interrupted: false, warnings: Vec::new() };
     port.restore(originals);
@@ -214,8 +228,7 @@ pub fn is_ipv6_on(interface: &str) -> bool {
 }
 
 /// The interface, if it can be a LAN port.
-fn suitable(links: &mut Links, interface: &str) -> Result<LinkInfo, ClaimError> {
-    let info = links.by_name(interface)?;
+fn suitable(links: &mut Links, info: LinkInfo) -> Result<LinkInfo, ClaimError> {
     if info.loopback || !info.ethernet {
         return Err(ClaimError::NotEthernet { interface: info.name });
     }
@@ -294,15 +307,16 @@ impl Port {
         }
     }
 
-    /// Sets the MAC address: live, or, where the driver does not allow that, with the interface
-    /// down for a moment.
-    fn set_mac(&mut self, mac: MacAddress, remedy: &str) {
+    /// Sets the MAC address: live, or, where the driver does not allow that and it may be, with the
+    /// interface down for a moment.
+    fn set_mac(&mut self, mac: MacAddress, interrupt: bool, remedy: &str) {
         if self.info.mac == mac {
             return;
         }
         let index = self.info.index;
         let mut result = self.links.set_mac(index, mac);
-        if matches!(&result, Err(error) if error.errno() == libc::EBUSY) && self.info.up {
+        let is_busy = matches!(&result, Err(error) if error.errno() == libc::EBUSY);
+        if is_busy && self.info.up && interrupt {
             self.interrupted = true;
             result = self.links.set_up(index, false).and_then(|()| {
                 let changed = self.links.set_mac(index, mac);
@@ -332,7 +346,7 @@ impl Port {
             self.note(down, remedy);
             self.info.up = false;
         }
-        self.set_mac(originals.mac, remedy);
+        self.set_mac(originals.mac, true, remedy);
         if self.info.mtu != originals.mtu {
             let mtu = self.links.set_mtu(index, originals.mtu);
             self.note(mtu, remedy);
@@ -356,6 +370,10 @@ impl Port {
     fn restore_ipv6(&mut self, originals: &LanOriginals) {
         let Some(disabled) = originals.ipv6_disabled else { return };
         let name = self.info.name.clone();
+        if !originals.noarp {
+            // Nobody misses it who does not use IPv6 there.
+            let _ = originals::restore_duplicate_detection(&name);
+        }
         let ipv6 = originals::disable_ipv6(&name, disabled)
             .map_err(|error| format!("cannot restore IPv6 on interface {name}: {error}"));
         self.note(ipv6, "set /proc/sys/net/ipv6/conf/INTERFACE/disable_ipv6 by hand");

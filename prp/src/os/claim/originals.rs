@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::ClaimError;
 use crate::os::ethtool::{Ethtool, Offload};
-use crate::os::ingress::IngressDrop;
+use crate::os::ingress::{IngressDrop, Method};
 use crate::os::link::{LinkInfo, Links};
 use crate::types::MacAddress;
 
@@ -48,25 +48,68 @@ impl LanOriginals {
     /// [`ClaimError`] when the interface is not there or cannot be a LAN port.
     pub fn read(interface: &str) -> Result<Self, ClaimError> {
         let mut links = Links::open()?;
-        let info = super::suitable(&mut links, interface)?;
-        Self::of(&mut links, &info)
+        let info = links.by_name(interface)?;
+        let info = super::suitable(&mut links, info)?;
+        let clsact = IngressDrop::open()?.has_clsact(info.index)?;
+        Self::of(&mut links, &info, clsact)
+    }
+
+    /// Closes the ingress of the interface of that index first, and reads them then: for one that
+    /// appears while the daemon runs, and that somebody may set up at any moment. Who cannot claim
+    /// it then gives it back ([`super::release`]).
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when the ingress cannot be closed.
+    pub fn read_closing(index: u32) -> Result<Self, ClaimError> {
+        let mut links = Links::open()?;
+        let info = links.by_index(index)?;
+        let info = super::suitable(&mut links, info)?;
+        let mut ingress = IngressDrop::open()?;
+        let clsact = ingress.has_clsact(index)?;
+        ingress.install(index)?;
+        Self::of(&mut links, &info, clsact).inspect_err(|_| {
+            // What comes after the first failure helps nobody.
+            let _ = ingress.remove(index, clsact);
+        })
     }
 
     /// Those that were stored, when they are this interface's, else read anew: after a crash the
-    /// interface is in the claimed state, which must not be taken for the original.
+    /// interface is in the claimed state, which must not be taken for the original. An interface
+    /// that has the index of a former one is not in that state.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub fn read_unless_stored(interface: &str, stored: Option<Self>) -> Result<Self, ClaimError> {
         let mut links = Links::open()?;
-        let info = super::suitable(&mut links, interface)?;
+        let info = links.by_name(interface)?;
+        let info = super::suitable(&mut links, info)?;
+        let mut ingress = IngressDrop::open()?;
         match stored {
-            Some(stored) if stored.index == info.index => Ok(stored),
-            _ => Self::of(&mut links, &info),
+            Some(stored) if stored.is_of(&info, &mut ingress) => Ok(stored),
+            _ => {
+                let clsact = ingress.has_clsact(info.index)?;
+                Self::of(&mut links, &info, clsact)
+            }
         }
     }
 
-    fn of(links: &mut Links, info: &LinkInfo) -> Result<Self, ClaimError> {
+    /// Whether the interface is the one of these originals, in the state that a claim leaves. An
+    /// nftables chain is no sign: it takes hold of any interface that gets the name.
+    fn is_of(&self, info: &LinkInfo, ingress: &mut IngressDrop) -> bool {
+        self.index == info.index
+            && (info.noarp || matches!(ingress.find(info.index), Ok(Some(Method::Clsact))))
+    }
+
+    /// The interface of these originals under whatever name, if it is there in the state that a
+    /// claim leaves.
+    #[must_use]
+    pub fn claimed_interface(&self) -> Option<LinkInfo> {
+        let info = Links::open().ok()?.by_index(self.index).ok()?;
+        let mut ingress = IngressDrop::open().ok()?;
+        self.is_of(&info, &mut ingress).then_some(info)
+    }
+
+    fn of(links: &mut Links, info: &LinkInfo, clsact: bool) -> Result<Self, ClaimError> {
         let ethtool = Ethtool::open()?;
         let offload = |which| ethtool.offload(&info.name, which);
         let addresses = links.addresses(info.index)?;
@@ -87,7 +130,7 @@ impl LanOriginals {
             gro: offload(Offload::Gro)?,
             lro: offload(Offload::Lro)?,
             gro_hw: offload(Offload::GroHw)?,
-            clsact: IngressDrop::open()?.has_clsact(info.index)?,
+            clsact,
         })
     }
 
@@ -114,6 +157,18 @@ fn ipv6_switch(interface: &str) -> PathBuf {
 /// Whether IPv6 is off on an interface; `NotFound` when it is not there at all.
 pub(super) fn ipv6_disabled(interface: &str) -> io::Result<bool> {
     fs::read_to_string(ipv6_switch(interface)).map(|text| text.trim() != "0")
+}
+
+/// An interface that enters a namespace while the host does no address resolution on it loses
+/// duplicate address detection for good: puts the namespace's own setting back.
+pub(super) fn restore_duplicate_detection(interface: &str) -> io::Result<()> {
+    let setting = |of: &str| PathBuf::from(format!("/proc/sys/net/ipv6/conf/{of}/accept_dad"));
+    match fs::read_to_string(setting(interface)) {
+        Ok(text) if text.trim() == "-1" => {
+            fs::write(setting(interface), fs::read_to_string(setting("default"))?)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Switches IPv6 on an interface off (`true`) or on; without IPv6 there nothing happens.
