@@ -29,7 +29,7 @@ use crate::exit::Failure;
 pub struct DaemonArgs {
     /// Configuration file; `bumpless check FILE` checks one without starting
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "name", "protocol", "lan_a", "lan_b", "interlink", "hsr_version",
+        "name", "protocol", "lan_a", "lan_b", "lan_wait", "interlink", "hsr_version",
         "supervision_last_byte", "mac", "receive_mode",
     ])]
     pub config: Option<PathBuf>,
@@ -49,6 +49,10 @@ pub struct DaemonArgs {
     /// Network interface of LAN B
     #[arg(long, value_name = "IF", requires = "name")]
     pub lan_b: Option<String>,
+
+    /// How long to wait for interfaces of the LANs that are not there yet [default: 0]
+    #[arg(long, value_name = "SECONDS", requires = "name", allow_negative_numbers = true)]
+    pub lan_wait: Option<i64>,
 
     /// Interlink of a RedBox (not built yet)
     #[arg(long, value_name = "IF", requires = "name")]
@@ -122,6 +126,7 @@ impl DaemonArgs {
             protocol: self.protocol,
             lan_a: self.lan_a,
             lan_b: self.lan_b,
+            lan_wait_s: self.lan_wait,
             interlink: self.interlink,
             hsr_version: self.hsr_version,
             mac: self.mac,

@@ -56,6 +56,7 @@ fn what_is_not_said_has_the_standards_defaults() {
     let lre = ThreadConfig { policy: ThreadPolicy::Fifo { priority: 60 }, cpu: None };
     assert_eq!(config.threads.lre, lre);
     assert_eq!(config.runtime_dir, Path::new("/run/bumpless/prp0"));
+    assert_eq!(config.lan_wait, Duration::ZERO);
     assert!(!config.allow_non_rt);
 }
 
@@ -64,6 +65,7 @@ name = 'red.100'
 protocol = 'prp'
 lan_a = 'enp3s0'
 lan_b = 'enp4s0'
+lan_wait_s = 30
 mac = '02-00-5E-10-00-01'
 receive_mode = 'adaptive'
 adaptive_spin_time_us = 20
@@ -97,6 +99,7 @@ fn everything_that_is_said_is_understood() {
     let config = read(EVERYTHING).config;
     let mac = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
     assert_eq!(config.mac, Some(mac));
+    assert_eq!(config.lan_wait, Duration::from_secs(30));
     assert_eq!(config.receive_mode, ReceiveMode::Adaptive { spin: Duration::from_micros(20) });
     assert_eq!(config.host, HostConfig { port: HostPort::Veth, mtu: 1400 });
     assert_eq!(config.lan_receive, LanReceive::Xdp);
@@ -150,6 +153,7 @@ const DEFECTS: &[(&str, &str)] = &[
     ("allow_non_rt = 'yes'", "allow_non_rt: \"yes\" is not true or false; write true or false"),
     ("threads = 3", "threads: 3 is not a table; write a table"),
     ("host_mtu = 9000", "host_mtu: 9000 is out of range; write 68 to 1500"),
+    ("lan_wait_s = 3601", "lan_wait_s: 3601 is out of range; write 0 to 3600"),
     ("node_table_size = 0", "node_table_size: 0 is out of range; write 1 to 16384"),
     ("node_table_size = 16385", "node_table_size: 16385 is out of range; write 1 to 16384"),
     ("entry_forget_time_ms = 9", "entry_forget_time_ms: 9 is out of range; write 10 to 10000"),

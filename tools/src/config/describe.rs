@@ -22,6 +22,7 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
         ("lan_b", json!(config.lans[1].as_str())),
     ];
     let mut push = |key, value| rows.push((key, value));
+    push("lan_wait_s", json!(config.lan_wait.as_millis() / 1000));
     if let Some(mac) = config.mac {
         push("mac", json!(mac.to_string()));
     }

@@ -20,7 +20,11 @@ impl Origin {
     pub fn spell(self, key: &str) -> String {
         match self {
             Self::File => key.to_owned(),
-            Self::CommandLine => format!("--{}", key.replace(['_', '.'], "-")),
+            Self::CommandLine => {
+                // Options leave the unit to their value's name.
+                let key = key.strip_suffix("_s").unwrap_or(key);
+                format!("--{}", key.replace(['_', '.'], "-"))
+            }
         }
     }
 }

@@ -44,6 +44,7 @@ pub const KEYS: &[(&str, KeyType)] = &[
     ("protocol", KeyType::Text),
     ("lan_a", KeyType::Text),
     ("lan_b", KeyType::Text),
+    ("lan_wait_s", KeyType::Number),
     ("interlink", KeyType::Text),
     ("hsr_version", KeyType::Number),
     ("mac", KeyType::Text),

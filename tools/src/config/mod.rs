@@ -274,6 +274,8 @@ pub struct DaemonConfig {
     pub protocol: Protocol,
     /// The NICs of LAN A and LAN B, by [`LanId::index`].
     pub lans: [InterfaceName; 2],
+    /// How long the start waits for interfaces that are not there yet; zero: it is refused.
+    pub lan_wait: Duration,
     /// The node's MAC address; `None`: that of LAN A.
     pub mac: Option<MacAddress>,
     /// See [`ReceiveMode`].

@@ -21,6 +21,7 @@ pub(crate) struct RawConfig {
     pub(crate) protocol: Option<String>,
     pub(crate) lan_a: Option<String>,
     pub(crate) lan_b: Option<String>,
+    pub(crate) lan_wait_s: Option<i64>,
     pub(crate) interlink: Option<String>,
     pub(crate) hsr_version: Option<i64>,
     pub(crate) mac: Option<String>,

@@ -20,6 +20,9 @@ use super::{
     SocketGroup, ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
 
+/// Longer than any card takes; who waits for ever learns nothing.
+const LAN_WAIT_S_MAX: i64 = 3_600;
+
 /// A bound as a number of the file.
 fn index(bound: usize) -> i64 {
     i64::try_from(bound).unwrap_or(i64::MAX)
@@ -123,6 +126,7 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         raw.promiscuous.as_deref(),
         &[("auto", Promiscuous::Auto), ("on", Promiscuous::On), ("off", Promiscuous::Off)],
     );
+    let lan_wait = check.number("lan_wait_s", raw.lan_wait_s, 0..=LAN_WAIT_S_MAX).unwrap_or(0);
     let lre = lre(check, &raw);
     let node_table_size = check
         .number("node_table_size", raw.node_table_size, 1..=index(NODE_TABLE_MAX))
@@ -144,6 +148,7 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         name,
         protocol,
         lans,
+        lan_wait: Duration::from_secs(lan_wait),
         mac,
         receive_mode,
         host,

@@ -5,7 +5,7 @@ use prp::lre::event::{LreEvent, NodeKind};
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_SLOTS;
 use rt_core::os::trace::{SharedTraceReader, SharedTraceWriter};
-use rt_core::time::Instant;
+use rt_core::time::{Duration, Instant};
 use rt_core::trace::TraceEvent;
 
 /// The half of the trace that the `lre` thread holds.
@@ -20,6 +20,13 @@ pub enum ThreadEvent {
     Lre(LreEvent),
     /// A LAN port reported that its interface is gone; it is no longer used.
     PortGone(LanId),
+    /// The thread did not run for so long; whether frames were missed meanwhile.
+    Paused {
+        /// How long.
+        length: Duration,
+        /// Whether frames were missed.
+        missed: bool,
+    },
 }
 
 /// The LRE's events go into the trace.
@@ -34,7 +41,7 @@ impl EventSink for TraceSink {
 }
 
 impl TraceEvent for ThreadEvent {
-    const KINDS: usize = 15;
+    const KINDS: usize = 16;
 
     fn kind(&self) -> usize {
         match self {
@@ -55,12 +62,14 @@ impl TraceEvent for ThreadEvent {
                 LreEvent::NodesUntold { .. } => 14,
             },
             Self::PortGone(_) => 13,
+            Self::Paused { .. } => 15,
         }
     }
 
     fn encode(&self) -> [u64; 4] {
         let (mac, kind, lan) = match *self {
             Self::PortGone(lan) => (None, None, Some(lan)),
+            Self::Paused { length, missed } => return [length.as_nanos(), u64::from(missed), 0, 0],
             Self::Lre(LreEvent::NodesUntold { count }) => return [0, 0, 0, u64::from(count)],
             Self::Lre(event) => match event {
                 LreEvent::NodeAppeared { mac, kind }
@@ -88,6 +97,10 @@ impl TraceEvent for ThreadEvent {
     }
 
     fn decode(kind: usize, words: [u64; 4]) -> Option<Self> {
+        if kind == 15 {
+            let (length, missed) = (Duration::from_nanos(words[0]), words[1] == 1);
+            return Some(Self::Paused { length, missed });
+        }
         let mac = mac_of(words[0]);
         let node_kind = NodeKind::ALL.get(usize::try_from(words[1]).ok()?).copied();
         let lan = match words[2] {
@@ -130,6 +143,7 @@ mod tests {
         let mac = MacAddress([2, 0x1f, 3, 4, 5, 0xff]);
         let mut events = vec![
             ThreadEvent::PortGone(LanId::B),
+            ThreadEvent::Paused { length: Duration::from_secs(7), missed: true },
             ThreadEvent::Lre(LreEvent::NodeTableFull { mac }),
             ThreadEvent::Lre(LreEvent::NodesUntold { count: u32::MAX }),
             ThreadEvent::Lre(LreEvent::NodeTableHasRoom),
@@ -169,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_record_of_nonsense_is_no_event() {
-        assert_eq!(ThreadEvent::decode(15, [0; 4]), None);
+        assert_eq!(ThreadEvent::decode(16, [0; 4]), None);
         assert_eq!(ThreadEvent::decode(3, [0, 0, 2, 0]), None);
         assert_eq!(ThreadEvent::decode(0, [0, u64::MAX, 0, 0]), None);
     }

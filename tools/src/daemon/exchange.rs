@@ -13,6 +13,7 @@ use prp::port::PortStatistics;
 use prp::types::LanId;
 use rt_core::counters::CounterSet;
 use rt_core::os::wake::Wake;
+use rt_core::time::Duration;
 
 /// What the control thread asks of the `lre` thread.
 #[derive(Debug)]
@@ -126,13 +127,15 @@ pub struct Figures {
     pub waits: u64,
     /// The thread's page faults, without I/O and with, before it began its work.
     pub faults_before: [u64; 2],
+    /// By how much the LRE's time is behind.
+    pub held: Duration,
 }
 
 const PORT_FIGURES: usize = 6;
 
 impl Figures {
     /// Words of the encoding.
-    pub const COUNT: usize = LreCounters::COUNT + 1 + 1 + 3 * PORT_FIGURES + 1 + 2;
+    pub const COUNT: usize = LreCounters::COUNT + 1 + 1 + 3 * PORT_FIGURES + 1 + 2 + 1;
 
     fn to_words(self) -> [u64; Self::COUNT] {
         let mut words = [0; Self::COUNT];
@@ -148,6 +151,7 @@ impl Figures {
         self.ports.into_iter().for_each(|port| put(&port_to_words(port)));
         put(&[self.waits]);
         put(&self.faults_before);
+        put(&[self.held.as_nanos()]);
         words
     }
 
@@ -166,6 +170,7 @@ impl Figures {
             ports,
             waits: next(),
             faults_before: [next(), next()],
+            held: Duration::from_nanos(next()),
         }
     }
 }
@@ -252,6 +257,7 @@ mod tests {
             ports: [port(10), port(20), port(30)],
             waits: 77,
             faults_before: [78, 79],
+            held: Duration::from_millis(80),
         };
         let exchange = Exchange::new().unwrap();
         exchange.publish(&figures);

@@ -66,6 +66,16 @@ pub(super) fn lan_claim(lan: LanId, error: ClaimError) -> Failure {
     }
 }
 
+pub(super) fn no_lans(a: &str, b: &str, waited_s: u64) -> Failure {
+    Failure::usage(
+        format!(
+            "lan_a, lan_b: after {waited_s} s there is neither an interface {a} nor an interface \
+             {b}"
+        ),
+        "name the network interfaces of the LANs (ip link lists them), or raise lan_wait_s",
+    )
+}
+
 pub(super) fn lan_held(lan: LanId, interface: &str) -> Failure {
     Failure::usage(
         format!("{}: interface {interface} belongs to another daemon that runs", lan_key(lan)),

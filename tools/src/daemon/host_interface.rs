@@ -6,6 +6,7 @@ use prp::os::ingress::IngressDrop;
 use prp::os::lan_port::{LanPort, LanPortOptions};
 use prp::os::link::{LinkError, LinkInfo, Links};
 use prp::os::open_error::OpenError;
+use prp::os::presence::Presence;
 use prp::os::promiscuity::Promiscuity;
 use prp::os::tap::{Tap, TapControl};
 use prp::types::MacAddress;
@@ -29,8 +30,14 @@ pub struct HostInterface {
     pub index: u32,
     /// What it is made of.
     pub kind: HostKind,
-    /// Its MTU.
+    /// The most that its MTU may be: what the LANs carry.
     pub mtu: u32,
+    /// The interface as the kernel described it last.
+    pub info: Option<LinkInfo>,
+    /// What could not be put right, told already.
+    pub trouble: Option<String>,
+    /// Tells it from any other interface.
+    presence: Presence,
     carrier: Carrier,
 }
 
@@ -62,7 +69,7 @@ impl HostInterface {
         let name = config.name.as_str();
         let found = match links.by_name(name) {
             Ok(info) => Some(info),
-            Err(LinkError::NoSuchInterface { .. }) => None,
+            Err(LinkError::NoSuchInterface { .. }) => renamed_back(&mut links, name, marker),
             Err(error) => return Err(failure::link(error)),
         };
         let adopted = found.map(|info| ours(info, marker)).transpose()?;
@@ -90,13 +97,29 @@ impl HostInterface {
         opened
     }
 
+    /// Whether it is still there, whatever has its name or index.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.presence.is_there()
+    }
+
+    /// Whether it receives frames for other stations.
+    #[must_use]
+    pub fn is_promiscuous(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.promiscuous)
+    }
+
     /// Sets the interface up: from now on the host can use it.
     ///
     /// # Errors
     /// The interface is gone, or the privilege.
-    pub fn set_up(&self) -> Result<(), Failure> {
+    pub fn set_up(&mut self) -> Result<(), Failure> {
         let mut links = Links::open().map_err(failure::link)?;
-        links.set_up(self.index, true).map_err(failure::link)
+        links.set_up(self.index, true).map_err(failure::link)?;
+        if let Some(info) = &mut self.info {
+            info.up = true;
+        }
+        Ok(())
     }
 
     /// Shows the host whether anything forwards.
@@ -117,11 +140,27 @@ impl HostInterface {
     /// # Errors
     /// What went wrong, as a sentence.
     pub fn remove(self) -> Result<(), String> {
+        if !self.is_there() {
+            return Ok(());
+        }
         match Links::open().and_then(|mut links| links.delete(self.index)) {
             Ok(()) | Err(LinkError::NoSuchInterface { .. }) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// What a former life of ours created, if somebody has renamed it: under our name again.
+fn renamed_back(links: &mut Links, name: &str, marker: &mut Marker) -> Option<LinkInfo> {
+    let owned = marker.owned.host.as_mut()?;
+    let info = links.by_index(owned.index).ok()?;
+    if info.alias.as_deref() != Some(owned.alias.as_str()) {
+        return None;
+    }
+    // Older kernels rename only what is down; it is set up again later.
+    links.set_up(info.index, false).and_then(|()| links.rename(info.index, name)).ok()?;
+    name.clone_into(&mut owned.name);
+    links.by_index(info.index).ok()
 }
 
 /// Whether an interface of our name is what a former life of ours created.
@@ -178,6 +217,9 @@ impl Opening<'_> {
             index,
             kind: HostKind::Tap,
             mtu: self.mtu,
+            info: None,
+            trouble: None,
+            presence: Presence::of(index)?,
             carrier: Carrier::Tap(control),
         };
         Ok((host, tap.into()))
@@ -215,6 +257,9 @@ impl Opening<'_> {
             index: outer,
             kind: HostKind::Veth,
             mtu: self.mtu,
+            info: None,
+            trouble: None,
+            presence: Presence::of(outer).map_err(|e| failure::open(name, &e))?,
             carrier: Carrier::Veth { inner: inner_index, _promiscuity: promiscuity },
         };
         Ok((host, port.into()))

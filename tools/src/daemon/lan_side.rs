@@ -1,17 +1,21 @@
-//! One LAN as the control thread sees it: its interface claimed, its port opened, its link watched,
-//! and all of it again when the interface was deleted and has come back.
+//! One LAN as the control thread sees it: its interface claimed, its port opened, what it has to be
+//! like watched, and all of it again when the interface was deleted and has come back.
 
-use prp::os::claim::{LanClaim, LanOriginals, LanRequest};
+use prp::os::claim::{LanClaim, LanOriginals, LanRequest, LanWarning, release};
+use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::ingress::IngressDrop;
 use prp::os::lan_port::{LanPort, LanPortOptions, ReceivePath, TransmitPath};
 use prp::os::link::{LinkInfo, Links};
+use prp::os::presence::Presence;
 use prp::os::promiscuity::Promiscuity;
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::CONDITION_END_TIME;
 use rt_core::time::Instant;
 
 use super::failure;
+use super::lan_life::LanLife;
 use super::lan_lock::LanLock;
+use super::lan_terms::{Defect, Defects, Seen, defects};
 use super::marker::{Marker, OwnedLan};
 use crate::config::{DaemonConfig, LanReceive, LanTransmit, Promiscuous};
 use crate::exit::Failure;
@@ -22,7 +26,11 @@ use crate::report::Link;
 pub struct LanSide {
     /// Which.
     pub lan: LanId,
-    /// The interface's name, as configured.
+    /// The interface's name as configured.
+    pub configured: String,
+    /// Which interface is ours.
+    pub life: LanLife,
+    /// The interface's present name; the configured one while there is none.
     pub interface: String,
     /// The claim; none while the interface is gone.
     pub claim: Option<LanClaim>,
@@ -36,11 +44,32 @@ pub struct LanSide {
     pub transmit_path: Option<TransmitPath>,
     /// Why frames leave by another way than the fastest.
     pub transmit_fallback: Option<String>,
+    /// The last trouble with the interface that was told, so that it is told once.
+    pub trouble: Option<String>,
+    /// Tells our interface from any other.
+    presence: Option<Presence>,
     /// Held while frames for other stations are needed.
     promiscuity: Option<Promiscuity>,
     /// Keeps other daemons away.
     lock: Option<LanLock>,
+    /// What could not be put right, told already.
+    unmended: Defects,
+    /// Of these, what the interface could not be from the start: the claim's warnings say why.
+    inborn: Defects,
+    /// Of the interface that is gone: it may come back as we left it.
+    lost: Option<LanClaim>,
     merged: Merged,
+}
+
+/// What came of putting an interface right.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Mended {
+    /// What is right again.
+    pub fixed: Defects,
+    /// What newly could not be put right.
+    pub left: Defects,
+    /// Why, as the system said.
+    pub reasons: Vec<String>,
 }
 
 /// Frames that somebody had merged, and that were dropped therefore.
@@ -51,47 +80,119 @@ struct Merged {
 }
 
 impl LanSide {
-    /// Claims the interface and opens its port.
+    /// A LAN without an interface.
+    #[must_use]
+    pub fn absent(lan: LanId, config: &DaemonConfig) -> Self {
+        let configured = config.lan(lan).as_str().to_owned();
+        Self {
+            lan,
+            interface: configured.clone(),
+            configured,
+            life: LanLife::Absent,
+            claim: None,
+            info: None,
+            receive_path: None,
+            receive_fallback: None,
+            transmit_path: None,
+            transmit_fallback: None,
+            trouble: None,
+            presence: None,
+            promiscuity: None,
+            lock: None,
+            unmended: Defects::NONE,
+            inborn: Defects::NONE,
+            lost: None,
+            merged: Merged::default(),
+        }
+    }
+
+    /// Claims the interface of that name and opens its port; at start.
     ///
     /// # Errors
     /// The interface cannot be a LAN port; then it is as before.
     pub fn open(
-        lan: LanId,
+        &mut self,
+        interface: &str,
         config: &DaemonConfig,
         marker: &mut Marker,
         mac: MacAddress,
         originals: LanOriginals,
-    ) -> Result<(Self, Box<LanPort>), Failure> {
-        let interface = config.lan(lan).as_str();
-        let lock = LanLock::take(interface).map_err(|_| failure::lan_held(lan, interface))?;
+    ) -> Result<Box<LanPort>, Failure> {
+        let lock = LanLock::take(interface).map_err(|_| failure::lan_held(self.lan, interface))?;
+        self.claim_and_open(interface, lock, config, marker, mac, originals)
+    }
+
+    /// Takes an interface that has appeared. Somebody may set it up at any moment, so its ingress
+    /// is closed before anything else is looked at. One that comes back from another network
+    /// namespace as we left it is to be what it was before that.
+    ///
+    /// # Errors
+    /// The interface cannot be a LAN port; then it is as before.
+    pub fn take(
+        &mut self,
+        index: u32,
+        config: &DaemonConfig,
+        marker: &mut Marker,
+        mac: MacAddress,
+    ) -> Result<Box<LanPort>, Failure> {
+        let lan = self.lan;
+        let info = Links::open().and_then(|mut links| links.by_index(index));
+        let info = info.map_err(failure::link)?;
+        let lock = LanLock::take(&info.name).map_err(|_| failure::lan_held(lan, &info.name))?;
+        let read = LanOriginals::read_closing(index);
+        let mut originals = read.map_err(|error| failure::lan_claim(lan, error))?;
+        if let Some(lost) = &self.lost
+            && info.noarp
+            && (info.mac, info.mtu) == (lost.mac, lost.mtu)
+        {
+            let clsact = originals.clsact;
+            originals = LanOriginals { index, clsact, ..lost.originals.clone() };
+        }
+        self.claim_and_open(&info.name, lock, config, marker, mac, originals.clone())
+            .inspect_err(|_| drop(release(&info.name, &originals)))
+    }
+
+    fn claim_and_open(
+        &mut self,
+        interface: &str,
+        lock: LanLock,
+        config: &DaemonConfig,
+        marker: &mut Marker,
+        mac: MacAddress,
+        originals: LanOriginals,
+    ) -> Result<Box<LanPort>, Failure> {
+        let lan = self.lan;
+        marker.owned.mac = Some(mac.to_string());
         marker.owned.lans[lan.index()] = Some(OwnedLan::new(interface, &originals));
         marker.store().map_err(|error| failure::marker(&error))?;
-        let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
-        let claim = LanClaim::claim(interface, &request, originals)
+        let index = originals.index;
+        let claim = LanClaim::claim(index, &request(config, mac), originals)
             .map_err(|error| failure::lan_claim(lan, error))?;
-        let port = open_port(config, &claim);
-        let port = match port {
-            Ok(port) => port,
+        let opened = Presence::of(index).map_err(|error| failure::open(interface, &error));
+        let opened = opened.and_then(|presence| Ok((presence, open_port(config, &claim)?)));
+        let (presence, port) = match opened {
+            Ok(opened) => opened,
             Err(failure) => {
                 let _ = claim.release();
                 return Err(failure);
             }
         };
-        let info = Links::open().and_then(|mut links| links.by_index(claim.index)).ok();
-        let side = Self {
-            lan,
-            interface: interface.to_owned(),
-            receive_path: Some(port.receive_path()),
-            receive_fallback: port.receive_fallback().map(str::to_owned),
-            transmit_path: Some(port.transmit_path()),
-            transmit_fallback: port.transmit_fallback().map(ToString::to_string),
-            claim: Some(claim),
-            info,
-            promiscuity: None,
-            lock: Some(lock),
-            merged: Merged::default(),
-        };
-        Ok((side, Box::new(port)))
+        self.life.taken(index, &claim.interface);
+        self.interface.clone_from(&claim.interface);
+        self.receive_path = Some(port.receive_path());
+        self.receive_fallback = port.receive_fallback().map(str::to_owned);
+        self.transmit_path = Some(port.transmit_path());
+        self.transmit_fallback = port.transmit_fallback().map(ToString::to_string);
+        self.info = Links::open().and_then(|mut links| links.by_index(index)).ok();
+        self.claim = Some(claim);
+        self.presence = Some(presence);
+        self.lock = Some(lock);
+        self.trouble = None;
+        self.lost = None;
+        let found = self.info.as_ref().and_then(|info| self.defects(info, config, mac).ok());
+        self.unmended = found.unwrap_or_default();
+        self.inborn = self.unmended;
+        Ok(Box::new(port))
     }
 
     /// The state of the interface.
@@ -104,16 +205,72 @@ impl LanSide {
         }
     }
 
+    /// The interface as it is now; `None` when it is gone, whoever has its name or index.
+    #[must_use]
+    pub fn look(&self, links: &mut Links) -> Option<LinkInfo> {
+        let index = self.life.held()?;
+        let info = links.by_index(index).ok()?;
+        self.presence.as_ref()?.is_there().then_some(info)
+    }
+
     /// The interface is gone.
-    pub fn forget(&mut self) {
-        self.claim = None;
+    pub fn lose(&mut self) {
+        self.life.lost();
+        self.lost = self.claim.take();
+        self.interface.clone_from(&self.configured);
         self.info = None;
         self.receive_path = None;
         self.receive_fallback = None;
         self.transmit_path = None;
         self.transmit_fallback = None;
+        self.trouble = None;
+        self.presence = None;
         self.lock = None;
         self.promiscuity = None;
+        self.unmended = Defects::NONE;
+    }
+
+    /// The interface has another name: what goes by names follows.
+    ///
+    /// # Errors
+    /// What could not follow, as a sentence.
+    pub fn rename(&mut self, name: &str, marker: &mut Marker) -> Result<(), String> {
+        self.life.renamed(name);
+        name.clone_into(&mut self.interface);
+        let Some(claim) = &mut self.claim else { return Ok(()) };
+        name.clone_into(&mut claim.interface);
+        marker.owned.lans[self.lan.index()] = Some(OwnedLan::new(name, &claim.originals));
+        let index = claim.index;
+        let drop = IngressDrop::open().and_then(|mut drop| drop.install(index));
+        // A lock is one of a name's file, which went with the name.
+        self.lock = None;
+        let lock = LanLock::take(name);
+        self.lock = lock.ok();
+        drop.map(std::mem::drop).map_err(|error| error.to_string())?;
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(format!("another daemon uses the name {name}")),
+        }
+    }
+
+    /// Gives the interface back as it was; returns what could not be restored.
+    #[must_use = "tells what could not be restored"]
+    pub fn give_back(&mut self) -> Vec<LanWarning> {
+        let is_there = self.presence.as_ref().is_some_and(Presence::is_there);
+        let warnings = match (self.claim.take(), self.lost.take()) {
+            (Some(claim), _) if is_there => claim.release(),
+            // The chain of an interface that is gone stays under its name.
+            (Some(gone), _) | (None, Some(gone)) => {
+                if let Ok(mut drop) = IngressDrop::open() {
+                    drop.forget(&gone.interface);
+                }
+                Vec::new()
+            }
+            (None, None) => Vec::new(),
+        };
+        // Only now may another daemon take the interface.
+        self.lock = None;
+        warnings
     }
 
     /// Receives frames for other stations or not, as configured: by default when the host
@@ -158,8 +315,7 @@ impl LanSide {
     }
 
     /// The alarm about merged frames, while it lasts.
-    #[must_use]
-    pub fn merged_alarm(&self) -> Option<String> {
+    fn merged_alarm(&self) -> Option<String> {
         self.merged.last.map(|_| {
             format!(
                 "LAN {} ({}) drops frames that a sender or the network card had merged: switch \
@@ -170,41 +326,99 @@ impl LanSide {
         })
     }
 
-    /// Puts right what somebody changed on the interface while it is ours. Returns what was wrong.
+    /// Puts right what somebody changed on the interface while it is ours. What cannot be put right
+    /// is tried again each time, without disturbing the link, and reported once.
     ///
     /// # Errors
-    /// What could not be put right, as a sentence.
-    pub fn mend(
-        &mut self,
+    /// The interface cannot be looked at, or not be claimed, as a sentence.
+    pub fn mend(&mut self, config: &DaemonConfig, mac: MacAddress) -> Result<Mended, String> {
+        let (Some(claim), Some(info)) = (&self.claim, &self.info) else {
+            return Ok(Mended::default());
+        };
+        let wrong = self.defects(info, config, mac)?;
+        self.unmended = self.unmended.and(wrong);
+        if wrong.is_empty() {
+            return Ok(Mended::default());
+        }
+        let index = claim.index;
+        if wrong.has(Defect::Enslaved) {
+            let freed = Links::open().and_then(|mut links| links.clear_controller(index));
+            freed.map_err(|error| error.to_string())?;
+        }
+        let interrupt = !self.unmended.has(Defect::Mac);
+        let request = LanRequest { up: info.up, interrupt, ..request(config, mac) };
+        let mended = LanClaim::claim(index, &request, claim.originals.clone());
+        let mended = mended.map_err(|error| error.to_string())?;
+        let info = Links::open().and_then(|mut links| links.by_index(index));
+        let info = info.map_err(|error| error.to_string())?;
+        let left = self.defects(&info, config, mac)?.and(wrong);
+        let told = std::mem::replace(&mut self.unmended, left);
+        let reasons = mended.warnings.iter().map(ToString::to_string).collect();
+        self.info = Some(info);
+        self.claim = Some(mended);
+        Ok(Mended { fixed: wrong.without(left), left: left.without(told), reasons })
+    }
+
+    /// Whether a new description shows something to be put right, beyond what cannot be.
+    #[must_use]
+    pub fn is_changed(&self, info: &LinkInfo, mac: MacAddress) -> bool {
+        let Some(claim) = &self.claim else { return false };
+        let wanted = LanRequest { mac: Some(mac), mtu_min: claim.mtu, ..LanRequest::default() };
+        let seen = Seen { info, dropped: true, ipv6: false, merges: false };
+        !defects(&seen, &wanted).without(self.unmended).is_empty()
+    }
+
+    /// What is not as it should be.
+    fn defects(
+        &self,
+        info: &LinkInfo,
         config: &DaemonConfig,
         mac: MacAddress,
-    ) -> Result<Option<String>, String> {
-        let (Some(claim), Some(info)) = (&self.claim, &self.info) else { return Ok(None) };
+    ) -> Result<Defects, String> {
         let mut drop = IngressDrop::open().map_err(|error| error.to_string())?;
-        let dropped = drop.find(claim.index).map_err(|error| error.to_string())?.is_some();
-        let mut wrong = Vec::new();
-        if !dropped {
-            wrong.push("the host's stack received what arrives there");
+        let dropped = drop.find(info.index).map_err(|error| error.to_string())?.is_some();
+        let ethtool = Ethtool::open().map_err(|error| error.to_string())?;
+        let merges = |which| matches!(ethtool.offload(&info.name, which), Ok(Some(true)));
+        let seen = Seen {
+            info,
+            dropped,
+            ipv6: prp::os::claim::is_ipv6_on(&info.name),
+            merges: Offload::MERGING.into_iter().any(merges),
+        };
+        Ok(defects(&seen, &request(config, mac)))
+    }
+
+    /// What is wrong with this LAN's interface now, a sentence each.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let (lan, name, configured) = (self.lan, &self.interface, &self.configured);
+        let mut sentences = Vec::new();
+        match &self.info {
+            _ if self.claim.is_none() => sentences.push(format!(
+                "LAN {lan} has no interface: there is none called {configured} that can be used \
+                 (ip link lists what there is); it is taken when it appears"
+            )),
+            Some(info) if !info.up => sentences.push(format!(
+                "LAN {lan} is down: somebody set its interface {name} down; ip link set {name} up"
+            )),
+            _ => {}
         }
-        if claim.mac == mac && info.mac != mac {
-            wrong.push("its MAC address was another one");
+        if self.life.has_rival() {
+            sentences.push(format!(
+                "LAN {lan} uses interface {name}, which was called {configured} before; the one \
+                 that is called {configured} now is not used; restart the daemon, or delete \
+                 {name}, to change over to it"
+            ));
         }
-        if info.mtu < claim.mtu {
-            wrong.push("its MTU was lowered");
+        let unmended = self.unmended.without(self.inborn);
+        if !unmended.is_empty() {
+            sentences.push(format!(
+                "LAN {lan}: what somebody changed on interface {name} cannot be put right: \
+                 {unmended}"
+            ));
         }
-        if !info.noarp {
-            wrong.push("the host answered ARP there");
-        }
-        if prp::os::claim::is_ipv6_on(&self.interface) {
-            wrong.push("the host spoke IPv6 there");
-        }
-        if wrong.is_empty() {
-            return Ok(None);
-        }
-        let request = LanRequest { mac: Some(mac), mtu_min: lan_mtu(config) };
-        let mended = LanClaim::claim(&self.interface, &request, claim.originals.clone());
-        self.claim = Some(mended.map_err(|error| error.to_string())?);
-        Ok(Some(wrong.join(", ")))
+        sentences.extend(self.merged_alarm());
+        sentences
     }
 
     /// The ways that frames take, as a sentence for the log; `None` while there is no port.
@@ -235,9 +449,10 @@ impl LanSide {
     }
 }
 
-/// The MTU that a LAN has to have: the host's and room for the RCT.
-fn lan_mtu(config: &DaemonConfig) -> u32 {
-    u32::from(config.host.mtu) + RCT_OCTETS
+/// What an interface has to be like: the node's address, and an MTU for the host's and the RCT.
+fn request(config: &DaemonConfig, mac: MacAddress) -> LanRequest {
+    let mtu_min = u32::from(config.host.mtu) + RCT_OCTETS;
+    LanRequest { mac: Some(mac), mtu_min, ..LanRequest::default() }
 }
 
 /// What the RCT takes of a LAN's MTU.

@@ -16,12 +16,13 @@ use prp::os::lan_port::LanPort;
 use prp::port::{Port, PortFault, PortStatistics};
 use prp::types::{LanId, PortId};
 use rt_core::limits::BATCH_FRAMES;
-use rt_core::os::clock::MonotonicClock;
+use rt_core::os::clock::{self, BootClock};
 use rt_core::os::freeze;
 use rt_core::time::{Duration, Instant};
 
 use super::events::{ThreadEvent, TraceSink};
 use super::exchange::{Command, Exchange, Figures, Reply};
+use super::lre_clock::{Counts, LreClock};
 use crate::config::ReceiveMode;
 use crate::os::sequence_file::SequenceFile;
 
@@ -30,6 +31,9 @@ const EXPORT_SLOTS: usize = 128;
 /// Figures are published before each wait and at least once in so many turns, so that single frames
 /// seldom wait for some fifty stores.
 const TURNS_PER_PUBLICATION: u32 = 32;
+/// A pause of the thread that people are told of: half of what a copy may come later than its twin
+/// by default.
+const PAUSE_TOLD: Duration = Duration::from_millis(200);
 /// The wait while the control thread has to make room for the export to go on.
 const EXPORT_PAUSE: Duration = Duration::from_millis(1);
 
@@ -44,6 +48,8 @@ pub struct LreThread {
     pub host: HostPort,
     /// How to wait.
     pub receive_mode: ReceiveMode,
+    /// What the LRE is told of the time.
+    pub clock: LreClock,
     /// What is shared with the control thread.
     pub exchange: Arc<Exchange>,
     /// Where the next numbers are kept for the next life.
@@ -67,10 +73,18 @@ impl LreThread {
     pub fn run(mut self) -> Self {
         self.faults_before = page_faults();
         let frozen = freeze::freeze_this_thread();
-        let mut idle_since = MonotonicClock::now();
+        let mut boot = BootClock::now();
+        let mut idle_since = self.clock.at(boot);
         let mut unpublished = 0;
+        self.clock.expect(boot);
         loop {
-            let now = MonotonicClock::now();
+            boot = BootClock::now();
+            if self.clock.is_late(boot) {
+                self.judge_pause(boot);
+            }
+            // Without a wait the next turn follows at once.
+            self.clock.expect(boot);
+            let now = self.clock.at(boot);
             let frames = self.turn(now);
             self.obey(now);
             if self.exchange.is_stopping() {
@@ -86,12 +100,36 @@ impl LreThread {
                 unpublished = 0;
             }
             if waits {
-                self.wait(now);
+                self.wait(now, boot);
             }
         }
         self.publish();
         drop(frozen);
         self
+    }
+
+    /// The thread did not run for a while. What came meanwhile waits in the ports, if there was
+    /// room for all of it.
+    #[cold]
+    fn judge_pause(&mut self, boot: Instant) {
+        let lost = |port: &LanPort| port.statistics().rx_dropped;
+        let mut missed = false;
+        for port in self.lans.iter_mut().flatten() {
+            let before = lost(port);
+            port.refresh_statistics();
+            missed |= lost(port) != before;
+        }
+        let pause = self.clock.judge(boot, clock::suspended(), missed);
+        let now = self.clock.at(boot);
+        if pause.counts != Counts::Not {
+            self.lre.resume(now);
+        }
+        // The control thread tells when the machine slept.
+        if pause.counts != Counts::Slept && pause.length >= PAUSE_TOLD {
+            let missed = pause.counts == Counts::Missed;
+            let event = ThreadEvent::Paused { length: pause.length, missed };
+            self.lre.events_mut().0.push(now, &event);
+        }
     }
 
     /// One batch from each port, and what is due. Returns how many frames were handled.
@@ -253,6 +291,7 @@ impl LreThread {
             ports,
             waits: self.waits,
             faults_before: self.faults_before,
+            held: self.clock.held(),
         });
     }
 
@@ -271,11 +310,12 @@ impl LreThread {
     }
 
     /// The one wait: for a port, for the control thread, or until something is due.
-    fn wait(&mut self, now: Instant) {
+    fn wait(&mut self, now: Instant, boot: Instant) {
         let mut left = self.lre.next_timeout().since(now);
         if self.export_from.is_some() {
             left = left.min(EXPORT_PAUSE);
         }
+        self.clock.expect(boot + left);
         let [a, b] = &self.lans;
         let wake = self.exchange.wake_lre.as_fd();
         let mut waits =
@@ -301,7 +341,7 @@ impl LreThread {
     fn look_at_fault(&mut self, lan: LanId) {
         let fault = self.lans[lan.index()].as_deref_mut().map(LanPort::take_fault);
         if fault == Some(Err(PortFault::Gone)) {
-            self.retire(MonotonicClock::now(), lan);
+            self.retire(self.clock.at(BootClock::now()), lan);
         }
     }
 }

@@ -20,6 +20,9 @@ const FILE_OCTETS_MAX: u64 = 64 * 1024;
 #[serde(deny_unknown_fields)]
 pub struct Owned {
     version: u32,
+    /// The node's address.
+    #[serde(default)]
+    pub mac: Option<String>,
     /// The host interface.
     pub host: Option<OwnedHost>,
     /// The interfaces of LAN A and B.
@@ -79,6 +82,12 @@ impl OwnedLan {
         }
     }
 
+    /// Its index.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// What it was; `None` when the file has been tampered with.
     #[must_use]
     pub fn originals(&self) -> Option<LanOriginals> {
@@ -112,7 +121,7 @@ impl Marker {
     #[must_use]
     pub fn open(folder: &Path) -> Self {
         let path = folder.join(FILE_NAME);
-        let nothing = Owned { version: VERSION, host: None, lans: [None, None] };
+        let nothing = Owned { version: VERSION, mac: None, host: None, lans: [None, None] };
         let owned = read(&path).filter(|owned| owned.version == VERSION).unwrap_or(nothing);
         Self { path, owned }
     }

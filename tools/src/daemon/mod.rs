@@ -6,7 +6,8 @@
 //! 1. arguments and configuration
 //! 2. signals are caught; the runtime folder is taken (a second instance ends here)
 //! 3. what a former life left is read: the marker, the numbers
-//! 4. LAN interfaces are claimed, ports opened, the host interface created or adopted
+//! 4. LAN interfaces are waited for, if wanted, and claimed, ports opened, the host interface
+//!    created or adopted
 //! 5. memory: the LRE's tables, everything locked
 //! 6. the `lre` thread starts, is read back from the kernel, and freezes
 //! 7. NodeRebootInterval passes, where the numbers could not be continued
@@ -20,7 +21,11 @@
 //! | [`lre_thread`] | the thread that carries the frames |
 //! | [`supervisor`], `status` | the control thread: links, signals, documents |
 //! | [`exchange`], [`events`] | what the two share |
+//! | `lan_watch`, `host_watch` | of the control thread: what it does about interfaces |
 //! | [`host_interface`], [`lan_side`] | the interfaces |
+//! | [`lan_start`] | the LANs' interfaces at start |
+//! | [`lan_life`], [`lan_terms`] | pure: which interface is a LAN's, and what it has to be like |
+//! | [`lre_clock`] | pure: the time that the LRE is told |
 //! | [`marker`] | what is ours on this host, for after a crash |
 //! | [`journal`], [`logger`] | events for people |
 //! | [`thread_plan`] | the table of threads |
@@ -33,14 +38,13 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use prp::lre::memory::{LreMemory, LreSizes};
 use prp::lre::{Block, Lre, NodeSlot};
-use prp::os::claim::{LanClaim, LanOriginals};
 use prp::os::host_port::HostPort;
 use prp::os::lan_port::LanPort;
 use prp::os::link::LinkMonitor;
 use prp::port::PortStatistics;
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_SLOTS;
-use rt_core::os::clock::{self, MonotonicClock};
+use rt_core::os::clock::{self, BootClock, MonotonicClock};
 use rt_core::os::dma_latency::DmaLatency;
 use rt_core::os::host::{self, HostTexts, Level, Needs};
 use rt_core::os::memory;
@@ -59,10 +63,16 @@ pub mod events;
 pub mod exchange;
 mod failure;
 pub mod host_interface;
+mod host_watch;
 pub mod journal;
+pub mod lan_life;
 pub mod lan_lock;
 pub mod lan_side;
+pub mod lan_start;
+pub mod lan_terms;
+mod lan_watch;
 pub mod logger;
+pub mod lre_clock;
 pub mod lre_thread;
 pub mod marker;
 mod status;
@@ -74,6 +84,8 @@ use exchange::Exchange;
 use host_interface::HostInterface;
 use journal::Journal;
 use lan_side::{LanSide, RCT_OCTETS};
+use lan_start::Found;
+use lre_clock::LreClock;
 use lre_thread::LreThread;
 use marker::Marker;
 use supervisor::{NodeFetch, Supervisor};
@@ -91,7 +103,7 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     let checked = args.into_config()?;
     let config = checked.config;
     let signals = catch_signals()?;
-    let journal = Journal::new(config.name.as_str(), MonotonicClock::now());
+    let journal = Journal::new(config.name.as_str(), BootClock::now());
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
     }
@@ -101,7 +113,9 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     let mut start = Start { config, journal, lre_plan: lre_plan.plan, degraded: Vec::new() };
     let mut monitor = LinkMonitor::open().map_err(failure::link)?;
     let marker = Marker::open(&start.config.runtime_dir);
-    let mut interfaces = start.interfaces(marker)?;
+    let found = lan_start::find(&start.config, &marker, &signals, &mut monitor)?;
+    let Some(found) = found else { return Ok(ExitCode::Fine) };
+    let mut interfaces = start.interfaces(marker, found)?;
     match start.threads(&mut interfaces) {
         Ok(threads) => {
             let mut running = start.go(interfaces, threads)?;
@@ -167,11 +181,9 @@ fn give_back(host: HostInterface, lans: [LanSide; 2], marker: Marker, journal: &
 
 fn give_back_lans(lans: impl IntoIterator<Item = LanSide>, journal: &Journal) {
     for mut side in lans {
-        for warning in side.claim.take().map(LanClaim::release).unwrap_or_default() {
+        for warning in side.give_back() {
             journal.line("warning", &warning.to_string());
         }
-        // Only now may another daemon take the interface.
-        drop(side);
     }
 }
 
@@ -192,58 +204,52 @@ struct Running {
 
 impl Start {
     /// Step 4.
-    fn interfaces(&mut self, mut marker: Marker) -> Result<Interfaces, Failure> {
-        let originals = LanId::BOTH.map(|lan| self.originals(lan, &marker));
-        let [a, b] = originals;
-        let (a, b) = (a?, b?);
-        let mac = self.config.mac.unwrap_or(a.mac);
+    fn interfaces(
+        &mut self,
+        mut marker: Marker,
+        found: [Option<Found>; 2],
+    ) -> Result<Interfaces, Failure> {
+        let mac = lan_start::node_mac(&self.config, &marker, &found);
+        lan_start::give_back_rest(&marker, &found, &self.journal);
         // What a former life left stays on record, whatever fails here.
         let before = marker.owned.clone();
-        let (side_a, port_a) = match LanSide::open(LanId::A, &self.config, &mut marker, mac, a) {
-            Ok(opened) => opened,
-            Err(failure) => {
-                let _ = marker.go_back_to(before, &[]);
-                return Err(failure);
+        let mut lans = LanId::BOTH.map(|lan| LanSide::absent(lan, &self.config));
+        let mut ports = [None, None];
+        match self.open(&mut lans, &mut ports, found, &mut marker, mac) {
+            Ok((host, host_port)) => {
+                let host_port = Some(host_port);
+                Ok(Interfaces { mac, marker, lans, ports, host, host_port })
             }
-        };
-        let (side_b, port_b) = match LanSide::open(LanId::B, &self.config, &mut marker, mac, b) {
-            Ok(opened) => opened,
             Err(failure) => {
-                drop(port_a);
-                give_back_lans([side_a], &self.journal);
-                let _ = marker.go_back_to(before, &[LanId::A]);
-                return Err(failure);
-            }
-        };
-        let mtu = self.host_mtu(&[&side_a, &side_b]);
-        match HostInterface::open(&self.config, &mut marker, mac, mtu) {
-            Ok((host, host_port)) => Ok(Interfaces {
-                mac,
-                marker,
-                lans: [side_a, side_b],
-                ports: [Some(port_a), Some(port_b)],
-                host,
-                host_port: Some(host_port),
-            }),
-            Err(failure) => {
-                drop((port_a, port_b));
-                give_back_lans([side_a, side_b], &self.journal);
-                let _ = marker.go_back_to(before, &LanId::BOTH);
+                drop(ports);
+                let taken = LanId::BOTH.into_iter().filter(|lan| lans[lan.index()].claim.is_some());
+                let taken: Vec<_> = taken.collect();
+                give_back_lans(lans, &self.journal);
+                let _ = marker.go_back_to(before, &taken);
                 Err(failure)
             }
         }
     }
 
-    fn originals(&self, lan: LanId, marker: &Marker) -> Result<LanOriginals, Failure> {
-        let interface = self.config.lan(lan).as_str();
-        let stored = marker.owned.lans[lan.index()].as_ref();
-        let stored = stored.filter(|owned| owned.name == interface).and_then(|o| o.originals());
-        LanOriginals::read_unless_stored(interface, stored)
-            .map_err(|error| failure::lan_claim(lan, error))
+    fn open(
+        &mut self,
+        lans: &mut [LanSide; 2],
+        ports: &mut [Option<Box<LanPort>>; 2],
+        found: [Option<Found>; 2],
+        marker: &mut Marker,
+        mac: MacAddress,
+    ) -> Result<(HostInterface, HostPort), Failure> {
+        for ((side, port), found) in lans.iter_mut().zip(ports).zip(found) {
+            if let Some(Found { name, originals }) = found {
+                *port = Some(side.open(&name, &self.config, marker, mac, originals)?);
+            }
+        }
+        let mtu = self.host_mtu(lans);
+        HostInterface::open(&self.config, marker, mac, mtu)
     }
 
     /// The host's MTU: as configured, or what the LANs leave of it.
-    fn host_mtu(&mut self, lans: &[&LanSide; 2]) -> u32 {
+    fn host_mtu(&mut self, lans: &[LanSide; 2]) -> u32 {
         let wanted = u32::from(self.config.host.mtu);
         let carried = lans.iter().filter_map(|side| side.claim.as_ref()).map(|claim| claim.mtu);
         let room = carried.min().unwrap_or(0).saturating_sub(RCT_OCTETS);
@@ -331,7 +337,7 @@ impl Start {
         exchange: Arc<Exchange>,
         sink: TraceSink,
     ) -> Result<(LreThread, Instant), Failure> {
-        let now = MonotonicClock::now();
+        let now = BootClock::now();
         let boot_id = clock::boot_id().unwrap_or_default();
         let (sequence_file, start) = SequenceFile::open(&self.config.runtime_dir, &boot_id, now)
             .map_err(|error| failure::marker(&error))?;
@@ -359,6 +365,7 @@ impl Start {
             host,
             receive_mode: self.config.receive_mode,
             exchange,
+            clock: LreClock::new(now, clock::suspended()),
             sequence_file,
             retired: [PortStatistics::default(); 2],
             export_from: None,
@@ -372,7 +379,7 @@ impl Start {
 
     /// Steps 7 and 8.
     fn go(mut self, interfaces: Interfaces, threads: Threads) -> Result<Running, Failure> {
-        let now = MonotonicClock::now();
+        let now = BootClock::now();
         for reason in &self.degraded {
             self.journal.daemon(now, &DaemonEvent::Degraded(reason.clone()));
         }
@@ -394,16 +401,19 @@ impl Start {
             degraded: self.degraded,
             carrier: false,
             nodes: NodeFetch::default(),
-            retries: [None, None],
-            host_is_promiscuous: false,
+            told: [None; 2],
+            look_due: true,
+            mend_due: false,
+            mend_from: now,
+            suspended: clock::suspended(),
             failure: None,
         };
         if now < threads.silent_until {
             // What the host sends during the silence would be lost: it sees no carrier so long.
             supervisor.set_carrier();
-            clock::sleep_until(threads.silent_until);
+            clock::sleep_until(MonotonicClock::now() + threads.silent_until.since(now));
         }
-        supervisor.begin(MonotonicClock::now());
+        supervisor.begin(BootClock::now());
         let up = supervisor.host.set_up();
         let running = Running { supervisor, lre: threads.lre, _dma_latency: threads.dma_latency };
         if let Err(failure) = up {

@@ -2,7 +2,7 @@
 
 use prp::types::PortId;
 use rt_core::limits::NODE_REBOOT_INTERVAL;
-use rt_core::os::clock::MonotonicClock;
+use rt_core::os::clock::BootClock;
 use rt_core::os::thread::{scheduling_of, thread_figures};
 use rt_core::os::{freeze, memory};
 use rt_core::time::Instant;
@@ -43,7 +43,7 @@ impl Supervisor {
         if self.nodes.started.is_none() {
             self.nodes.collected.clear();
             if self.exchange.send(Command::ExportNodes).is_ok() {
-                self.nodes.started = Some(MonotonicClock::now());
+                self.nodes.started = Some(BootClock::now());
             }
         }
         Answer::Pending
@@ -53,7 +53,7 @@ impl Supervisor {
         Counters {
             schema: SCHEMA,
             name: self.config.name.as_str().to_owned(),
-            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
             counters: MibCounters::from(&self.exchange.figures().lre),
         }
     }
@@ -62,7 +62,7 @@ impl Supervisor {
         Events {
             schema: SCHEMA,
             name: self.config.name.as_str().to_owned(),
-            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
             forgotten: self.journal.forgotten(),
             events: self.journal.events(),
         }
@@ -78,7 +78,7 @@ impl Supervisor {
             protocol: self.config.protocol.name().to_owned(),
             pid: std::process::id(),
             mac: self.mac.to_string(),
-            uptime_ns: self.journal.uptime(MonotonicClock::now()).as_nanos(),
+            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
             degraded: self.degraded_now(),
             alarms: self.alarms(&figures),
             receive_mode: self.config.receive_mode.name().to_owned(),
@@ -86,7 +86,7 @@ impl Supervisor {
             host: Host {
                 interface: self.host.name.clone(),
                 kind: self.host.kind,
-                mtu: self.host.mtu,
+                mtu: self.host.info.as_ref().map_or(self.host.mtu, |info| info.mtu),
                 carrier: self.carrier,
                 counters: figures.ports[PortId::C.index()].into(),
             },
@@ -110,7 +110,7 @@ impl Supervisor {
             );
         }
         sentences.extend(alarms(figures));
-        sentences.extend(self.lans.iter().filter_map(LanSide::merged_alarm));
+        sentences.extend(self.lans.iter().flat_map(LanSide::alarms));
         sentences
     }
 

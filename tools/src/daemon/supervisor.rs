@@ -1,15 +1,18 @@
 //! The control thread: signals, links, the control socket, events. Nothing here is real-time.
+//!
+//! Notifications of the kernel only say that it is time to look (`lan_watch`, `host_watch`): what
+//! is done follows from what is there. So it does not matter which of them were lost, and a storm
+//! of them costs a look for each turn.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use prp::os::lan_port::LanPort;
-use prp::os::link::{LinkChange, LinkError, LinkMonitor, Links, MonitorFault, WhatChanged};
+use prp::os::link::{LinkChange, LinkMonitor, MonitorFault, WhatChanged};
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_DRAIN_INTERVAL;
-use rt_core::os::clock::MonotonicClock;
+use rt_core::os::clock::{self, BootClock};
 use rt_core::time::{Duration, Instant};
 
 use super::events::{EventReader, ThreadEvent};
@@ -21,11 +24,15 @@ use super::marker::Marker;
 use crate::config::DaemonConfig;
 use crate::control::server::ControlServer;
 use crate::exit::Failure;
-use crate::report::{DaemonEvent, Link, Node};
-use prp::os::claim::LanOriginals;
+use crate::report::{DaemonEvent, LanEvent, Link, Node};
 
-/// How soon a LAN interface that is back but could not be claimed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+/// Notifications that are taken before everybody else has a turn.
+const CHANGES_PER_TURN: usize = 256;
+/// The machine was suspended if it slept this long; two clocks are never read at one instant.
+const SLEPT_MIN: Duration = Duration::from_millis(10);
+/// What somebody changes is put right at once, but no more often than this: who puts it wrong again
+/// each time must not keep us busy.
+pub(super) const MEND_INTERVAL: Duration = Duration::from_millis(100);
 /// Interfaces are read anew so often, in case a notification was missed.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -56,10 +63,16 @@ pub struct Supervisor {
     pub carrier: bool,
     /// The node table, as fetched last.
     pub nodes: NodeFetch,
-    /// By LAN: the index of an interface that could not be claimed, and when it is tried again.
-    pub retries: [Option<(u32, Instant)>; 2],
-    /// Whether the host interface receives frames for other stations.
-    pub host_is_promiscuous: bool,
+    /// By LAN: the link and the MTU that the `lre` thread was told last.
+    pub told: [Option<(bool, Option<u32>)>; 2],
+    /// Whether the LANs' interfaces have to be looked at.
+    pub look_due: bool,
+    /// Whether what somebody changed on them has to be put right, and from when on it may be.
+    pub mend_due: bool,
+    /// See above.
+    pub mend_from: Instant,
+    /// How long the machine had been suspended when this was looked at last.
+    pub suspended: Duration,
     /// Why the daemon cannot go on.
     pub failure: Option<Failure>,
 }
@@ -78,21 +91,23 @@ pub struct NodeFetch {
 impl Supervisor {
     /// Tells the `lre` thread, and the host, how the links are at start.
     pub fn begin(&mut self, now: Instant) {
+        self.look_at_host(now);
         for lan in LanId::BOTH {
-            let is_up = self.lans[lan.index()].link() == Link::Up;
-            self.tell(Command::SetLink(lan, is_up));
-            if !is_up {
-                self.journal.daemon(now, &DaemonEvent::LinkDown(lan));
-            }
+            let side = &self.lans[lan.index()];
+            let event = match side.link() {
+                Link::Up => continue,
+                Link::Down => LanEvent::LinkDown,
+                Link::Absent => LanEvent::Missing(side.configured.clone()),
+            };
+            self.tell_lan(now, lan, event);
         }
         self.set_promiscuous();
         // Told only when it is not as one expects.
         self.carrier = true;
         if self.has_carrier() {
             self.set_carrier();
-        } else {
-            self.show_carrier(now);
         }
+        self.settle_lans(now);
     }
 
     /// Runs until a signal asks for the end.
@@ -102,19 +117,27 @@ impl Supervisor {
         monitor: &mut LinkMonitor,
         server: &mut ControlServer,
     ) {
-        let mut recheck_at = MonotonicClock::now() + RECHECK;
+        let mut recheck_at = BootClock::now() + RECHECK;
         loop {
             self.wait(signals, monitor, server);
-            let now = MonotonicClock::now();
+            let now = BootClock::now();
             if let Ok(Some(_)) = signals.read_signal() {
                 return;
             }
             self.watch_links(now, monitor);
-            if now >= recheck_at {
+            let slept = self.has_slept(now);
+            self.look_due |= slept || self.retry_is_due(now);
+            if now >= recheck_at || slept {
                 recheck_at = now + RECHECK;
-                self.read_links_anew(now);
+                self.look_at_host(now);
+                self.look_at_lans(now);
                 self.mend_lans(now);
                 self.tell(Command::RefreshStatistics);
+            } else if self.look_due {
+                self.look_at_lans(now);
+            }
+            if self.mend_due && now >= self.mend_from {
+                self.mend_lans(now);
             }
             if self.failure.is_some() {
                 return;
@@ -126,7 +149,7 @@ impl Supervisor {
     }
 
     fn wait(&self, signals: &SignalFd, monitor: &LinkMonitor, server: &ControlServer) {
-        let now = MonotonicClock::now();
+        let now = BootClock::now();
         let timeout = server.poll_timeout(now).min(TRACE_DRAIN_INTERVAL);
         let own = [signals.as_fd(), monitor.as_fd(), self.exchange.wake_control.as_fd()];
         let own = own.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -138,195 +161,49 @@ impl Supervisor {
     }
 
     fn watch_links(&mut self, now: Instant, monitor: &mut LinkMonitor) {
-        loop {
+        for _ in 0..CHANGES_PER_TURN {
             match monitor.next_change() {
-                Ok(Some(change)) => self.link_changed(now, &change),
+                Ok(Some(change)) => self.link_changed(now, change),
                 Ok(None) => return,
-                Err(MonitorFault::Overrun) => self.read_links_anew(now),
+                Err(MonitorFault::Overrun) => {
+                    self.look_at_host(now);
+                    self.look_due = true;
+                }
                 // The next recheck finds what changed.
                 Err(MonitorFault::System(_)) => return,
             }
         }
     }
 
-    /// Compares with the interfaces as they are, whatever was or was not told.
-    fn read_links_anew(&mut self, now: Instant) {
-        let Ok(mut links) = Links::open() else { return };
-        let what = match links.by_index(self.host.index) {
-            Ok(info) => WhatChanged::Changed(info),
-            Err(LinkError::NoSuchInterface { .. }) => WhatChanged::Gone,
-            Err(_) => return,
-        };
-        self.host_changed(now, &what);
+    fn link_changed(&mut self, now: Instant, change: LinkChange) {
+        if change.index == self.host.index {
+            self.look_at_host(now);
+            return;
+        }
         for lan in LanId::BOTH {
             let side = &self.lans[lan.index()];
-            let (index, name) = (side.claim.as_ref().map(|claim| claim.index), &side.interface);
-            let found = index.and_then(|index| links.by_index(index).ok());
-            let change = match (index, found) {
-                (Some(index), None) => {
-                    Some(LinkChange { index, name: name.clone(), what: WhatChanged::Gone })
-                }
-                (_, Some(info)) => Some(LinkChange {
-                    index: info.index,
-                    name: info.name.clone(),
-                    what: WhatChanged::Changed(info),
-                }),
-                (None, None) => links.by_name(name).ok().map(|info| LinkChange {
-                    index: info.index,
-                    name: info.name.clone(),
-                    what: WhatChanged::New(info),
-                }),
-            };
-            if let Some(change) = change {
-                self.link_changed(now, &change);
+            let is_ours = side.life.held() == Some(change.index);
+            self.look_due |= is_ours || change.name == side.configured;
+            if let (true, WhatChanged::Changed(info)) = (is_ours, &change.what) {
+                self.link_seen(now, lan, info.clone());
             }
         }
     }
 
-    /// Somebody may have changed what we set on a LAN interface; and frames that somebody merged
-    /// cannot be taken.
-    fn mend_lans(&mut self, now: Instant) {
-        let figures = self.exchange.figures();
-        for lan in LanId::BOTH {
-            let side = &mut self.lans[lan.index()];
-            match side.mend(&self.config, self.mac) {
-                Ok(None) => {}
-                Ok(Some(wrong)) => {
-                    self.journal.daemon(now, &DaemonEvent::LanMended(lan, wrong));
-                }
-                Err(why) => {
-                    let text = format!("LAN {lan}: changed by somebody, not put right: {why}");
-                    self.journal.line("alarm", &text);
-                }
-            }
-            if side.watch_merged(now, figures.ports[lan.index()].rx_merged) {
-                self.journal.daemon(now, &DaemonEvent::MergedFrames(lan));
-            }
+    /// Whether the machine has been suspended since this was asked last.
+    fn has_slept(&mut self, now: Instant) -> bool {
+        let suspended = clock::suspended();
+        let slept = suspended.saturating_sub(self.suspended);
+        if slept < SLEPT_MIN {
+            return false;
         }
-    }
-
-    fn link_changed(&mut self, now: Instant, change: &LinkChange) {
-        if change.index == self.host.index {
-            self.host_changed(now, &change.what);
-            return;
-        }
-        for lan in LanId::BOTH {
-            let side = &mut self.lans[lan.index()];
-            let claimed = side.claim.as_ref().map(|claim| claim.index);
-            let is_claimed = claimed == Some(change.index);
-            match &change.what {
-                WhatChanged::Gone if is_claimed => self.lan_gone(now, lan),
-                WhatChanged::Changed(info) | WhatChanged::New(info) if is_claimed => {
-                    let before = (side.link(), side.info.as_ref().map(|info| info.mtu));
-                    side.info = Some(info.clone());
-                    if before.1 != Some(info.mtu) {
-                        self.tell(Command::SetMtu(lan, info.mtu));
-                    }
-                    self.link_may_have_changed(now, lan, before.0);
-                }
-                WhatChanged::Changed(_) | WhatChanged::New(_)
-                    if claimed.is_none() && change.name == side.interface =>
-                {
-                    self.lan_back(now, lan, change.index);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn host_changed(&mut self, now: Instant, what: &WhatChanged) {
-        match what {
-            WhatChanged::New(info) | WhatChanged::Changed(info) => {
-                if self.host_is_promiscuous != info.promiscuous {
-                    self.host_is_promiscuous = info.promiscuous;
-                    self.set_promiscuous();
-                }
-            }
-            WhatChanged::Gone if self.failure.is_none() => {
-                let name = &self.host.name;
-                self.journal.daemon(now, &DaemonEvent::HostInterfaceGone);
-                self.failure = Some(Failure::failed(
-                    format!("host interface {name} was deleted by somebody"),
-                    "start the daemon again, and leave its interface to it",
-                ));
-            }
-            WhatChanged::Gone => {}
-        }
-    }
-
-    fn set_promiscuous(&mut self) {
-        let (wanted, mac, host) = (self.config.promiscuous, self.mac, self.host_is_promiscuous);
-        for side in &mut self.lans {
-            if let Err(why) = side.set_promiscuous(wanted, mac, host) {
-                let name = &side.interface;
-                let text = format!("{name} does not receive frames for other stations: {why}");
-                self.journal.line("warning", &text);
-            }
-        }
-    }
-
-    fn link_may_have_changed(&mut self, now: Instant, lan: LanId, before: Link) {
-        let link = self.lans[lan.index()].link();
-        if link == before {
-            return;
-        }
-        let is_up = link == Link::Up;
-        self.tell(Command::SetLink(lan, is_up));
-        if link != Link::Absent && before != Link::Absent {
-            let event = if is_up { DaemonEvent::LinkUp(lan) } else { DaemonEvent::LinkDown(lan) };
-            self.journal.daemon(now, &event);
-        }
-        self.show_carrier(now);
-    }
-
-    fn lan_gone(&mut self, now: Instant, lan: LanId) {
-        let side = &mut self.lans[lan.index()];
-        let before = side.link();
-        side.forget();
-        self.marker.owned.lans[lan.index()] = None;
-        self.store_marker();
-        self.journal.daemon(now, &DaemonEvent::InterfaceGone(lan));
-        self.tell(Command::ReplaceLan(lan, None));
-        self.link_may_have_changed(now, lan, before);
-    }
-
-    /// An interface of the configured name is there again. Until it is claimed the host's stack
-    /// takes what arrives on it, so another one than that which failed is not kept waiting.
-    fn lan_back(&mut self, now: Instant, lan: LanId, index: u32) {
-        let retry = self.retries[lan.index()].take_if(|(failed, _)| *failed == index);
-        if retry.is_some_and(|(_, at)| now < at) {
-            self.retries[lan.index()] = retry;
-            return;
-        }
-        match self.reopen(lan) {
-            Ok((side, port)) => {
-                self.lans[lan.index()] = side;
-                self.journal.daemon(now, &DaemonEvent::InterfaceBack(lan));
-                if let Some(paths) = self.lans[lan.index()].paths() {
-                    self.journal.line("info", &paths);
-                }
-                self.set_promiscuous();
-                self.tell(Command::ReplaceLan(lan, Some(port)));
-                self.link_may_have_changed(now, lan, Link::Absent);
-            }
-            Err(why) => {
-                // Often it is just being set up by somebody; the recheck tries again.
-                self.retries[lan.index()] = Some((index, now + RETRY));
-                let text = format!("LAN {lan}: its interface is back but not usable yet: {why}");
-                self.journal.line("warning", &text);
-            }
-        }
-    }
-
-    fn reopen(&mut self, lan: LanId) -> Result<(LanSide, Box<LanPort>), String> {
-        let interface = self.config.lan(lan).as_str();
-        let originals = LanOriginals::read(interface).map_err(|error| error.to_string())?;
-        LanSide::open(lan, &self.config, &mut self.marker, self.mac, originals)
-            .map_err(|failure| failure.to_string())
+        self.suspended = suspended;
+        self.journal.daemon(now, &DaemonEvent::Resumed(slept));
+        true
     }
 
     /// Carrier is down when nothing forwards.
-    fn show_carrier(&mut self, now: Instant) {
+    pub(super) fn show_carrier(&mut self, now: Instant) {
         let carrier = self.has_carrier();
         if carrier == self.carrier {
             return;
@@ -348,17 +225,20 @@ impl Supervisor {
         }
     }
 
-    fn store_marker(&self) {
+    pub(super) fn store_marker(&self) {
         if let Err(error) = self.marker.store() {
             self.journal.line("warning", &format!("the runtime folder cannot be written: {error}"));
         }
     }
 
-    fn tell(&self, command: Command) {
-        // The thread takes commands in every turn, at least ten times a second; 64 do not wait.
-        if self.exchange.send(command).is_err() {
+    /// Gives the `lre` thread a command; whether it found a place. The thread takes commands in
+    /// every turn, at least ten times a second, and 64 may wait.
+    pub(super) fn tell(&self, command: Command) -> bool {
+        let taken = self.exchange.send(command).is_ok();
+        if !taken {
             self.journal.line("warning", "the lre thread does not take commands");
         }
+        taken
     }
 
     fn take_replies(&mut self) {
@@ -375,14 +255,19 @@ impl Supervisor {
     }
 
     fn drain_trace(&mut self, now: Instant) {
+        let held = self.exchange.figures().held;
         while let Some(record) = self.trace.pop() {
             if record.lost_before > 0 {
                 self.journal.daemon(now, &DaemonEvent::EventsLost(record.lost_before));
             }
             match record.event {
-                Some(ThreadEvent::Lre(event)) => self.journal.lre(record.at, now, &event),
-                // The kernel tells the same through the link monitor, with the event for people.
-                Some(ThreadEvent::PortGone(_)) | None => {}
+                Some(ThreadEvent::Lre(event)) => self.journal.lre(record.at + held, now, &event),
+                // The look tells it to people.
+                Some(ThreadEvent::PortGone(_)) => self.look_due = true,
+                Some(ThreadEvent::Paused { length, missed }) => {
+                    self.journal.daemon(now, &DaemonEvent::Paused { length, missed });
+                }
+                None => {}
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use prp::lre::event::LreEvent;
 use prp::types::{LanId, MacAddress};
+use rt_core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// How much an event matters.
@@ -73,28 +74,86 @@ pub struct Moment {
 pub enum DaemonEvent {
     /// The threads run.
     Started,
-    /// A LAN's link is up.
-    LinkUp(LanId),
-    /// A LAN's link is down.
-    LinkDown(LanId),
-    /// A LAN's interface was removed.
-    InterfaceGone(LanId),
-    /// A LAN's interface is there again.
-    InterfaceBack(LanId),
-    /// The host interface was removed by somebody.
-    HostInterfaceGone,
-    /// Somebody had changed a LAN's interface; it was put right. The words say what was wrong.
-    LanMended(LanId, String),
-    /// A LAN brings frames that somebody merged; they are dropped.
-    MergedFrames(LanId),
+    /// On one LAN.
+    Lan(LanId, LanEvent),
+    /// With the host interface.
+    Host(HostEvent),
     /// Neither LAN carries anything.
     CarrierLost,
     /// At least one LAN carries again.
     CarrierBack,
+    /// The machine was suspended for so long.
+    Resumed(Duration),
+    /// The thread that carries the frames did not run for so long.
+    Paused {
+        /// How long.
+        length: Duration,
+        /// Whether frames were missed meanwhile.
+        missed: bool,
+    },
     /// The trace ring ran over: this many events were not recorded.
     EventsLost(u64),
     /// Something this runs without; the sentence says what and the remedy.
     Degraded(String),
+}
+
+/// What happens on one LAN.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LanEvent {
+    /// Its link is up.
+    LinkUp,
+    /// Its link is down: there is no carrier.
+    LinkDown,
+    /// Its link is down: somebody set the interface down.
+    SetDown,
+    /// There is no interface of that name at start.
+    Missing(String),
+    /// Its interface was deleted, or moved to another network namespace.
+    Gone,
+    /// Its interface is there again, and used.
+    Back,
+    /// An interface of its name is there but cannot be used; the words say why.
+    Refused(String),
+    /// Its interface has another name; it stays in use.
+    Renamed {
+        /// What it was called.
+        from: String,
+        /// What it is called.
+        to: String,
+    },
+    /// Another interface has the name that is configured, while its own lives.
+    NameTaken {
+        /// What its interface is called.
+        ours: String,
+        /// The configured name.
+        name: String,
+    },
+    /// Somebody had changed its interface; it was put right. The words say what was wrong.
+    Mended(String),
+    /// Somebody changed its interface, which cannot be put right; the words say what and why.
+    NotMended(String),
+    /// It brings frames that somebody merged; they are dropped.
+    MergedFrames,
+}
+
+/// What happens to the host interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostEvent {
+    /// Somebody removed it.
+    Gone,
+    /// Somebody set it up.
+    SetUp,
+    /// Somebody set it down.
+    SetDown,
+    /// Somebody renamed it.
+    Renamed {
+        /// What it was called.
+        from: String,
+        /// What it is called.
+        to: String,
+    },
+    /// Somebody had changed it; it was put right. The words say what was wrong.
+    Mended(String),
 }
 
 struct Parts {
@@ -238,44 +297,109 @@ fn daemon_parts(event: &DaemonEvent) -> Parts {
     use Severity::{Alarm, Info, Warning};
     match event {
         DaemonEvent::Started => Parts::new(Info, "started", "the daemon has started"),
-        DaemonEvent::LinkUp(lan) => {
-            Parts::new(Info, "link_up", format!("LAN {lan}: link up")).lan(*lan)
+        DaemonEvent::Lan(lan, event) => {
+            let (severity, kind, text) = lan_words(event);
+            Parts::new(severity, kind, format!("LAN {lan}: {text}")).lan(*lan)
         }
-        DaemonEvent::LinkDown(lan) => {
-            let text = format!("LAN {lan}: link down, no redundancy");
-            Parts::new(Warning, "link_down", text).lan(*lan)
-        }
-        DaemonEvent::InterfaceGone(lan) => {
-            let text = format!("LAN {lan}: its interface was removed, no redundancy");
-            Parts::new(Warning, "interface_gone", text).lan(*lan)
-        }
-        DaemonEvent::InterfaceBack(lan) => {
-            Parts::new(Info, "interface_back", format!("LAN {lan}: its interface is back"))
-                .lan(*lan)
-        }
-        DaemonEvent::LanMended(lan, wrong) => {
-            let text = format!("LAN {lan}: somebody had changed its interface ({wrong}); mended");
-            Parts::new(Warning, "lan_mended", text).lan(*lan)
-        }
-        DaemonEvent::MergedFrames(lan) => {
-            let text = format!(
-                "LAN {lan}: frames that a sender or the card had merged are dropped; switch TSO, \
-                 GSO, GRO and LRO off there"
-            );
-            Parts::new(Alarm, "merged_frames", text).lan(*lan)
-        }
-        DaemonEvent::HostInterfaceGone => {
-            let text = "the host interface was deleted by somebody: the daemon ends";
-            Parts::new(Alarm, "host_interface_gone", text)
-        }
+        DaemonEvent::Host(event) => host_parts(event),
         DaemonEvent::CarrierLost => {
             Parts::new(Alarm, "carrier_lost", "both LANs are down: the host is cut off")
         }
         DaemonEvent::CarrierBack => Parts::new(Info, "carrier_back", "the host is connected again"),
+        DaemonEvent::Resumed(slept) => {
+            let text = format!("the machine was suspended for {} ms", slept.as_millis());
+            Parts::new(Warning, "resumed", text)
+        }
+        DaemonEvent::Paused { length, missed } => {
+            let what = if *missed { "frames may be lost" } else { "no frame was lost" };
+            let text = format!(
+                "the lre thread did not run for {} ms (stopped, or starved by others): {what}",
+                length.as_millis()
+            );
+            Parts::new(Warning, "paused", text)
+        }
         DaemonEvent::EventsLost(lost) => {
             let text = format!("{lost} events were not recorded: they came faster than the log");
             Parts::new(Warning, "events_lost", text)
         }
         DaemonEvent::Degraded(why) => Parts::new(Warning, "degraded", why.clone()),
     }
+}
+
+fn host_parts(event: &HostEvent) -> Parts {
+    use Severity::{Alarm, Info, Warning};
+    match event {
+        HostEvent::Gone => {
+            let text = "the host interface was deleted by somebody: the daemon ends";
+            Parts::new(Alarm, "host_interface_gone", text)
+        }
+        HostEvent::SetUp => {
+            Parts::new(Info, "host_interface_up", "somebody set the host interface up")
+        }
+        HostEvent::SetDown => {
+            let text = "somebody set the host interface down: the host is cut off";
+            Parts::new(Warning, "host_interface_down", text)
+        }
+        HostEvent::Renamed { from, to } => {
+            let text = format!("the host interface, {from}, is called {to} now");
+            Parts::new(Warning, "host_interface_renamed", text)
+        }
+        HostEvent::Mended(wrong) => {
+            let text = format!("somebody had changed the host interface ({wrong}); mended");
+            Parts::new(Warning, "host_interface_mended", text)
+        }
+    }
+}
+
+/// Severity, kind and what follows the LAN's name.
+fn lan_words(event: &LanEvent) -> (Severity, &'static str, String) {
+    use Severity::{Alarm, Info, Warning};
+    let (severity, kind, text) = match event {
+        LanEvent::LinkUp => (Info, "link_up", "link up"),
+        LanEvent::LinkDown => (Warning, "link_down", "link down, no redundancy"),
+        LanEvent::SetDown => {
+            (Warning, "link_down", "somebody set its interface down, no redundancy")
+        }
+        LanEvent::Missing(name) => {
+            let text = format!("there is no interface {name}: no redundancy until it appears");
+            return (Alarm, "interface_missing", text);
+        }
+        LanEvent::Gone => (
+            Warning,
+            "interface_gone",
+            "its interface was removed (deleted, or moved to another network namespace), no \
+             redundancy",
+        ),
+        LanEvent::Back => (Info, "interface_back", "its interface is back"),
+        LanEvent::Refused(why) => {
+            let text = format!("its interface is there but not usable yet: {why}");
+            return (Warning, "interface_refused", text);
+        }
+        LanEvent::Renamed { from, to } => {
+            let text = format!("its interface, {from}, is called {to} now, and stays in use");
+            return (Warning, "interface_renamed", text);
+        }
+        LanEvent::NameTaken { ours, name } => {
+            let text = format!(
+                "another interface is called {name} now; {ours} stays in use until it is gone or \
+                 the daemon is restarted"
+            );
+            return (Warning, "interface_name_taken", text);
+        }
+        LanEvent::Mended(wrong) => {
+            let text = format!("somebody had changed its interface ({wrong}); mended");
+            return (Warning, "lan_mended", text);
+        }
+        LanEvent::NotMended(why) => {
+            let text = format!("somebody changed its interface, which cannot be put right ({why})");
+            return (Alarm, "lan_not_mended", text);
+        }
+        LanEvent::MergedFrames => (
+            Alarm,
+            "merged_frames",
+            "frames that a sender or the card had merged are dropped; switch TSO, GSO, GRO and \
+             LRO off there",
+        ),
+    };
+    (severity, kind, text.to_owned())
 }

@@ -13,7 +13,7 @@ pub mod node;
 pub mod status;
 
 pub use counters::{Counters, MibCounters};
-pub use event::{DaemonEvent, Event, Events, Severity};
+pub use event::{DaemonEvent, Event, Events, HostEvent, LanEvent, Severity};
 pub use node::{Node, NodeLan};
 pub use status::{Host, HostKind, Link, Port, PortCounters, Ports, Status, Thread};
 

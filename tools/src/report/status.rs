@@ -60,7 +60,7 @@ pub struct Ports {
 /// One port.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Port {
-    /// The network interface.
+    /// The network interface, by its present name; the configured one while there is none.
     pub interface: String,
     /// See [`Link`].
     pub link: Link,

@@ -19,8 +19,8 @@ use tools::config::SocketGroup;
 use tools::control::{Answer, ControlServer, ControlSource, Request};
 use tools::report::event::Moment;
 use tools::report::{
-    Counters, DaemonEvent, Document, Event, Events, Host, HostKind, Link, MibCounters, Node, Port,
-    PortCounters, Ports, SCHEMA, Status, Thread,
+    Counters, DaemonEvent, Document, Event, Events, Host, HostEvent, HostKind, LanEvent, Link,
+    MibCounters, Node, Port, PortCounters, Ports, SCHEMA, Status, Thread,
 };
 
 pub const MAC: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
@@ -168,14 +168,31 @@ pub fn all_events() -> Vec<Event> {
         LreEvent::DuplicateMemoryFull,
         LreEvent::DuplicateMemoryHasRoom,
     ];
+    let lan = DaemonEvent::Lan;
     let daemon = [
         DaemonEvent::Started,
-        DaemonEvent::LinkUp(LanId::A),
-        DaemonEvent::LinkDown(LanId::B),
-        DaemonEvent::InterfaceGone(LanId::B),
-        DaemonEvent::InterfaceBack(LanId::B),
+        lan(LanId::A, LanEvent::LinkUp),
+        lan(LanId::B, LanEvent::LinkDown),
+        lan(LanId::A, LanEvent::SetDown),
+        lan(LanId::A, LanEvent::Missing("eth1".to_owned())),
+        lan(LanId::B, LanEvent::Gone),
+        lan(LanId::B, LanEvent::Back),
+        lan(LanId::B, LanEvent::Refused("eth2 is enslaved to br0".to_owned())),
+        lan(LanId::B, LanEvent::Renamed { from: "eth2".to_owned(), to: "eth9".to_owned() }),
+        lan(LanId::B, LanEvent::NameTaken { ours: "eth9".to_owned(), name: "eth2".to_owned() }),
+        lan(LanId::A, LanEvent::Mended("its MTU was lowered".to_owned())),
+        lan(LanId::A, LanEvent::NotMended("its MTU was lowered: refused".to_owned())),
+        lan(LanId::A, LanEvent::MergedFrames),
+        DaemonEvent::Host(HostEvent::Gone),
+        DaemonEvent::Host(HostEvent::SetUp),
+        DaemonEvent::Host(HostEvent::SetDown),
+        DaemonEvent::Host(HostEvent::Renamed { from: "prp0".to_owned(), to: "x".to_owned() }),
+        DaemonEvent::Host(HostEvent::Mended("its MTU was too long".to_owned())),
         DaemonEvent::CarrierLost,
         DaemonEvent::CarrierBack,
+        DaemonEvent::Resumed(Duration::from_secs(3_600)),
+        DaemonEvent::Paused { length: Duration::from_secs(1), missed: false },
+        DaemonEvent::Paused { length: Duration::from_secs(9), missed: true },
         DaemonEvent::EventsLost(7),
         DaemonEvent::Degraded("no locked memory; raise RLIMIT_MEMLOCK".to_owned()),
     ];
