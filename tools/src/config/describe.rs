@@ -20,9 +20,9 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
         ("protocol", json!(config.protocol.name())),
         ("lan_a", json!(config.lans[0].as_str())),
         ("lan_b", json!(config.lans[1].as_str())),
+        ("lan_wait_s", json!(config.lan_wait.as_millis() / 1000)),
     ];
     let mut push = |key, value| rows.push((key, value));
-    push("lan_wait_s", json!(config.lan_wait.as_millis() / 1000));
     if let Some(mac) = config.mac {
         push("mac", json!(mac.to_string()));
     }
@@ -74,6 +74,14 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
         push("supervision.vlan.pcp", json!(vlan.pcp));
         push("supervision.vlan.dei", json!(vlan.dei));
     }
+    rows.extend(thread_rows(config));
+    rows
+}
+
+/// Those of the threads.
+fn thread_rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
+    let mut rows = Vec::new();
+    let mut push = |key, value| rows.push((key, value));
     match config.threads.lre.policy {
         ThreadPolicy::Fifo { priority } => {
             push("threads.lre.policy", json!("fifo"));
