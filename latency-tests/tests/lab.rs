@@ -5,6 +5,7 @@
 use std::fs;
 use std::hint::black_box;
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::time::Duration;
 
 use latency_tests::lab::{End, Kernel, Machine, Ran, can_run, enter, is_inside, run_script};
@@ -66,9 +67,14 @@ fn a_machine_sees_the_host_and_cannot_change_it() {
     let out = Scratch::new().unwrap();
     let own = std::env::current_exe().unwrap();
     let beside = own.with_file_name("written-in-the-lab");
+    // What lies below /tmp can be read and not written; what lies elsewhere is written to memory.
     let script = format!(
-        "set -e; cmp '{own}' '{own}'; echo x > '{beside}'; test -s '{beside}'\n\
-         rm '{own}'; test ! -e '{own}'; echo kept > /run/out/kept; exit 7\n",
+        "cmp '{own}' '{own}' || exit 1\n\
+         if (echo x > '{beside}'); then\n\
+             test -s '{beside}' && rm '{own}' && test ! -e '{own}' || exit 2\n\
+         fi\n\
+         echo x > /usr/written-in-the-lab && test -s /usr/written-in-the-lab || exit 3\n\
+         echo kept > /run/out/kept; exit 7\n",
         own = own.display(),
         beside = beside.display(),
     );
@@ -76,7 +82,7 @@ fn a_machine_sees_the_host_and_cannot_change_it() {
     let ran = run_script(&machine, "lab", &script, out.path(), |line| println!("  {line}"));
     let ran = ran.unwrap();
     assert_eq!((&ran.end, ran.status), (&End::PoweredOff, Some(7)), "{ran:?}");
-    assert!(own.exists() && !beside.exists());
+    assert!(own.exists() && !beside.exists() && !Path::new("/usr/written-in-the-lab").exists());
     assert_eq!(fs::read_to_string(out.path().join("kept")).unwrap(), "kept\n");
 }
 

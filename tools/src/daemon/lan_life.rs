@@ -13,8 +13,11 @@
 
 use rt_core::time::{Duration, Instant};
 
-/// How soon an interface that could not be taken is tried again: often it is just being set up.
-pub const RETRY: Duration = Duration::from_millis(500);
+/// How soon an interface that could not be taken is tried again: often it is just being set up or
+/// moved, and while it is up and not ours the host's own stack receives on it.
+pub const RETRY_FIRST: Duration = Duration::from_millis(10);
+/// Each further time takes twice as long as the one before, to this.
+pub const RETRY_LAST: Duration = Duration::from_millis(500);
 
 /// A LAN's interface.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +30,8 @@ pub enum LanLife {
         index: u32,
         /// When it is tried again.
         again: Instant,
+        /// How long it rests now.
+        rest: Duration,
     },
     /// One is ours.
     Held {
@@ -87,7 +92,7 @@ impl LanLife {
                 let another = free.filter(|named| named != index);
                 another.filter(|named| *rival != Some(*named)).map(Step::TellRival)
             }
-            Self::Refused { index, again } if free == Some(*index) && now < *again => None,
+            Self::Refused { index, again, .. } if free == Some(*index) && now < *again => None,
             Self::Refused { .. } | Self::Absent => free.map(Step::Take),
         }
     }
@@ -99,7 +104,22 @@ impl LanLife {
 
     /// An interface could not be taken.
     pub fn refused(&mut self, refused: u32, now: Instant) {
-        *self = Self::Refused { index: refused, again: now + RETRY };
+        let rest = match self {
+            Self::Refused { index, rest, .. } if *index == refused => {
+                Duration::from_nanos(rest.as_nanos().saturating_mul(2)).min(RETRY_LAST)
+            }
+            _ => RETRY_FIRST,
+        };
+        *self = Self::Refused { index: refused, again: now + rest, rest };
+    }
+
+    /// When an interface that could not be taken is to be tried again.
+    #[must_use]
+    pub const fn retry_at(&self) -> Option<Instant> {
+        match self {
+            Self::Refused { again, .. } => Some(*again),
+            _ => None,
+        }
     }
 
     /// The interface was lost.
@@ -149,7 +169,7 @@ mod tests {
     #[test]
     fn the_whole_table() {
         let rename = |name: &str| Some(Step::Rename(name.to_owned()));
-        let waits = |again| LanLife::Refused { index: 5, again };
+        let waits = |again| LanLife::Refused { index: 5, again, rest: RETRY_FIRST };
         let table = [
             // Nothing is ours: whoever has the name is taken, if it is not the other LAN's.
             (LanLife::Absent, sight(None, None, Some(9)), None),
@@ -190,7 +210,7 @@ mod tests {
     fn a_life_through_every_step() {
         let mut life = LanLife::Absent;
         life.refused(5, NOW);
-        assert_eq!(life, LanLife::Refused { index: 5, again: NOW + RETRY });
+        assert_eq!(life.retry_at(), Some(NOW + RETRY_FIRST));
         assert_eq!(life.held(), None);
         life.taken(5, "a");
         assert_eq!((life.clone(), life.held()), (held(5, "a", None), Some(5)));
@@ -206,6 +226,25 @@ mod tests {
         assert_eq!(life, LanLife::Absent);
     }
 
+    #[test]
+    fn what_is_refused_again_and_again_rests_longer_each_time_to_a_limit() {
+        let mut life = LanLife::Absent;
+        let mut rests = Vec::new();
+        for _ in 0..8 {
+            life.refused(5, NOW);
+            rests.push(life.retry_at().unwrap().since(NOW).as_millis());
+        }
+        assert_eq!(rests, [10, 20, 40, 80, 160, 320, 500, 500]);
+        // Another interface, or the same after it was ours, begins anew.
+        life.refused(6, NOW);
+        assert_eq!(life.retry_at(), Some(NOW + RETRY_FIRST));
+        life.taken(6, "a");
+        life.lost();
+        assert_eq!(life.retry_at(), None);
+        life.refused(6, NOW);
+        assert_eq!(life.retry_at(), Some(NOW + RETRY_FIRST));
+    }
+
     /// Whatever happens, a few steps lead to rest: nobody is asked for ever.
     #[test]
     fn every_sight_comes_to_rest() {
@@ -213,7 +252,7 @@ mod tests {
         let indices = [None, Some(5), Some(6), Some(9)];
         let states = [
             LanLife::Absent,
-            LanLife::Refused { index: 5, again: LATER },
+            LanLife::Refused { index: 5, again: LATER, rest: RETRY_FIRST },
             held(5, "a", None),
             held(5, "x", Some(6)),
         ];

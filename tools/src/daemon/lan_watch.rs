@@ -3,10 +3,10 @@
 use prp::os::lan_port::LanPort;
 use prp::os::link::{LinkInfo, Links};
 use prp::types::LanId;
-use rt_core::time::Instant;
+use rt_core::time::{Duration, Instant};
 
 use super::exchange::Command;
-use super::lan_life::{LanLife, Sight, Step};
+use super::lan_life::{Sight, Step};
 use super::lan_side::Mended;
 use super::supervisor::{MEND_INTERVAL, Supervisor};
 use crate::report::{DaemonEvent, LanEvent, Link};
@@ -30,9 +30,14 @@ impl Supervisor {
 
     /// Whether an interface that could not be taken is to be tried again.
     pub(super) fn retry_is_due(&self, now: Instant) -> bool {
-        let is_due =
-            |life: &LanLife| matches!(life, LanLife::Refused { again, .. } if *again <= now);
-        self.lans.iter().any(|side| is_due(&side.life))
+        self.lans.iter().filter_map(|side| side.life.retry_at()).any(|again| again <= now)
+    }
+
+    /// How long until an interface that could not be taken is to be tried again. (One that is due
+    /// is looked at in this turn; if it is not even there, notifications tell when it is.)
+    pub(super) fn retry_in(&self, now: Instant) -> Option<Duration> {
+        let later = self.lans.iter().filter_map(|side| side.life.retry_at());
+        later.filter(|again| *again > now).map(|again| again.since(now)).min()
     }
 
     /// One step of one LAN; whether there was any.

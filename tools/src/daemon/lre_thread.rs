@@ -31,6 +31,9 @@ const EXPORT_SLOTS: usize = 128;
 /// Figures are published before each wait and at least once in so many turns, so that single frames
 /// seldom wait for some fifty stores.
 const TURNS_PER_PUBLICATION: u32 = 32;
+/// A host that fills so many batches in a row, a thousand frames without a pause, sends in bulk: it
+/// is no burst of a cycle, nor what waited while a thread was held up.
+const BULK_AFTER_BATCHES: u32 = 16;
 /// A pause of the thread that people are told of: half of what a copy may come later than its twin
 /// by default.
 const PAUSE_TOLD: Duration = Duration::from_millis(200);
@@ -62,8 +65,8 @@ pub struct LreThread {
     pub waits: u64,
     /// Page faults before the thread began its work; see [`Figures`].
     pub faults_before: [u64; 2],
-    /// The host filled the last batch: frames leave together.
-    pub host_is_bulky: bool,
+    /// How many batches in a row the host has filled.
+    pub full_batches: u32,
     /// The host interface was deleted: the control thread ends the daemon.
     pub host_gone: bool,
 }
@@ -148,17 +151,17 @@ impl LreThread {
 
     /// Host to LANs.
     ///
-    /// Frames leave one by one, the copy for LAN B right behind that for LAN A. Sent batch by
-    /// batch, the copies of a frame would be a batch apart, and a peer whose discard is a window
-    /// over the numbers (that of Linux before 7.0) takes a number that LAN A lost for one it has
-    /// seen as soon as a later one came on A: it drops the good copy from B.
+    /// Frames leave one by one, the copy for LAN B right behind that for LAN A. Sent LAN by LAN,
+    /// the copies of a batch's frames would be up to a batch apart, and a peer whose discard is a
+    /// window over the numbers (that of Linux before 7.0) takes a number that LAN A lost for one it
+    /// has seen as soon as a later one came on A: it drops the good copy from B.
     ///
-    /// The price is two system calls a frame, so a host that fills whole batches has its next one
-    /// sent together, LAN by LAN. At such a rate no network keeps copies side by side. A batch that
-    /// is not full ends it.
+    /// The price is two system calls a frame, half of what a core carries. So a host that has
+    /// filled [`BULK_AFTER_BATCHES`] batches without a pause has the next ones sent together. At
+    /// such a rate no network keeps copies side by side. A batch that is not full ends it.
     fn pump_host(&mut self, now: Instant) -> usize {
-        let Self { lre, lans, host, sequence_file, host_is_bulky, .. } = self;
-        let one_by_one = !*host_is_bulky;
+        let Self { lre, lans, host, sequence_file, full_batches, .. } = self;
+        let one_by_one = *full_batches < BULK_AFTER_BATCHES;
         let taken = host.receive(BATCH_FRAMES, |frame| {
             let outgoing = lre.receive_host(now, frame);
             send(lre, lans, frame, outgoing);
@@ -171,7 +174,7 @@ impl LreThread {
             self.host_gone = true;
         }
         let frames = taken.unwrap_or(0);
-        *host_is_bulky = frames == BATCH_FRAMES;
+        *full_batches = if frames == BATCH_FRAMES { full_batches.saturating_add(1) } else { 0 };
         if frames > 0 && !one_by_one {
             sequence_file.store(lre.next_sequence_numbers());
             flush(lans);

@@ -371,7 +371,7 @@ impl Start {
             export_from: None,
             waits: 0,
             faults_before: [0; 2],
-            host_is_bulky: false,
+            full_batches: 0,
             host_gone: false,
         };
         Ok((thread, start.silent_until))

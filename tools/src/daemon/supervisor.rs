@@ -151,6 +151,7 @@ impl Supervisor {
     fn wait(&self, signals: &SignalFd, monitor: &LinkMonitor, server: &ControlServer) {
         let now = BootClock::now();
         let timeout = server.poll_timeout(now).min(TRACE_DRAIN_INTERVAL);
+        let timeout = self.retry_in(now).map_or(timeout, |retry| timeout.min(retry));
         let own = [signals.as_fd(), monitor.as_fd(), self.exchange.wake_control.as_fd()];
         let own = own.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let mut waits: Vec<PollFd<'_>> = own.into_iter().chain(server.poll_fds(now)).collect();
