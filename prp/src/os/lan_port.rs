@@ -7,6 +7,7 @@ use super::open_error::OpenError;
 use super::packet_ring::{PacketRing, RingSize};
 use super::packet_tx::PacketTx;
 use super::receive_path::{Refusals, reason_for_the_ring};
+use super::transmit_path::reason_for_the_packet_socket;
 use super::xdp_lan::{self, XdpReceiver};
 use super::xdp_tx::XdpTx;
 use crate::port::{FRAME_OCTETS_MAX, FRAME_OCTETS_MIN, Port, PortFault, PortStatistics, TOO_SHORT};
@@ -16,30 +17,7 @@ const VLAN_TAG_OCTETS: usize = 4;
 const TPID_8021Q: [u8; 2] = [0x81, 0x00];
 
 pub use super::receive_path::{LanReceive, ReceivePath};
-
-/// How a LAN port transmits.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum TransmitPath {
-    /// AF_XDP where it can be had, else a packet socket.
-    #[default]
-    Auto,
-    /// A packet socket: frames pass the interface's packet taps and tc egress.
-    Packet,
-    /// AF_XDP: a third less work per frame, past packet taps and tc egress.
-    Xdp,
-}
-
-impl TransmitPath {
-    /// The word users see.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Packet => "packet",
-            Self::Xdp => "xdp",
-        }
-    }
-}
+pub use super::transmit_path::{TransmitFallback, TransmitPath};
 
 /// What a LAN port is opened with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,7 +35,7 @@ pub struct LanPortOptions {
 }
 
 impl LanPortOptions {
-    /// A ring of the default size, the fastest way out.
+    /// A ring of the default size, the way out that suits the interface.
     #[must_use]
     pub fn new(interface_index: u32, mtu: u32) -> Self {
         Self {
@@ -122,7 +100,8 @@ impl Inbound {
         Self { receiver, path: ReceivePath::Ring, fallback, transmit: None }
     }
 
-    fn open(options: &LanPortOptions) -> Result<Self, OpenError> {
+    /// With `transmits` the way out may come with it.
+    fn open(options: &LanPortOptions, transmits: bool) -> Result<Self, OpenError> {
         let index = options.interface_index;
         let ring = PacketRing::open(index, options.ring)?;
         let paths = options.xdp_paths();
@@ -140,7 +119,6 @@ impl Inbound {
                 return Ok(Self::ring(ring, reason));
             }
         }
-        let transmits = options.transmit != TransmitPath::Packet;
         let may_lose_tags = matches!(options.receive, LanReceive::Only(_));
         match XdpReceiver::open(ring, paths, transmits, may_lose_tags) {
             Ok((path, receiver, transmit, refusals)) => {
@@ -159,6 +137,23 @@ impl Inbound {
     }
 }
 
+/// What [`TransmitPath::Auto`] means on this interface: itself, to be tried, or the packet socket.
+fn choose_way_out(index: u32) -> Result<(TransmitPath, Option<TransmitFallback>), OpenError> {
+    let name = xdp_lan::name_of(index, "ask the driver")?;
+    let reason = Ethtool::open().map_or_else(
+        |error| Some(error.to_string()),
+        |ethtool| {
+            let driver = ethtool.driver(&name).ok().flatten();
+            let bus = ethtool.bus_address(&name).ok().flatten();
+            reason_for_the_packet_socket(&name, driver.as_deref(), bus.as_deref())
+        },
+    );
+    Ok(match reason {
+        None => (TransmitPath::Auto, None),
+        Some(reason) => (TransmitPath::Packet, Some(TransmitFallback::NotChosen(reason))),
+    })
+}
+
 fn told(refusals: &Refusals) -> Option<String> {
     Some(refusals.to_string()).filter(|reasons| !reasons.is_empty())
 }
@@ -174,7 +169,7 @@ pub struct LanPort {
     receive_path: ReceivePath,
     receive_fallback: Option<String>,
     transmitter: Transmitter,
-    fallback: Option<OpenError>,
+    fallback: Option<TransmitFallback>,
     mtu: u32,
     /// Frames that [`Port::transmit`] did not take.
     refused: u64,
@@ -188,17 +183,24 @@ impl LanPort {
     /// [`TransmitPath::Xdp`], [`LanReceive::Xdp`] or [`LanReceive::Only`].
     pub fn open(options: &LanPortOptions) -> Result<Self, OpenError> {
         let index = options.interface_index;
-        let Inbound { receiver, path, fallback: receive_fallback, transmit } =
-            Inbound::open(options)?;
+        let (transmit, mut fallback) = match options.transmit {
+            TransmitPath::Auto => choose_way_out(index)?,
+            named => (named, None),
+        };
+        let Inbound { receiver, path, fallback: receive_fallback, transmit: ready } =
+            Inbound::open(options, transmit != TransmitPath::Packet)?;
         let has_zero_copy = path == ReceivePath::XdpZeroCopy;
-        let (transmitter, fallback) = match (transmit, options.transmit) {
-            (Some(xdp), _) => (Transmitter::Xdp(xdp), None),
-            (None, TransmitPath::Packet) => (Transmitter::packet(index)?, None),
-            (None, TransmitPath::Auto) if has_zero_copy => (Transmitter::packet(index)?, None),
-            (None, TransmitPath::Xdp) => (Transmitter::xdp(index)?, None),
+        let transmitter = match (ready, transmit) {
+            (Some(xdp), _) => Transmitter::Xdp(xdp),
+            (None, TransmitPath::Packet) => Transmitter::packet(index)?,
+            (None, TransmitPath::Auto) if has_zero_copy => Transmitter::packet(index)?,
+            (None, TransmitPath::Xdp) => Transmitter::xdp(index)?,
             (None, TransmitPath::Auto) => match Transmitter::xdp(index) {
-                Ok(xdp) => (xdp, None),
-                Err(reason) => (Transmitter::packet(index)?, Some(reason)),
+                Ok(xdp) => xdp,
+                Err(reason) => {
+                    fallback = Some(TransmitFallback::Refused(reason));
+                    Transmitter::packet(index)?
+                }
             },
         };
         Ok(Self {
@@ -242,7 +244,7 @@ impl LanPort {
 
     /// Why [`TransmitPath::Auto`] did not become AF_XDP.
     #[must_use]
-    pub fn transmit_fallback(&self) -> Option<&OpenError> {
+    pub fn transmit_fallback(&self) -> Option<&TransmitFallback> {
         self.fallback.as_ref()
     }
 

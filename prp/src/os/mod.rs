@@ -3,7 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`lan_port`] | a LAN port: packet ring or AF_XDP in, `sendmmsg` or AF_XDP out |
-//! | [`receive_path`] | which way in it takes |
+//! | [`receive_path`], [`transmit_path`] | which way in and which way out it takes |
 //! | [`host_port`] | the host's side: a TAP, or the inner end of a veth pair |
 //! | [`tap`] | a TAP interface that this process owns |
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
@@ -41,6 +41,7 @@ pub mod receive_path;
 mod ring_slot;
 mod socket;
 pub mod tap;
+pub mod transmit_path;
 mod xdp_lan;
 mod xdp_program;
 mod xdp_ring;

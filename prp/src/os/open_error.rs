@@ -61,6 +61,12 @@ pub enum OpenError {
     /// Somebody else's XDP program is on the interface.
     #[error("the interface has an XDP program of somebody else (`ip link` shows it; remove it)")]
     XdpTaken,
+    /// The driver's buffers for XDP do not hold the frames that may arrive.
+    #[error(
+        "an MTU is too large for XDP in the driver, that of the interface or, on veth, of its peer \
+         (about 3500 octets go into a page); lower it by `ip link set dev NAME mtu OCTETS`"
+    )]
+    MtuForXdp,
     /// The card takes VLAN tags out of frames, and AF_XDP would lose them.
     #[error("the card takes VLAN tags out of frames and cannot be told not to")]
     TagsTakenOut,

@@ -2,7 +2,8 @@
 //!
 //! Frames pass the interface's traffic taps and its tc egress hook. A PACKET_MMAP transmit ring was
 //! measured as fast as this and reports errors worse, bypassing the queueing discipline gains two
-//! percent; neither is used.
+//! percent; neither is used. While a card's ring is full frames wait in that discipline, as many as
+//! the send buffer holds; what finds either full is dropped and counted.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;

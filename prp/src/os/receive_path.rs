@@ -70,9 +70,12 @@ pub(super) struct Refusals(pub(super) Vec<(ReceivePath, OpenError)>);
 
 impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, (path, reason)) in self.0.iter().enumerate() {
+        // What has the same reason is told together: zero copy and native mode share a program.
+        for (number, same) in self.0.chunk_by(|one, next| one.1 == next.1).enumerate() {
             let separator = if number == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {reason}", path.words())?;
+            let words: Vec<_> = same.iter().map(|(path, _)| path.words()).collect();
+            let reason = same.first().map(|(_, reason)| reason.to_string()).unwrap_or_default();
+            write!(f, "{separator}{}: {reason}", words.join(", "))?;
         }
         Ok(())
     }
@@ -196,7 +199,7 @@ mod tests {
         assert!(why.starts_with("no zero copy: bind: EOPNOTSUPP"), "{why}");
         let (path, tried, why) = probe(&[XdpGeneric]);
         assert_eq!((path, &tried[..]), (Some(XdpGeneric), &ALL[..]));
-        assert!(why.contains("; no native mode: bind: EOPNOTSUPP"), "{why}");
+        assert!(why.starts_with("no zero copy, no native mode: bind: EOPNOTSUPP"), "{why}");
     }
 
     #[test]
@@ -206,6 +209,9 @@ mod tests {
         for word in ["no zero copy", "no native mode", "no generic mode"] {
             assert!(why.contains(word), "{why}");
         }
+        let other = [(XdpZeroCopy, OpenError::MtuForXdp), (XdpNative, unsupported("bind"))];
+        let why = Refusals(other.to_vec()).to_string();
+        assert!(why.contains("MTU") && why.contains("; no native mode: bind: "), "{why}");
         let refusals = Refusals(vec![(XdpZeroCopy, unsupported("bind"))]);
         let error = refusals.into_error();
         assert!(error.to_string().contains("no zero copy: bind: EOPNOTSUPP"), "{error}");

@@ -124,6 +124,8 @@ impl XdpProgram {
                 Err(Errno::ENODEV | Errno::ENXIO) => {
                     return Err(OpenError::NoInterface { index: interface_index });
                 }
+                // What drivers say of frames that are longer than their buffers; no other step does.
+                Err(Errno::ERANGE | Errno::EMSGSIZE) => return Err(OpenError::MtuForXdp),
                 Err(errno) => {
                     let operation = match hook {
                         Hook::Native => "attach the XDP program to the driver",

@@ -9,7 +9,8 @@
 //! Copy mode only: the kernel looks at the ring inside our own system calls (`sendto`, and waiting
 //! for the socket) and nowhere else. That is what makes it possible to take entries back (see
 //! [`XdpTx::cancel`]); a late frame is worse than a lost one, because the receiver may no longer
-//! know its twin.
+//! know its twin. Nothing stands behind a card whose ring is full, either: what it does not take is
+//! dropped ([`super::transmit_path`]), as waiting for it would hold up the real-time thread.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;

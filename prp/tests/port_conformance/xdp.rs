@@ -266,6 +266,22 @@ fn why_of(error: &OpenError) -> &str {
 }
 
 #[test]
+fn an_mtu_too_large_for_the_driver_is_named_until_it_is_lowered() {
+    let test = "an_mtu_too_large_for_the_driver_is_named_until_it_is_lowered";
+    or_skip!(test, can_ask_drivers().and_then(|()| veth_pair(1_500)));
+    set_mtu("vb", 9_000);
+    let receive = LanReceive::Xdp;
+    let options = LanPortOptions { receive, ..LanPortOptions::new(index("va"), 1_500) };
+    let why = LanPort::open(&options).unwrap_err().to_string();
+    for word in ["no zero copy, no native mode: ", "MTU", "veth", "peer", "lower it"] {
+        assert!(why.contains(word), "{why}");
+    }
+    assert!(!why.contains("ERANGE"), "{why}");
+    set_mtu("vb", 1_500);
+    assert_eq!(LanPort::open(&options).unwrap().receive_path(), ReceivePath::XdpNative);
+}
+
+#[test]
 fn a_mode_that_was_left_is_free_for_the_next() {
     or_skip!("a_mode_that_was_left_is_free_for_the_next", veth_pair(1_500));
     for mode in [MODES, MODES].concat() {

@@ -50,7 +50,7 @@ pub(super) fn render(status: &Status, style: Style) -> String {
     );
     text += &format!("Nodes    {} in the table (bumpless nodes)\n\n", number(status.nodes));
     text += &ports(status, style);
-    text += &ways_in(status);
+    text += &ways(status);
     text.push('\n');
     text += &threads(status, style);
     text += &format!(
@@ -172,14 +172,18 @@ fn word(word: Option<&str>) -> String {
     word.map_or_else(|| "-".to_owned(), |word| word.replace('_', " "))
 }
 
-/// Why frames do not arrive in a better way, a line for each port that tried.
-fn ways_in(status: &Status) -> String {
+/// Why frames do not arrive or leave in another way, a line for each that was open to choice.
+fn ways(status: &Status) -> String {
     let ports = [("A", &status.ports.a), ("B", &status.ports.b)];
-    let line = |(lan, port): (&str, &Port)| {
-        let why = port.receive_fallback.as_ref()?;
-        Some(format!("LAN {lan} receives by {}: {why}\n", word(port.receive_path.as_deref())))
+    let line = |lan: &str, verb: &str, path: &Option<String>, why: &Option<String>| {
+        let (path, why) = (word(path.as_deref()), why.as_ref()?);
+        Some(format!("LAN {lan} {verb} by {path}: {why}\n"))
     };
-    ports.into_iter().filter_map(line).collect()
+    let lines = ports.into_iter().flat_map(|(lan, port)| {
+        let received = line(lan, "receives", &port.receive_path, &port.receive_fallback);
+        [received, line(lan, "sends", &port.transmit_path, &port.transmit_fallback)]
+    });
+    lines.flatten().collect()
 }
 
 fn threads(status: &Status, style: Style) -> String {

@@ -4,7 +4,7 @@
 use prp::os::claim::{LanClaim, LanOriginals, LanRequest, LanWarning, release};
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::ingress::IngressDrop;
-use prp::os::lan_port::{LanPort, LanPortOptions, ReceivePath, TransmitPath};
+use prp::os::lan_port::{LanPort, LanPortOptions, ReceivePath, TransmitFallback, TransmitPath};
 use prp::os::link::{LinkInfo, Links};
 use prp::os::presence::Presence;
 use prp::os::promiscuity::Promiscuity;
@@ -43,7 +43,7 @@ pub struct LanSide {
     /// How frames leave, while there is a port.
     pub transmit_path: Option<TransmitPath>,
     /// Why frames leave by another way than the fastest.
-    pub transmit_fallback: Option<String>,
+    pub transmit_fallback: Option<TransmitFallback>,
     /// The last trouble with the interface that was told, so that it is told once.
     pub trouble: Option<String>,
     /// Tells our interface from any other.
@@ -182,7 +182,7 @@ impl LanSide {
         self.receive_path = Some(port.receive_path());
         self.receive_fallback = port.receive_fallback().map(str::to_owned);
         self.transmit_path = Some(port.transmit_path());
-        self.transmit_fallback = port.transmit_fallback().map(ToString::to_string);
+        self.transmit_fallback = port.transmit_fallback().cloned();
         self.info = Links::open().and_then(|mut links| links.by_index(index)).ok();
         self.claim = Some(claim);
         self.presence = Some(presence);
@@ -427,9 +427,13 @@ impl LanSide {
         let (lan, name) = (self.lan, &self.interface);
         let receive = self.receive_path?.name();
         let transmit = self.transmit_path?.name();
-        let why = self.receive_fallback.as_ref().map(|why| format!(" ({why})"));
-        let why = why.unwrap_or_default();
-        Some(format!("LAN {lan} ({name}): receives by {receive}{why}, sends by {transmit}"))
+        let in_brackets =
+            |why: Option<String>| why.map_or(String::new(), |why| format!(" ({why})"));
+        let why = in_brackets(self.receive_fallback.clone());
+        let why_out = in_brackets(self.transmit_fallback.as_ref().map(ToString::to_string));
+        Some(format!(
+            "LAN {lan} ({name}): receives by {receive}{why}, sends by {transmit}{why_out}"
+        ))
     }
 
     /// What this LAN runs without, a sentence each.
@@ -437,7 +441,7 @@ impl LanSide {
     pub fn shortcomings(&self) -> Vec<String> {
         let warnings = self.claim.iter().flat_map(|claim| &claim.warnings);
         let mut sentences: Vec<_> = warnings.map(ToString::to_string).collect();
-        if let Some(reason) = &self.transmit_fallback {
+        if let Some(TransmitFallback::Refused(reason)) = &self.transmit_fallback {
             let name = &self.interface;
             sentences.push(format!(
                 "LAN {} ({name}) sends through a packet socket instead of AF_XDP, at a third more \

@@ -167,6 +167,7 @@ fn port(side: &LanSide, figures: &Figures) -> Port {
         receive_path: side.receive_path.map(|path| path.name().to_owned()),
         receive_fallback: side.receive_fallback.clone(),
         transmit_path: side.transmit_path.map(|path| path.name().to_owned()),
+        transmit_fallback: side.transmit_fallback.as_ref().map(ToString::to_string),
         counters: figures.ports[side.lan.index()].into(),
     }
 }

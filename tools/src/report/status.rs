@@ -77,6 +77,10 @@ pub struct Port {
     pub receive_fallback: Option<String>,
     /// How frames leave: `packet` or `xdp`; null when the interface is absent.
     pub transmit_path: Option<String>,
+    /// Why they do not leave by AF_XDP although that was left open; null when they do, or when it
+    /// was not.
+    #[serde(default)]
+    pub transmit_fallback: Option<String>,
     /// What the port counted.
     pub counters: PortCounters,
 }

@@ -63,6 +63,7 @@ fn port(interface: &str) -> Port {
         receive_path: Some("ring".to_owned()),
         receive_fallback: None,
         transmit_path: Some("packet".to_owned()),
+        transmit_fallback: Some(format!("{interface} (e1000e) is a network card")),
         counters: PortCounters { rx_frames: 1_000, tx_frames: 2_000, ..PortCounters::default() },
     }
 }
@@ -115,6 +116,7 @@ pub fn status_in_trouble() -> Status {
     status.ports.b.mac = None;
     status.ports.b.receive_path = None;
     status.ports.b.transmit_path = None;
+    status.ports.b.transmit_fallback = None;
     status.alarms = vec!["port A receives frames of the other LAN".to_owned()];
     status.degraded = vec!["no real-time scheduling; grant CAP_SYS_NICE".to_owned()];
     status
