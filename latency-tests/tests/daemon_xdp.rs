@@ -56,6 +56,7 @@ fn the_way_in_is_shown_and_no_program_outlives_the_daemon_however_it_ends() {
         for port in [&status.ports.a, &status.ports.b] {
             assert_eq!(path_of(port), "xdp_native");
             assert_eq!(port.transmit_path.as_deref(), Some("xdp"));
+            assert_eq!(port.transmit_fallback, None, "nothing waits for a virtual interface");
             let why = port.receive_fallback.as_deref().unwrap();
             assert!(why.starts_with("no zero copy: ") && why.contains("EOPNOTSUPP"), "{why}");
         }

@@ -154,6 +154,7 @@ fn a_healthy_daemon_reads_as_healthy_at_once() {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert_eq!(out.lines().next(), Some("prp0: fine, both LANs carry"));
     assert!(out.contains("up 2 h 3 min"), "{out}");
+    assert!(out.contains("\nLAN A sends by packet: eth1 (e1000e) is a network card"), "{out}");
     assert!(!out.contains('\x1b'), "colour without a terminal: {out:?}");
 }
 

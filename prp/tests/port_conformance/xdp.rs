@@ -15,7 +15,7 @@ use prp::port::{Port, PortFault};
 
 use crate::frames::{TAG_C, TAG_S, TAGS_DOUBLE, Tags, UNTAGGED, is_ours, transmit, wait_until};
 use crate::net::{
-    FAR_IP, NEAR_IP, address_va, delete, enter_namespace, index, links, set_up, veth_pair,
+    FAR_IP, NEAR_IP, address_va, delete, enter_namespace, index, links, set_mtu, set_up, veth_pair,
 };
 use crate::pair::{lan_port, lan_port_by};
 use crate::special::transport_checksum_is_right;
@@ -267,8 +267,10 @@ fn why_of(error: &OpenError) -> &str {
 
 #[test]
 fn an_mtu_too_large_for_the_driver_is_named_until_it_is_lowered() {
-    let test = "an_mtu_too_large_for_the_driver_is_named_until_it_is_lowered";
-    or_skip!(test, can_ask_drivers().and_then(|()| veth_pair(1_500)));
+    or_skip!(
+        "an_mtu_too_large_for_the_driver_is_named_until_it_is_lowered",
+        can_ask_drivers().and_then(|()| veth_pair(1_500))
+    );
     set_mtu("vb", 9_000);
     let receive = LanReceive::Xdp;
     let options = LanPortOptions { receive, ..LanPortOptions::new(index("va"), 1_500) };
