@@ -124,7 +124,7 @@ impl XdpProgram {
                 Err(Errno::ENODEV | Errno::ENXIO) => {
                     return Err(OpenError::NoInterface { index: interface_index });
                 }
-                // What drivers say of frames that are longer than their buffers; no other step does.
+                // What drivers say of frames that are longer than their buffers.
                 Err(Errno::ERANGE | Errno::EMSGSIZE) => return Err(OpenError::MtuForXdp),
                 Err(errno) => {
                     let operation = match hook {
