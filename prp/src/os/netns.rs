@@ -3,7 +3,8 @@
 //! A namespace is entered by a thread, never by the process, so [`NetNs::run`] uses a thread of its
 //! own and leaves the caller's where it is. Sockets stay in the namespace they were opened in,
 //! whichever thread uses them afterwards. `/proc/sys/net` shows the namespace of the thread that
-//! reads it; a mounted `/sys` does not follow, so nothing here reads `/sys/class/net`.
+//! reads it; a mounted `/sys` does not follow, so nothing here reads `/sys/class/net`;
+//! who has to, mounts one for a thread ([`NetNs::run_with_sys`]).
 //!
 //! Names under `/run/netns` were not used: they need a mount namespace, outlive a crash and
 //! collide.
@@ -20,6 +21,7 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{getegid, geteuid, write};
@@ -150,6 +152,19 @@ impl NetNs {
         })?
     }
 
+    /// As [`Self::run`], on a thread whose `/sys` shows this namespace's interfaces where that can
+    /// be had; `work` is told whether it does. Nobody else sees that mount, which ends with the
+    /// thread.
+    ///
+    /// # Errors
+    /// As [`Self::enter`]; `work` has not run then.
+    pub fn run_with_sys<T: Send>(
+        &self,
+        work: impl FnOnce(bool) -> T + Send,
+    ) -> Result<T, NetNsError> {
+        self.run(|| work(mount_own_sys().is_ok()))
+    }
+
     /// Brings the loopback interface up, as every ordinary host has it.
     ///
     /// # Errors
@@ -159,6 +174,16 @@ impl NetNs {
         let loopback = links.by_name("lo")?;
         links.set_up(loopback.index, true)
     }
+}
+
+/// Gives the calling thread a mount namespace of its own, with a `/sys` of its network namespace.
+fn mount_own_sys() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    // Before the mount, or it would spread to everybody.
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("sysfs"), "/sys", Some("sysfs"), flags, none)
 }
 
 /// Makes `command` start its program inside `namespace`. The command keeps the namespace alive.

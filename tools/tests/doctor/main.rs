@@ -13,9 +13,10 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use fake_daemon::{FakeDaemon, FakeSource, TestFolder};
 use prp::os::link::Links;
@@ -283,6 +284,84 @@ fn a_daemon_that_runs_is_what_counts() {
     let (code, _, err) = bumpless(&["doctor", "--runtime-dir", "/no/such/folder"]);
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("bumplessd"), "{err}");
+}
+
+/// A process in a network namespace of its own, ended with the value.
+struct Elsewhere(Child);
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn interfaces_of_a_daemon_in_another_namespace_are_read_there() {
+    let Ok(namespace) = NetNs::create() else {
+        println!("SKIP: interfaces_of_a_daemon_in_another_namespace: root: needs namespaces");
+        return;
+    };
+    let mut links = Links::open_in(&namespace).unwrap();
+    links.create_veth("bmpl-far-a", "bmpl-far-b", None).unwrap();
+    for name in ["bmpl-far-a", "bmpl-far-b"] {
+        let index = links.by_name(name).unwrap().index;
+        links.set_up(index, true).unwrap();
+    }
+    let index = links.by_name("bmpl-far-b").unwrap().index;
+    links.add_address(index, "192.0.2.7".parse().unwrap(), 24).unwrap();
+    let mut sleeper = Command::new("sleep");
+    sleeper.arg("60");
+    let sleeper = Elsewhere(command_in(&namespace, &mut sleeper).unwrap().spawn().unwrap());
+    let pid = sleeper.0.id();
+    let folder = TestFolder::new();
+    let mut status = fake_daemon::status();
+    status.pid = pid;
+    status.ports.a.interface = "bmpl-far-a".to_owned();
+    status.ports.b.interface = "bmpl-far-b".to_owned();
+    let _daemon = FakeDaemon::start(&folder.0, FakeSource { status, ..FakeSource::default() });
+    let runtime = folder.0.to_str().unwrap();
+    let arguments = ["doctor", "--json", "--runtime-dir", runtime];
+    let (_, out, err) = bumpless(&arguments);
+    assert_eq!(err, "");
+    let judged = document(&out);
+    let found = |judged: &Value, id: &str, lan: &str| {
+        let findings = judged["findings"].as_array().unwrap().clone();
+        let is_it = |f: &Value| f["id"] == id && f["subject"].as_str().unwrap().contains(lan);
+        findings.into_iter().find(is_it).unwrap_or_else(|| panic!("no {id} of {lan}: {judged}"))
+    };
+    for lan in ["LAN A", "LAN B"] {
+        assert_eq!(found(&judged, "lan_interface", lan)["level"], "fine", "{out}");
+        // A file of the interface: read there, too.
+        assert_eq!(found(&judged, "lan_threaded_napi", lan)["level"], "fine", "{out}");
+    }
+    // Not everybody, and not root everywhere, may see the namespace of process 1.
+    let expected = if fs::read_link("/proc/1/ns/net").is_ok() { "fine" } else { "unknown" };
+    assert_eq!(found(&judged, "lan_namespace", "LAN A")["level"], expected, "{out}");
+    // What is to be done there says how to get there.
+    let addresses = found(&judged, "lan_addresses", "LAN B");
+    let command = format!("nsenter --net=/proc/{pid}/ns/net ip address flush dev bmpl-far-b");
+    assert_eq!(addresses["remedies"][0]["text"], command.as_str(), "{out}");
+    let (_, out, _) = bumpless(&["doctor", "--runtime-dir", runtime]);
+    assert!(out.contains(&format!("namespace of process {pid})")), "{out}");
+
+    // Who may not look there says so, and how.
+    let copy = folder.0.join("bumpless");
+    fs::copy(PROGRAM, &copy).unwrap();
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = folder.0.join("control.sock");
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).unwrap();
+    let mut command = Command::new(&copy);
+    let command = command.args(arguments).uid(65_534).gid(65_534);
+    let (_, out, err) = outcome(&command.output().unwrap());
+    assert_eq!(err, "");
+    let judged = document(&out);
+    for lan in ["LAN A", "LAN B"] {
+        let finding = found(&judged, "lan_interface", lan);
+        assert_eq!(finding["level"], "unknown", "{out}");
+        let remedies = finding["remedies"].to_string();
+        assert!(remedies.contains(&format!("nsenter --net=/proc/{pid}/ns/net")), "{out}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod features;
 mod fixing;
 pub mod nic;
 pub mod nic_checks;
+mod place;
 mod subject;
 mod text;
 
@@ -148,19 +149,20 @@ fn examine(subject: &Subject, root: Option<&Path>) -> Vec<Finding> {
         None => HostTexts::read(subject.process),
         Some(root) => HostTexts::read_below(root, None),
     };
-    let mut nics = Vec::new();
+    let mut all = subject.findings.clone();
+    let (mut nics, mut host_namespace) = (Vec::new(), None);
     if root.is_none() {
-        nics.extend(
-            subject.lans.iter().map(|(lan, name)| nic::read(*lan, name.as_str(), &mut texts)),
-        );
+        // Before the interfaces, which may have files of the same names elsewhere.
         nic::read_bridges(&mut texts);
+        let read = subject.place.read(subject, &mut texts);
+        (nics, host_namespace) = (read.nics, read.host_namespace);
+        all.extend(read.findings);
     }
     let needs = Needs {
         threads: subject.threads.clone(),
         nic_interrupts: nics.iter().flat_map(|nic| nic.interrupts.clone()).collect(),
         process_runs: subject.process.is_some(),
     };
-    let mut all = subject.findings.clone();
     all.extend(findings(&texts, &needs));
     let mut pinned: Vec<usize> = subject.threads.iter().filter_map(|thread| thread.cpu).collect();
     pinned.sort_unstable();
@@ -169,10 +171,11 @@ fn examine(subject: &Subject, root: Option<&Path>) -> Vec<Finding> {
         mtu_min: subject.mtu_min,
         pinned: &pinned,
         claimed: subject.process.is_some(),
-        host_namespace: is_host_namespace(),
+        host_namespace,
     };
     for nic in &nics {
-        all.extend(nic_checks::judge(nic, &needs));
+        let told = nic_checks::judge(nic, &needs).into_iter();
+        all.extend(told.map(|finding| subject.place.told(finding)));
     }
     if root.is_none() {
         all.extend(nic_checks::judge_together(&nics, &texts));
@@ -181,12 +184,6 @@ fn examine(subject: &Subject, root: Option<&Path>) -> Vec<Finding> {
     // Stable: what belongs together stays so.
     all.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     all
-}
-
-/// Whether this process is in the network namespace that the host started with.
-fn is_host_namespace() -> Option<bool> {
-    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
-    Some(of("self")? == of("1")?)
 }
 
 fn counts(findings: &[Finding]) -> LevelCounts {

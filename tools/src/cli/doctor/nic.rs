@@ -84,9 +84,22 @@ const BRIDGE_FILES: [&str; 5] = [
 pub fn read(lan: LanId, name: &str, texts: &mut HostTexts) -> Nic {
     let root = Path::new("/");
     let folder = format!("/sys/class/net/{name}");
+    let nic = read_without_files(lan, name);
+    // A `/sys` that was mounted in another network namespace shows another interface, if any.
+    let index = fs::read_to_string(format!("{folder}/ifindex")).unwrap_or_default();
+    if nic.link.as_ref().is_ok_and(|link| index.trim() != link.index.to_string()) {
+        return nic;
+    }
     for file in FILES {
         texts.gather(root, &format!("{folder}/{file}"));
     }
+    Nic { interrupts: interrupts(Path::new(&folder)), device: device(Path::new(&folder)), ..nic }
+}
+
+/// The same where `/sys` shows the interfaces of another network namespace than the thread's: what
+/// the kernel answers, and nothing of the files.
+#[must_use]
+pub fn read_without_files(lan: LanId, name: &str) -> Nic {
     let link = read_link(name);
     let mut nic = Nic {
         lan,
@@ -96,8 +109,8 @@ pub fn read(lan: LanId, name: &str, texts: &mut HostTexts) -> Nic {
         offloads: Vec::new(),
         settings: Vec::new(),
         driver_hidden: None,
-        interrupts: interrupts(Path::new(&folder)),
-        device: device(Path::new(&folder)),
+        interrupts: Vec::new(),
+        device: None,
     };
     if nic.link.is_ok()
         && let Err(error) = ask_driver(&mut nic)

@@ -7,6 +7,7 @@ use rt_core::os::host::{self, Finding, Level, PlannedThread};
 use rt_core::os::thread::Policy;
 
 use super::DoctorArgs;
+use super::place::Place;
 use crate::config::{DaemonConfig, InterfaceName, RUNTIME_ROOT, ReceiveMode};
 use crate::control::Request;
 use crate::control::client::ask;
@@ -26,6 +27,8 @@ pub(super) struct Subject {
     pub(super) receive_mode: String,
     pub(super) threads: Vec<PlannedThread>,
     pub(super) lans: Vec<(LanId, InterfaceName)>,
+    /// Where these are.
+    pub(super) place: Place,
     pub(super) mtu_min: u32,
     /// What could not be learned of a daemon that runs, and what it says of itself.
     pub(super) findings: Vec<Finding>,
@@ -67,6 +70,7 @@ impl Subject {
             receive_mode: config.receive_mode.name().to_owned(),
             threads: vec![lre.for_host()],
             lans: LanId::BOTH.map(|lan| (lan, config.lan(lan).clone())).to_vec(),
+            place: Place::Here,
             mtu_min: u32::from(config.host.mtu) + lan_side::RCT_OCTETS,
             findings: Vec::new(),
         }
@@ -87,6 +91,7 @@ impl Subject {
             receive_mode: ReceiveMode::Block.name().to_owned(),
             threads: vec![lre],
             lans: Vec::new(),
+            place: Place::Here,
             mtu_min: 1500 + lan_side::RCT_OCTETS,
             findings: Vec::new(),
         }
@@ -151,6 +156,7 @@ impl Subject {
             receive_mode: status.receive_mode.clone(),
             threads: threads.collect(),
             lans: lans.collect(),
+            place: Place::of(status.pid),
             mtu_min: status.host.mtu.saturating_add(lan_side::RCT_OCTETS),
             findings,
         }

@@ -3,6 +3,7 @@
 use rt_core::os::host::{Finding, Level, Remedy, boot_parameters};
 use rt_core::os::thread::Policy;
 
+use super::place::Place;
 use super::subject::Subject;
 use super::verdict;
 use crate::cli::text::{Style, count};
@@ -35,6 +36,9 @@ pub(super) fn heading(subject: &Subject) -> String {
     text += &format!(", receive mode {}", subject.receive_mode);
     let lans = subject.lans.iter().map(|(lan, name)| format!("; LAN {lan} {name}"));
     text += &lans.collect::<String>();
+    if let Place::Of(pid) = subject.place {
+        text += &format!(" (in the network namespace of process {pid})");
+    }
     if subject.lans.is_empty() {
         text += "; no LAN interfaces (name them with --lan-a and --lan-b)";
     }
