@@ -169,8 +169,20 @@ fn a_change_that_is_not_allowed_says_so() {
 fn a_host_without_any_file_yields_no_guess() {
     let tree = Tree::new();
     for finding in tree.findings(&needs()) {
-        let by_plan = ["thread_pinned", "tap"].contains(&finding.id);
+        // What was given, not read.
+        let by_plan = finding.id == "thread_pinned";
         assert!(finding.level == Level::Unknown || by_plan, "{finding}");
+    }
+    let mut needs = needs();
+    needs.threads[0].cpu = None;
+    let all = tree.findings(&needs);
+    for id in ["thread_pinned", "tap", "preempt_rt", "cpu_isolated", "swap", "clock_source"] {
+        assert_eq!(worst(&all, id), Some(Level::Unknown), "{id}");
+    }
+    for finding in all {
+        assert_eq!(finding.level, Level::Unknown, "{finding}");
+        assert!(!finding.to_string().contains("as root"), "of a copy: {finding}");
+        assert!(!finding.to_string().contains("machine with"), "no advice: {finding}");
     }
 }
 

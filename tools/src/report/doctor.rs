@@ -11,7 +11,8 @@ pub struct Doctor {
     pub version: String,
     /// What the host was judged for.
     pub judged_for: JudgedFor,
-    /// `fit`, `usable` (a warning is there) or `unfit` (a problem is there).
+    /// `fit`, `usable` (a warning is there), `unfit` (a problem is there) or `unknown` (no problem
+    /// is, and most could not be seen).
     pub verdict: String,
     /// How many findings there are of each level.
     pub counts: LevelCounts,

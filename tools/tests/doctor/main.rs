@@ -127,6 +127,24 @@ fn a_problem_makes_a_host_unfit() {
 }
 
 #[test]
+fn a_host_that_cannot_be_seen_is_neither_fit_nor_usable() {
+    let tree = Tree::new();
+    let (code, out, _) = doctor(&tree, &[]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.trim_end().ends_with("it cannot be told: most of the host was not to be seen"));
+    assert!(!out.contains("as root") && !out.contains("use a machine"), "{out}");
+    let (code, out, _) = doctor(&tree, &["--json"]);
+    assert_eq!((code, &document(&out)["verdict"]), (Some(1), &Value::from("unknown")));
+    // A problem that is seen is one, whatever else is not.
+    tree.write_all(&[
+        ("/proc/sys/kernel/sched_rt_runtime_us", "0\n"),
+        ("/proc/sys/kernel/sched_rt_period_us", "1000000\n"),
+    ]);
+    let (_, out, _) = doctor(&tree, &["--json"]);
+    assert_eq!(document(&out)["verdict"], "unfit");
+}
+
+#[test]
 fn fix_without_a_terminal_shows_and_changes_nothing() {
     let tree = spoiled();
     let before = content(&tree);

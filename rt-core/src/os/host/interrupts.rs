@@ -242,7 +242,7 @@ fn irqbalance(view: &View<'_>, out: &mut Vec<Finding>) {
     if let Some(why) = view.texts.tasks_hidden() {
         out.push(
             Finding::new(ID, "host", Level::Unknown, why, "nothing can be said about it")
-                .advice("run as root"),
+                .advice(view.texts.how_to_see()),
         );
         return;
     }
@@ -283,7 +283,7 @@ fn neighbours(view: &View<'_>, out: &mut Vec<Finding>) {
         let seen = format!("threads beside ours: {why}");
         out.push(
             Finding::new(ID, "host", Level::Unknown, seen, "nothing can be said about it")
-                .advice("run as root"),
+                .advice(view.texts.how_to_see()),
         );
         return;
     }

@@ -26,6 +26,13 @@ fn pinned(view: &View<'_>, out: &mut Vec<Finding>) {
     const ID: &str = "thread_pinned";
     for thread in view.needs.threads.iter().filter(|thread| thread.policy != Policy::Other) {
         let subject = format!("thread {}", thread.name);
+        if thread.cpu.is_none() && view.online.is_empty() {
+            let seen = "it is pinned to no CPU, and which are there cannot be seen";
+            let harm = "whether one can be kept for it is not known";
+            let finding = Finding::new(ID, subject, Level::Unknown, seen, harm);
+            out.push(finding.advice(view.texts.how_to_see()));
+            continue;
+        }
         let Some(cpu) = thread.cpu else {
             let seen = "it is pinned to no CPU, for none is isolated or configured";
             let harm =

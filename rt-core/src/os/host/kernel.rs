@@ -1,5 +1,6 @@
 //! The kernel: preemption, budgets of real-time threads, its command line.
 
+use super::texts::Reader;
 use super::view::{View, words};
 use super::{Change, Check, Finding, Level, Remedy, THROTTLING, boot};
 
@@ -131,7 +132,14 @@ fn fair_server(view: &View<'_>, out: &mut Vec<Finding>) {
                 format!("{file} cannot be read"),
                 "nothing can be said about it",
             )
-            .advice("run as root, with debugfs mounted"),
+            .advice(match view.texts.reader() {
+                Reader::User => "run as root, with debugfs mounted",
+                Reader::Root => {
+                    "debugfs is not mounted, or hidden (`ip netns exec` does that): look outside, \
+                     or `mount -t debugfs debugfs /sys/kernel/debug`"
+                }
+                Reader::Copied => view.texts.how_to_see(),
+            }),
         ),
         _ => {}
     }
@@ -145,7 +153,7 @@ fn group_budget(view: &View<'_>, out: &mut Vec<Finding>) {
             let seen = format!("{file}: {why}");
             out.push(
                 Finding::new(ID, "cgroup", Level::Unknown, seen, "nothing can be said about it")
-                    .advice("run as root"),
+                    .advice(view.texts.how_to_see()),
             );
         }
         return;

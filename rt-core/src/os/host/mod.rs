@@ -6,7 +6,8 @@
 //!
 //! A check is a line of a table: its name, the files it cannot do without, and a function. What
 //! is not there on this host (no frequency scaling in a guest) yields no finding; what is there and
-//! cannot be read or understood yields [`Level::Unknown`], never a guess.
+//! cannot be read or understood yields [`Level::Unknown`], never a guess; and so does everything
+//! where `/proc` or `/sys` is not to be seen at all.
 //!
 //! What can be changed while the host runs stands in the finding as a [`Change`]; [`fix`] makes it,
 //! and only what it was given.
@@ -135,13 +136,18 @@ fn unseen(texts: &HostTexts, check: &Check) -> Option<Finding> {
             .advice(what)
     };
     match (closed, strange) {
-        (Some((path, why)), _) => {
-            Some(unknown(format!("{path}: {why}"), "run as root, outside of a container"))
-        }
+        (Some((path, why)), _) => Some(unknown(format!("{path}: {why}"), texts.how_to_see())),
         (None, Some(path)) => {
             Some(unknown(format!("{path} is not understood"), "look at it; please report it"))
         }
-        (None, None) => None,
+        (None, None) => {
+            // On a host that can be seen, what is not there is not needed.
+            let folder = |pattern: &str| pattern.split('/').nth(1).map(str::to_owned);
+            let is_lost = |pattern: &&&str| folder(pattern).is_some_and(|f| texts.lacks(&f));
+            let lost = check.reads.iter().find(is_lost)?;
+            let folder = folder(lost)?;
+            Some(unknown(format!("/{folder} is not to be seen"), texts.how_to_see()))
+        }
     }
 }
 

@@ -223,6 +223,10 @@ fn tap(view: &View<'_>, out: &mut Vec<Finding>) {
         Finding::fine(ID, "kernel", "/dev/net/tun is there")
     } else if has_module(view, "/tun.ko") {
         Finding::fine(ID, "kernel", "the module tun is loaded when it is asked for")
+    } else if view.texts.lacks("sys") {
+        let harm = "whether the host interface can be one is not known";
+        Finding::new(ID, "kernel", Level::Unknown, "TAP: /sys is not to be seen", harm)
+            .advice(view.texts.how_to_see())
     } else {
         Finding::new(
             ID,

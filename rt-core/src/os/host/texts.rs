@@ -88,6 +88,18 @@ pub(super) const PROCESS: &str = "/proc/self";
 /// The device that says how deep CPUs may sleep: four octets, kept as a decimal number.
 pub(super) const DMA_LATENCY: &str = "/dev/cpu_dma_latency";
 
+/// Who reads, as far as it explains why something cannot be seen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) enum Reader {
+    /// Anybody, on the host itself.
+    #[default]
+    User,
+    /// Root, on the host itself.
+    Root,
+    /// Whoever reads files that were copied.
+    Copied,
+}
+
 /// What the kernel says about the host.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct HostTexts {
@@ -97,6 +109,7 @@ pub struct HostTexts {
     tasks_hidden: Option<String>,
     /// The cgroup's real-time budget, where there is such a thing.
     group_budget_file: Option<String>,
+    reader: Reader,
 }
 
 impl HostTexts {
@@ -110,7 +123,12 @@ impl HostTexts {
     /// Reads the texts of the host whose root folder is `root`.
     #[must_use]
     pub fn read_below(root: &Path, process: Option<u32>) -> Self {
-        let mut this = Self::default();
+        let reader = match root == Path::new("/") {
+            true if nix::unistd::geteuid().is_root() => Reader::Root,
+            true => Reader::User,
+            false => Reader::Copied,
+        };
+        let mut this = Self { reader, ..Self::default() };
         for pattern in PATTERNS {
             this.gather(root, pattern);
         }
@@ -184,6 +202,30 @@ impl HostTexts {
     #[must_use]
     pub fn why_not(&self, path: &str) -> Option<&str> {
         self.texts.get(path)?.as_ref().err().map(String::as_str)
+    }
+
+    /// What to do where something cannot be seen, for who reads this.
+    #[must_use]
+    pub fn how_to_see(&self) -> &'static str {
+        match self.reader {
+            Reader::User => "run as root, outside of a container",
+            Reader::Root => "root is not shown it here: look outside of containers and namespaces",
+            Reader::Copied => "copy it from the host, where it is there",
+        }
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// Whether a folder that every host has (`/proc`, `/sys`) is none of a kernel's.
+    pub(super) fn lacks(&self, folder: &str) -> bool {
+        let sure = match folder {
+            "proc" => "/proc/version",
+            "sys" => "/sys/devices/system/cpu/online",
+            _ => return false,
+        };
+        !self.texts.contains_key(sure)
     }
 
     /// The files that match a pattern, with their texts, in the order of their paths.

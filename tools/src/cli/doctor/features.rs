@@ -27,8 +27,12 @@ fn ingress_drop() -> Finding {
         Ok(namespace) => namespace,
         Err(error) => {
             let harm = "whether LAN interfaces can be kept for the daemon alone is not known";
-            return Finding::new(ID, "kernel", Level::Unknown, error.to_string(), harm)
-                .advice("run as root");
+            return Finding::new(ID, "kernel", Level::Unknown, error.to_string(), harm).advice(
+                match nix::unistd::geteuid().is_root() {
+                    true => "root may not make one here: look outside of the container",
+                    false => "run as root",
+                },
+            );
         }
     };
     let tried = namespace.run(|| {

@@ -199,7 +199,10 @@ fn counts(findings: &[Finding]) -> LevelCounts {
 
 /// The word for the whole.
 fn verdict(counts: &LevelCounts) -> &'static str {
+    let seen = counts.warning + counts.note + counts.fine;
     match (counts.problem, counts.warning) {
+        // Of what was not seen nothing follows.
+        (0, _) if counts.unknown > seen => "unknown",
         (0, 0) => "fit",
         (0, _) => "usable",
         _ => "unfit",

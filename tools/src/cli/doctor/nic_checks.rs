@@ -75,7 +75,7 @@ pub fn judge(nic: &Nic, needs: &NicNeeds<'_>) -> Vec<Finding> {
                 why,
                 "its settings are unseen",
             )
-            .advice("run as root"),
+            .advice(needs.texts.how_to_see()),
         );
     }
     all
@@ -500,7 +500,7 @@ fn namespace(nic: &Nic, _: &NicLink, needs: &NicNeeds<'_>) -> Option<Finding> {
         let harm = "others in the host's own could send on it, past the daemon";
         return Some(
             Finding::new(ID, subject(nic), Level::Unknown, seen, harm)
-                .advice("look as root, on the host itself"),
+                .advice(needs.texts.how_to_see()),
         );
     };
     Some(match is_host {

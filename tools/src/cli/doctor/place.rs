@@ -61,10 +61,11 @@ impl Place {
         };
         let of = |process: &str| namespace_of(process).ok();
         all.host_namespace = of(&process).and_then(|place| Some(place == of("1")?));
+        let texts_remedy = texts.how_to_see();
         let unknown = |lan: LanId, name: &InterfaceName, pid: u32, why: &str| {
             let harm = "nothing can be said about this interface";
             Finding::new("lan_interface", format!("LAN {lan} ({name})"), Level::Unknown, why, harm)
-                .advice("as root, or where the daemon is:")
+                .advice(texts_remedy)
                 .command(format!("{} bumpless doctor --name {name_of_daemon}", enter(pid)))
         };
         if let Self::Of(pid) = self {

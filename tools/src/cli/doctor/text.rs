@@ -134,6 +134,7 @@ pub(super) fn summary(counts: &LevelCounts, style: Style) -> String {
     let words = match verdict(counts) {
         "unfit" => style.bad("not fit: with such a problem it does not work"),
         "usable" => style.odd("usable: it works, with delays that are longer or less certain"),
+        "unknown" => style.odd("it cannot be told: most of the host was not to be seen"),
         _ => style.good("fit for real time"),
     };
     format!("\n{}\n{words}\n", parts.join(", "))
