@@ -220,6 +220,25 @@ fn what_cannot_be_read_or_understood_is_unknown() {
     assert_eq!(worst(&tree.findings(&needs()), "rt_neighbours"), Some(Level::Unknown));
 }
 
+#[test]
+fn what_is_offered_for_interrupts_is_about_those_that_are_named() {
+    let tree = Tree::fit();
+    let table = "           CPU0 CPU1 CPU2 CPU3\n  24: 0 0 0 0 PCI nvme0\n  25: 0 0 0 7 PCI ahci\n";
+    tree.write("/proc/interrupts", table);
+    for number in [24, 25] {
+        tree.write(&format!("/proc/irq/{number}/smp_affinity_list"), "0-3\n");
+        tree.write(&format!("/proc/irq/{number}/effective_affinity_list"), "3\n");
+    }
+    let all = tree.findings(&needs());
+    let found = of(&all, "irq_affinity");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    for (finding, number) in found.iter().zip([25, 24]) {
+        assert!(finding.seen.contains(&format!(": {number} (")), "{finding}");
+        let changes: Vec<String> = finding.changes().map(|c| c.target.to_string()).collect();
+        assert_eq!(changes, [format!("/proc/irq/{number}/smp_affinity_list")]);
+    }
+}
+
 /// Every file of the tree.
 fn files_below(folder: &Path, out: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {

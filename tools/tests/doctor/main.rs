@@ -145,6 +145,36 @@ fn a_host_that_cannot_be_seen_is_neither_fit_nor_usable() {
 }
 
 #[test]
+fn a_cpu_that_does_not_exist_has_one_finding() {
+    let folder = TestFolder::new();
+    let file = folder.0.join("prp0.toml");
+    let text = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"q1\"\nlan_b = \"q2\"\n\
+                receive_mode = \"busy\"\n[threads.lre]\ncpu = 99\n";
+    fs::write(&file, text).unwrap();
+    let (code, out, err) = doctor(&Tree::fit(), &["--json", "--config", file.to_str().unwrap()]);
+    assert_eq!((code, err.as_str()), (Some(1), ""));
+    let judged = document(&out);
+    let findings = judged["findings"].as_array().unwrap();
+    let about: Vec<&Value> = findings.iter().filter(|f| f.to_string().contains("99")).collect();
+    assert_eq!(about.len(), 1, "{about:#?}");
+    assert_eq!((&about[0]["id"], &about[0]["level"]), (&"cpu_online".into(), &"problem".into()));
+    assert!(about[0]["seen"].as_str().unwrap().contains("does not exist"), "{about:#?}");
+    assert!(!about[0]["remedies"].to_string().contains("echo"), "{about:#?}");
+    assert_eq!(judged["boot_parameters"], serde_json::json!([]));
+}
+
+#[test]
+fn fix_names_no_parameter_that_its_command_line_lacks() {
+    let tree = Tree::fit();
+    tree.write("/proc/irq/default_smp_affinity", "f\n");
+    let (_, out, _) = doctor(&tree, &["--fix"]);
+    assert!(out.contains("Interrupts may get other numbers"), "{out}");
+    let (_, block) = out.split_once("replace what is there of the same name:\n").unwrap();
+    assert!(block.starts_with("    irqaffinity=0-2\n"), "{out}");
+    assert!(!out.contains("managed_irq"), "{out}");
+}
+
+#[test]
 fn fix_without_a_terminal_shows_and_changes_nothing() {
     let tree = spoiled();
     let before = content(&tree);
@@ -248,6 +278,7 @@ fn bad_arguments_end_with_2() {
         &["doctor", "--root", "/dev/null"],
         &["doctor", "--config", "/no/such/file"],
         &["doctor", "--lan-a", "a b"],
+        &["doctor", "--lan-a", "q1", "--lan-b", "q1"],
         &["doctor", "--config", "x", "--name", "prp0"],
         &["plan", "--config", "/no/such/file"],
     ] {

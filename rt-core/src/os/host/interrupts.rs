@@ -84,7 +84,7 @@ fn affinity(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     let table = view.get(INTERRUPTS).unwrap_or_default();
     let others = view.others();
-    let (mut quiet, mut active, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut quiet, mut active) = (Vec::new(), Vec::new());
     for irq in &all {
         // Those of our NICs are a matter of their own.
         let is_ours = view.needs.nic_interrupts.contains(&irq.number);
@@ -92,45 +92,49 @@ fn affinity(view: &View<'_>, out: &mut Vec<Finding>) {
             continue;
         }
         let text = format!("{} ({})", irq.number, irq.name);
+        let allowed = parse_cpu_list(irq.affinity).unwrap_or_default();
+        let kept = lacking(&allowed, &view.pinned);
+        let kept = format_cpu_list(if kept.is_empty() { &others } else { &kept });
+        let change = Change::file(irq.path, irq.affinity, &kept)
+            .with_caution("refused for interrupts whose driver chooses the CPU");
         let served = count(table, irq.number, &view.pinned) > 0;
-        if served {
-            active.push(text)
-        } else {
-            quiet.push(text)
-        }
-        if !others.is_empty() {
-            let allowed = parse_cpu_list(irq.affinity).unwrap_or_default();
-            let kept = lacking(&allowed, &view.pinned);
-            let kept = if kept.is_empty() { others.clone() } else { kept };
-            changes.push(Remedy::Change(
-                Change::file(irq.path, irq.affinity, &format_cpu_list(&kept))
-                    .with_caution("refused for interrupts whose driver chooses the CPU"),
-            ));
-        }
+        if served { &mut active } else { &mut quiet }.push((text, Remedy::Change(change)));
     }
     let ours = words(&view.pinned);
-    let (level, seen, harm) = match (active.is_empty(), quiet.is_empty()) {
-        (true, true) => {
-            out.push(Finding::fine(ID, ours, "no interrupt of another device is served there"));
-            return;
-        }
-        (false, _) => (
+    if active.is_empty() && quiet.is_empty() {
+        out.push(Finding::fine(
+            ID,
+            ours.as_str(),
+            "no interrupt of another device is served there",
+        ));
+    }
+    // Apart, so that what is to be done stands with what it is about.
+    for (list, level, seen, harm) in [
+        (
+            active,
             Level::Warning,
-            format!("interrupts are served there: {}", some_of(&active)),
+            "interrupts are served there",
             "each stops our thread for some microseconds, whatever its priority",
         ),
-        (true, false) => (
+        (
+            quiet,
             Level::Note,
-            format!("interrupts may be served there, none was yet: {}", some_of(&quiet)),
+            "interrupts may be served there, none was yet",
             "each would stop our thread for some microseconds",
         ),
-    };
-    let finding = Finding::new(ID, ours, level, seen, harm).remedies(changes);
-    out.push(if others.is_empty() {
-        finding.advice("there is no other CPU: use a machine with two or more")
-    } else {
-        finding.boot("irqaffinity", format_cpu_list(&others))
-    });
+    ] {
+        let (names, changes): (Vec<String>, Vec<Remedy>) = list.into_iter().unzip();
+        if names.is_empty() {
+            continue;
+        }
+        let seen = format!("{seen}: {}", some_of(&names));
+        let finding = Finding::new(ID, ours.as_str(), level, seen, harm);
+        out.push(if others.is_empty() {
+            finding.advice("there is no other CPU: use a machine with two or more")
+        } else {
+            finding.remedies(changes).boot("irqaffinity", format_cpu_list(&others))
+        });
+    }
 }
 
 /// The first few of a list, and how many more there are.
@@ -160,11 +164,8 @@ fn default_affinity(view: &View<'_>, out: &mut Vec<Finding>) {
             "interrupts of devices that come later may be served there",
             "a device that is plugged in takes time from our thread",
         )
-        .remedy(Remedy::Change(Change::file(
-            DEFAULT_AFFINITY,
-            text,
-            &format_mask(&others),
-        )))
+        .remedy(Remedy::Change(Change::file(DEFAULT_AFFINITY, text, &format_mask(&others))))
+        .boot("irqaffinity", format_cpu_list(&others))
     });
 }
 
@@ -208,7 +209,7 @@ fn lan_interrupts(view: &View<'_>, out: &mut Vec<Finding>) {
                 finding.advice("there is no other CPU: choose receive_mode block or adaptive")
             } else {
                 let change = Change::file(irq.path, irq.affinity, &others);
-                finding.remedy(Remedy::Change(change))
+                finding.remedy(Remedy::Change(change)).boot("irqaffinity", others)
             });
         } else if let Some(task) = task.filter(|task| task.priority == 0) {
             told = true;
@@ -288,7 +289,7 @@ fn neighbours(view: &View<'_>, out: &mut Vec<Finding>) {
         return;
     }
     let mut told = false;
-    for thread in &view.needs.threads {
+    for thread in &view.threads {
         let Policy::Fifo(priority) = thread.policy else { continue };
         let cpus = thread.cpu.map_or_else(|| view.online.clone(), |cpu| vec![cpu]);
         let above = view.texts.tasks().iter().filter(|task| {

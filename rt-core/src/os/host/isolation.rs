@@ -24,7 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
 
 fn pinned(view: &View<'_>, out: &mut Vec<Finding>) {
     const ID: &str = "thread_pinned";
-    for thread in view.needs.threads.iter().filter(|thread| thread.policy != Policy::Other) {
+    for thread in view.threads.iter().filter(|thread| thread.policy != Policy::Other) {
         let subject = format!("thread {}", thread.name);
         if thread.cpu.is_none() && view.online.is_empty() {
             let seen = "it is pinned to no CPU, and which are there cannot be seen";
@@ -74,10 +74,13 @@ fn online(view: &View<'_>, out: &mut Vec<Finding>) {
     if view.online.is_empty() {
         return;
     }
+    absent(view, out);
     let missing = lacking(&view.pinned, &view.online);
     let online = format_cpu_list(&view.online);
     if missing.is_empty() {
-        out.push(Finding::fine(ID, "host", format!("CPUs {online} run")));
+        if view.absent.is_empty() {
+            out.push(Finding::fine(ID, "host", format!("CPUs {online} run")));
+        }
         return;
     }
     let subject = words(&missing);
@@ -92,6 +95,21 @@ fn online(view: &View<'_>, out: &mut Vec<Finding>) {
         .iter()
         .map(|cpu| Remedy::Command(format!("echo 1 > /sys/devices/system/cpu/cpu{cpu}/online")));
     out.push(finding.remedies(commands).advice("or choose another CPU"));
+}
+
+/// CPUs of the plan that are not there: no file of theirs is either.
+fn absent(view: &View<'_>, out: &mut Vec<Finding>) {
+    if view.absent.is_empty() {
+        return;
+    }
+    let finding = Finding::new(
+        "cpu_online",
+        words(&view.absent),
+        Level::Problem,
+        format!("planned for a thread, and does not exist (there: {})", words(&view.existing)),
+        "the thread cannot be pinned and the daemon does not start",
+    );
+    out.push(finding.advice("choose another CPU (`cpu` of the thread in the configuration)"));
 }
 
 fn allowed(view: &View<'_>, out: &mut Vec<Finding>) {
@@ -225,7 +243,7 @@ fn nohz_full(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     let list = list.unwrap_or_default();
     let spinning: Vec<usize> =
-        view.needs.threads.iter().filter(|t| t.never_yields()).filter_map(|t| t.cpu).collect();
+        view.threads.iter().filter(|t| t.never_yields()).filter_map(|t| t.cpu).collect();
     let ticking = lacking(&spinning, &list);
     if !ticking.is_empty() {
         let harm = "the tick interrupts a thread that never waits, up to 1,000 times a second";

@@ -51,6 +51,7 @@ const PATTERNS: &[&str] = &[
     "/sys/fs/cgroup/cpuset.cpus.isolated",
     "/sys/devices/system/cpu/online",
     "/sys/devices/system/cpu/possible",
+    "/sys/devices/system/cpu/present",
     "/sys/devices/system/cpu/isolated",
     "/sys/devices/system/cpu/nohz_full",
     "/sys/devices/system/cpu/cpu#/topology/thread_siblings_list",

@@ -17,8 +17,15 @@ pub(super) struct View<'a> {
     pub(super) online: Vec<usize>,
     /// CPUs on which no work is put that did not ask for them.
     pub(super) isolated: Vec<usize>,
-    /// CPUs that threads of the plan are pinned to, ascending.
+    /// The threads of the plan but those for CPUs that do not exist: what is to be done for these
+    /// is to choose others, and nothing else.
+    pub(super) threads: Vec<&'a PlannedThread>,
+    /// CPUs that these are pinned to, ascending.
     pub(super) pinned: Vec<usize>,
+    /// CPUs of the plan that do not exist, ascending.
+    pub(super) absent: Vec<usize>,
+    /// CPUs that exist; empty when that cannot be told.
+    pub(super) existing: Vec<usize>,
 }
 
 impl<'a> View<'a> {
@@ -29,10 +36,19 @@ impl<'a> View<'a> {
         isolated.extend(list("/sys/fs/cgroup/cpuset.cpus.isolated"));
         isolated.sort_unstable();
         isolated.dedup();
-        let mut pinned: Vec<usize> = needs.threads.iter().filter_map(|t| t.cpu).collect();
-        pinned.sort_unstable();
-        pinned.dedup();
-        Self { texts, needs, online: list("/sys/devices/system/cpu/online"), isolated, pinned }
+        let planned: Vec<usize> = needs.threads.iter().filter_map(|t| t.cpu).collect();
+        let planned = union(&planned, &[]);
+        let present = list("/sys/devices/system/cpu/present");
+        let possible = list("/sys/devices/system/cpu/possible");
+        let existing = if present.is_empty() { possible } else { present };
+        let (pinned, absent) =
+            planned.into_iter().partition(|cpu| existing.is_empty() || existing.contains(cpu));
+        let absent: Vec<usize> = absent;
+        let is_there =
+            |thread: &&PlannedThread| thread.cpu.is_none_or(|cpu| !absent.contains(&cpu));
+        let threads = needs.threads.iter().filter(is_there).collect();
+        let online = list("/sys/devices/system/cpu/online");
+        Self { texts, needs, online, isolated, threads, pinned, absent, existing }
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&'a str> {
@@ -87,12 +103,12 @@ impl<'a> View<'a> {
 
     /// The real-time threads of the plan that are pinned to a CPU.
     pub(super) fn on(&self, cpu: usize) -> impl Iterator<Item = &'a PlannedThread> {
-        self.needs.threads.iter().filter(move |thread| thread.cpu == Some(cpu))
+        self.threads.iter().copied().filter(move |thread| thread.cpu == Some(cpu))
     }
 
     /// A thread that never waits, and its CPU.
     pub(super) fn busy(&self) -> Option<&'a PlannedThread> {
-        self.needs.threads.iter().find(|thread| thread.never_yields())
+        self.threads.iter().copied().find(|thread| thread.never_yields())
     }
 
     /// The highest real-time priority of the plan; 0 without one.

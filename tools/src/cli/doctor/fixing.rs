@@ -168,7 +168,9 @@ pub(super) fn told(planned: &[Planned], style: Style) -> String {
 }
 
 /// What keeps the settings over the next start of the host, ready to paste.
-pub(super) fn lasting(planned: &[Planned]) -> String {
+///
+/// `boot` is what the kernel's command line is to get, which is told beside.
+pub(super) fn lasting(planned: &[Planned], boot: &[String]) -> String {
     let (mut sysctl, mut tmpfiles, mut udev, mut irq) =
         (String::new(), String::new(), String::new(), false);
     for Planned { change, .. } in planned {
@@ -204,9 +206,17 @@ pub(super) fn lasting(planned: &[Planned]) -> String {
         }
     }
     if irq {
-        text +=
-            "\nInterrupts get other numbers at the next start; what keeps them away for good:\n";
-        text += "irqaffinity= and managed_irq on the kernel's command line.\n";
+        let is_it =
+            |line: &&String| ["irqaffinity=", "isolcpus="].iter().any(|k| line.starts_with(k));
+        let lines: Vec<&str> = boot.iter().filter(is_it).map(String::as_str).collect();
+        text += "\nInterrupts may get other numbers at the next start. ";
+        text += &match lines.is_empty() {
+            true => "Look again then.\n".to_owned(),
+            false => format!(
+                "What keeps them away for good, on the\nkernel's command line: {}\n",
+                lines.join(" ")
+            ),
+        };
     }
     text
 }

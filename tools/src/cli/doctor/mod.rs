@@ -99,7 +99,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode, Failure> {
         return end(&found, &planned);
     }
     let judged = fix_by_hand(&mut planned, &subject, args, style)?.unwrap_or(found);
-    let rest = fixing::lasting(&planned) + &text::lasting(&boot, &unit);
+    let rest = fixing::lasting(&planned, &boot) + &text::lasting(&boot, &unit);
     let summary = text::summary(&counts(&judged), style);
     print(&(rest + &summary + "(bumpless doctor without --fix shows them)\n"))?;
     end(&judged, &planned)
@@ -218,7 +218,11 @@ fn end(findings: &[Finding], planned: &[Planned]) -> Result<ExitCode, Failure> {
         _ => None,
     });
     if let Some(what) = refused {
-        return Err(Failure::missing(what, "run it as root, outside of a container"));
+        let remedy = match nix::unistd::geteuid().is_root() {
+            true => "root may not set it here: run it outside of the container",
+            false => "run it as root, outside of a container",
+        };
+        return Err(Failure::missing(what, remedy));
     }
     let counts = counts(findings);
     Ok(if verdict(&counts) == "fit" { ExitCode::Fine } else { ExitCode::Failed })

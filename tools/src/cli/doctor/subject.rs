@@ -58,6 +58,14 @@ impl Subject {
             subject.lans.push((lan, name));
         }
         subject.lans.sort();
+        // As the daemon's own arguments.
+        if let [(_, a), (_, b)] = subject.lans.as_slice()
+            && a == b
+        {
+            let option = if args.lan_b.is_some() { "--lan-b" } else { "--lan-a" };
+            let what = format!("{option}: {a} is the interface of the other LAN, too");
+            return Err(Failure::usage(what, "name the NIC of the other LAN"));
+        }
         Ok(subject)
     }
 
