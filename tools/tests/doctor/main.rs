@@ -164,6 +164,33 @@ fn a_cpu_that_does_not_exist_has_one_finding() {
 }
 
 #[test]
+fn who_is_root_already_is_not_sent_to_become_root() {
+    let namespace = NetNs::create().ok().filter(|_| nix::unistd::geteuid().is_root());
+    let Some(namespace) = namespace else {
+        println!("SKIP: who_is_root_already: root: needs network namespaces");
+        return;
+    };
+    let folder = TestFolder::new();
+    let file = folder.0.join("prp0.toml");
+    let text = "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"q1\"\nlan_b = \"q2\"\n\
+                receive_mode = \"busy\"\n[threads.lre]\ncpu = 0\n";
+    fs::write(&file, text).unwrap();
+    // Its `/sys` has no debugfs: as `ip netns exec` does it.
+    let output = namespace.run_with_sys(|_| {
+        Command::new(PROGRAM).args(["doctor", "--json", "--config"]).arg(&file).output().unwrap()
+    });
+    let (_, out, err) = outcome(&output.unwrap());
+    assert_eq!(err, "");
+    let judged = document(&out);
+    for finding in judged["findings"].as_array().unwrap() {
+        assert!(!finding["remedies"].to_string().contains("as root"), "{finding}");
+        if finding["id"] == "fair_server" && finding["level"] == "unknown" {
+            assert!(finding["remedies"].to_string().contains("debugfs"), "{finding}");
+        }
+    }
+}
+
+#[test]
 fn fix_names_no_parameter_that_its_command_line_lacks() {
     let tree = Tree::fit();
     tree.write("/proc/irq/default_smp_affinity", "f\n");
