@@ -6,6 +6,7 @@
 //! a program that does not know the product.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
+use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -30,6 +31,11 @@ const OCTETS_LONG: u32 = 1_466;
 /// (Linux 6.12.117, kernel to kernel as well).
 const OCTETS_SHORT: u32 = 60;
 
+/// The cards of each machine.
+const LANS: [&str; 2] = ["lan_a", "lan_b"];
+/// VID and PCP of the tagged streams.
+const TAG: (u16, u16) = (7, 4);
+
 fn program(name: &'static str) -> String {
     let programs = Programs::find(&[name]).unwrap();
     programs.path(name).unwrap().to_str().unwrap().to_owned()
@@ -43,17 +49,17 @@ fn address(node: usize) -> String {
 fn boot() -> (Lab, Vec<Background>) {
     let machine = Machine { cpus: 1, memory_mib: 1024, ..Machine::default() };
     let lab = Lab::boot(&[machine.clone(), machine.clone(), machine]).unwrap();
-    let daemons = OURS.map(|n| start(&lab, n)).into();
+    let daemons = OURS.map(|n| start(&lab, n, "")).into();
     start_kernels(&lab);
     (lab, daemons)
 }
 
-fn start(lab: &Lab, n: usize) -> Background {
+fn start(lab: &Lab, n: usize, more: &str) -> Background {
     let options =
         "--name prp0 --protocol prp --lan-a lan_a --lan-b lan_b --runtime-dir /run/bumpless";
     let daemon = program("bumplessd");
     let mut command = vec![daemon.as_str()];
-    command.extend(options.split_whitespace());
+    command.extend(options.split_whitespace().chain(more.split_whitespace()));
     // No --allow-non-rt: a PREEMPT_RT kernel and root have all that it wants.
     let daemon = lab.node(n).start_ready(&command).unwrap();
     settle(lab, n);
@@ -94,31 +100,53 @@ struct Stream {
     name: String,
     receiver: Background,
     sender: Background,
+    /// Whether its frames carry [`TAG`].
+    is_tagged: bool,
 }
 
 impl Stream {
+    /// Datagrams.
     fn start(lab: &Lab, from: usize, to: usize) -> Self {
-        let stream = program("bumpless-stream");
-        let run = |n: usize, arguments: &str, is_receiver: bool| {
-            let mut command = vec![stream.as_str()];
-            command.extend(arguments.split_whitespace());
-            let node = lab.node(n);
-            let started =
-                if is_receiver { node.start_ready(&command) } else { node.start(&command) };
-            started.unwrap()
-        };
         let id = from * 10 + to;
         let listen = format!("{}:{}", address(to), usize::from(PORT) + id);
         let receive =
             format!("recv udp --listen {listen} --stream {id} --grace-ms 2000 --announce");
-        let receiver = run(to, &receive, true);
         let octets = if to == KERNELS { OCTETS_SHORT } else { OCTETS_LONG };
         let send = format!(
             "send udp --to {listen} --stream {id} --size {octets} --rate {RATE} --count {PAYLOADS} \
              --end-markers 20"
         );
-        let sender = run(from, &send, false);
-        Self { name: format!("n{from} to n{to}"), receiver, sender }
+        Self::run(lab, (from, to), &receive, &send, false)
+    }
+
+    /// Frames of a group with a VLAN tag. The cards of these machines take no tag that nobody told
+    /// them.
+    fn start_tagged(lab: &Lab, from: usize, to: usize) -> Self {
+        let id = 100 + from * 10 + to;
+        let (vid, pcp) = TAG;
+        let receive = format!("recv raw --interface prp0 --stream {id} --grace-ms 2000 --announce");
+        let send = format!(
+            "send raw --interface prp0 --destination 03:00:5e:00:00:50 --vlan {vid} --pcp {pcp} \
+             --size 300 --stream {id} --rate {RATE} --count {PAYLOADS} --end-markers 20"
+        );
+        Self::run(lab, (from, to), &receive, &send, true)
+    }
+
+    fn run(
+        lab: &Lab,
+        (from, to): (usize, usize),
+        receive: &str,
+        send: &str,
+        is_tagged: bool,
+    ) -> Self {
+        let stream = program("bumpless-stream");
+        let command = |arguments| -> Vec<&str> {
+            std::iter::once(stream.as_str()).chain(str::split_whitespace(arguments)).collect()
+        };
+        let receiver = lab.node(to).start_ready(&command(receive)).unwrap();
+        let sender = lab.node(from).start(&command(send)).unwrap();
+        let tagged = if is_tagged { ", tagged" } else { "" };
+        Self { name: format!("n{from} to n{to}{tagged}"), receiver, sender, is_tagged }
     }
 
     /// Waits for its end; nothing is missing and nothing came twice.
@@ -139,12 +167,17 @@ impl Stream {
         assert_eq!(sent.numbers, u64::from(PAYLOADS), "{what}: {name}: {sent:?}");
         let seamless = stream.lost + stream.twice + stream.more + stream.corrupted == 0;
         assert!(seamless && stream.distinct == sent.numbers, "{what}: {name}: {got:?}");
+        let tag = stream.vlan_id.zip(stream.vlan_pcp);
+        assert_eq!(tag, self.is_tagged.then_some(TAG), "{what}: {name}: {got:?}");
     }
 }
 
-/// Streams between `pairs`, while `act` does something to the lab in the middle of it.
+/// Streams between `pairs`, and tagged ones between ours, while `act` does something to the lab in
+/// the middle of it.
 fn carry(lab: &mut Lab, what: &str, pairs: &[(usize, usize)], act: impl FnOnce(&mut Lab)) {
-    let streams: Vec<_> = pairs.iter().map(|&(from, to)| Stream::start(lab, from, to)).collect();
+    let mut streams: Vec<_> =
+        pairs.iter().map(|&(from, to)| Stream::start(lab, from, to)).collect();
+    streams.extend([(1, 2), (2, 1)].map(|(from, to)| Stream::start_tagged(lab, from, to)));
     act(lab);
     streams.into_iter().for_each(|stream| stream.check(what));
 }
@@ -160,9 +193,10 @@ fn nothing_is_lost_between_machines_that_are_well() {
     if !can_run(test, &Machine::default()) {
         return;
     }
-    let (mut lab, _daemons) = boot();
+    let (mut lab, daemons) = boot();
     for n in OURS {
         check_threads(&lab, n);
+        check_events(&lab, n, &["promiscuous"]);
     }
     let ours = [(1, 2), (2, 1)];
     let all = [(1, 2), (2, 1), (KERNELS, 1), (1, KERNELS)];
@@ -196,14 +230,45 @@ fn nothing_is_lost_between_machines_that_are_well() {
     lab.node_mut(KERNELS).power_on().unwrap();
     start_kernels(&lab);
     carry(&mut lab, "the third machine is back", &all, |_| ());
+
+    for daemon in daemons {
+        daemon.stop().unwrap();
+    }
+    check_forbidden(&lab, 1);
 }
 
-/// The kernel runs the thread as the plan says.
+/// The cards take every frame, because they would filter tags; and no more without the daemon, nor
+/// with one that must not ask for it, which says so.
+fn check_forbidden(lab: &Lab, n: usize) {
+    let is_promiscuous = |lan: &str| {
+        let shown = lab.node(n).shell(&format!("ip -d link show dev {lan}")).unwrap();
+        assert!(shown.contains("promiscuity "), "{shown}");
+        !shown.contains("promiscuity 0")
+    };
+    assert!(!LANS.into_iter().any(is_promiscuous), "left behind");
+    let path = lab.node(n).results().join("off.toml");
+    fs::write(path, "promiscuous = 'off'\n").unwrap();
+    let _daemon = start(lab, n, "--config /run/out/off.toml");
+    let status = ask(lab, n, "status");
+    for lan in LANS {
+        assert!(!is_promiscuous(lan), "{status}");
+        let is_told = |why: &Value| {
+            why.as_str().is_some_and(|why| why.contains(lan) && why.contains("rx-vlan-filter"))
+        };
+        let degraded = status["degraded"].as_array().unwrap();
+        assert_eq!(degraded.iter().filter(|why| is_told(why)).count(), 1, "{lan} in {status}");
+    }
+}
+
+/// The kernel runs the thread as the plan says, and the cards let tags through.
 fn check_threads(lab: &Lab, n: usize) {
     let status = ask(lab, n, "status");
     assert_eq!(status["degraded"].as_array().map(Vec::len), Some(0), "{status}");
     let threads = status["threads"].as_array().unwrap();
     let lre = threads.iter().find(|thread| thread["name"] == "lre").unwrap();
+    for port in ["a", "b"] {
+        assert_eq!(status["ports"][port]["promiscuous"], "vlan_filter", "{status}");
+    }
     assert_eq!((&lre["policy"], &lre["priority"]), (&"SCHED_FIFO".into(), &60.into()));
 }
 

@@ -62,6 +62,11 @@ pub enum Offload {
     RxVlan,
     /// The same for 0x88a8.
     RxVlanService,
+    /// Frames with VLAN tags (0x8100) of networks that nobody registered are thrown away by the
+    /// device, unless it takes frames for every address.
+    VlanFilter,
+    /// The same for 0x88a8.
+    VlanServiceFilter,
 }
 
 /// How an offload is asked for.
@@ -79,6 +84,8 @@ impl Offload {
     pub const MERGING: [Self; 3] = [Self::Gro, Self::Lro, Self::GroHw];
     /// All that take VLAN tags out of received frames.
     pub const TAKING_TAGS_OUT: [Self; 2] = [Self::RxVlan, Self::RxVlanService];
+    /// All that throw frames away for their VLAN tags.
+    pub const FILTERING_TAGS: [Self; 2] = [Self::VlanFilter, Self::VlanServiceFilter];
 
     /// Others, which change nothing that the wire does not carry.
     pub const HARMLESS: [Self; 4] = [Self::Tso, Self::Gso, Self::TxChecksum, Self::RxVlan];
@@ -93,6 +100,8 @@ impl Offload {
             Self::TxChecksum => Access::Value(0x16, 0x17),
             Self::RxVlan => Access::Feature(b"rx-vlan-hw-parse"),
             Self::RxVlanService => Access::Feature(b"rx-vlan-stag-hw-parse"),
+            Self::VlanFilter => Access::Feature(b"rx-vlan-filter"),
+            Self::VlanServiceFilter => Access::Feature(b"rx-vlan-stag-filter"),
         }
     }
 
@@ -108,6 +117,8 @@ impl Offload {
             Self::TxChecksum => "tx",
             Self::RxVlan => "rxvlan",
             Self::RxVlanService => "rx-vlan-stag-hw-parse",
+            Self::VlanFilter => "rx-vlan-filter",
+            Self::VlanServiceFilter => "rx-vlan-stag-filter",
         }
     }
 }

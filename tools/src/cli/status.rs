@@ -172,7 +172,8 @@ fn word(word: Option<&str>) -> String {
     word.map_or_else(|| "-".to_owned(), |word| word.replace('_', " "))
 }
 
-/// Why frames do not arrive or leave in another way, a line for each that was open to choice.
+/// Why frames do not arrive or leave in another way, and why those for others do: a line for each
+/// of which there is something to say.
 fn ways(status: &Status) -> String {
     let ports = [("A", &status.ports.a), ("B", &status.ports.b)];
     let line = |lan: &str, verb: &str, path: &Option<String>, why: &Option<String>| {
@@ -181,7 +182,11 @@ fn ways(status: &Status) -> String {
     };
     let lines = ports.into_iter().flat_map(|(lan, port)| {
         let received = line(lan, "receives", &port.receive_path, &port.receive_fallback);
-        [received, line(lan, "sends", &port.transmit_path, &port.transmit_fallback)]
+        let sent = line(lan, "sends", &port.transmit_path, &port.transmit_fallback);
+        let every = port
+            .promiscuous
+            .map(|why| format!("LAN {lan} takes frames for every station: {}\n", why.words()));
+        [received, sent, every]
     });
     lines.flatten().collect()
 }

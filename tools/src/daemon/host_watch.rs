@@ -93,7 +93,7 @@ impl Supervisor {
                     self.journal.daemon(now, &DaemonEvent::Host(event));
                 }
                 Change::Renamed(to) => self.host_renamed(now, to),
-                Change::Promiscuous => self.set_promiscuous(),
+                Change::Promiscuous => self.set_promiscuous(now),
                 Change::Mac => {
                     let set = links.set_mac(self.host.index, self.mac);
                     mended.push(("its MAC address was another one", set));

@@ -15,11 +15,11 @@ use rt_core::time::Instant;
 use super::failure;
 use super::lan_life::LanLife;
 use super::lan_lock::LanLock;
-use super::lan_terms::{Defect, Defects, Seen, defects};
+use super::lan_terms::{Defect, Defects, Needs, Seen, defects, every_frame};
 use super::marker::{Marker, OwnedLan};
 use crate::config::{DaemonConfig, LanReceive, LanTransmit, Promiscuous};
 use crate::exit::Failure;
-use crate::report::Link;
+use crate::report::{EveryFrame, Link};
 
 /// One LAN.
 #[derive(Debug)]
@@ -48,8 +48,10 @@ pub struct LanSide {
     pub trouble: Option<String>,
     /// Tells our interface from any other.
     presence: Option<Presence>,
-    /// Held while frames for other stations are needed.
-    promiscuity: Option<Promiscuity>,
+    /// Held while frames for other stations are needed, and why they are.
+    promiscuity: Option<(Promiscuity, EveryFrame)>,
+    /// Whether the card throws frames away for their VLAN tags, as far as nobody makes it take all.
+    filters_tags: bool,
     /// Keeps other daemons away.
     lock: Option<LanLock>,
     /// What could not be put right, told already.
@@ -98,6 +100,7 @@ impl LanSide {
             trouble: None,
             presence: None,
             promiscuity: None,
+            filters_tags: false,
             lock: None,
             unmended: Defects::NONE,
             inborn: Defects::NONE,
@@ -227,6 +230,7 @@ impl LanSide {
         self.presence = None;
         self.lock = None;
         self.promiscuity = None;
+        self.filters_tags = false;
         self.unmended = Defects::NONE;
     }
 
@@ -273,9 +277,10 @@ impl LanSide {
         warnings
     }
 
-    /// Receives frames for other stations or not, as configured: by default when the host
-    /// interface does (a bridge with virtual machines on it), or when the NIC kept an address of
-    /// its own and would not take frames for ours.
+    /// Receives frames for other stations or not, as configured: by default when the card filters
+    /// VLAN tags, when the host interface does (a bridge with virtual machines on it), or when the
+    /// card kept an address of its own and would not take frames for ours. Returns whether it
+    /// changed, or the reason did.
     ///
     /// # Errors
     /// What went wrong, as a sentence.
@@ -284,22 +289,31 @@ impl LanSide {
         wanted: Promiscuous,
         mac: MacAddress,
         host_is_promiscuous: bool,
-    ) -> Result<(), String> {
-        let Some(claim) = &self.claim else { return Ok(()) };
-        let needed = match wanted {
-            Promiscuous::On => true,
-            Promiscuous::Off => false,
-            Promiscuous::Auto => host_is_promiscuous || claim.mac != mac,
+    ) -> Result<bool, String> {
+        let Some(claim) = &self.claim else { return Ok(false) };
+        self.filters_tags = filters_tags(&claim.interface);
+        let needs = Needs {
+            filters_tags: self.filters_tags,
+            host: host_is_promiscuous,
+            keeps_address: claim.mac != mac,
         };
-        match (needed, &self.promiscuity) {
-            (true, None) => {
-                let hold = Promiscuity::hold(claim.index);
-                self.promiscuity = Some(hold.map_err(|error| error.to_string())?);
+        let before = self.every_frame();
+        let why = every_frame(wanted, needs);
+        self.promiscuity = match (why, self.promiscuity.take()) {
+            (None, _) => None,
+            (Some(why), Some((held, _))) => Some((held, why)),
+            (Some(why), None) => {
+                let held = Promiscuity::hold(claim.index).map_err(|error| error.to_string())?;
+                Some((held, why))
             }
-            (false, Some(_)) => self.promiscuity = None,
-            _ => {}
-        }
-        Ok(())
+        };
+        Ok(before != why)
+    }
+
+    /// Why frames for other stations are received; `None` when we do not ask for them.
+    #[must_use]
+    pub fn every_frame(&self) -> Option<EveryFrame> {
+        self.promiscuity.as_ref().map(|(_, why)| *why)
     }
 
     /// Looks whether merged frames were dropped since the last time. Returns whether that begins
@@ -449,8 +463,24 @@ impl LanSide {
                 self.lan
             ));
         }
+        let is_promiscuous = self.info.as_ref().is_some_and(|info| info.promiscuous);
+        if self.filters_tags && self.promiscuity.is_none() && !is_promiscuous {
+            let (lan, name) = (self.lan, &self.interface);
+            sentences.push(format!(
+                "LAN {lan}: the card of interface {name} throws frames with VLAN tags away \
+                 (`rx-vlan-filter`): set promiscuous = \"auto\", or switch the filter off where \
+                 the driver lets you (`ethtool -K {name} rx-vlan-filter off`)"
+            ));
+        }
         sentences
     }
+}
+
+/// Whether the card throws frames away for their VLAN tags while nobody makes it take all.
+fn filters_tags(interface: &str) -> bool {
+    let Ok(ethtool) = Ethtool::open() else { return false };
+    let is_on = |which| matches!(ethtool.offload(interface, which), Ok(Some(true)));
+    Offload::FILTERING_TAGS.into_iter().any(is_on)
 }
 
 /// What an interface has to be like: the node's address, and an MTU for the host's and the RCT.

@@ -8,6 +8,9 @@ use std::fmt;
 use prp::os::claim::LanRequest;
 use prp::os::link::LinkInfo;
 
+use crate::config::Promiscuous;
+use crate::report::EveryFrame;
+
 /// One thing that is not as it should be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Defect {
@@ -130,6 +133,33 @@ pub fn defects(seen: &Seen<'_>, wanted: &LanRequest) -> Defects {
     found.into_iter().filter(|(is_so, _)| *is_so).map(|(_, defect)| defect).collect()
 }
 
+/// What a network card does to frames that are meant for us, or for the host's own guests.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Needs {
+    /// It throws frames away for their VLAN tags.
+    pub filters_tags: bool,
+    /// The host interface receives frames for other stations: a bridge with others behind it.
+    pub host: bool,
+    /// It kept an address of its own, and would not take frames for ours.
+    pub keeps_address: bool,
+}
+
+/// Why a LAN interface is to receive every frame, if it is.
+///
+/// Drivers let go of their VLAN filter for that, and take it up again when nobody asks any more. (Rejected: switching the filter off by itself, which many drivers refuse, for which others
+/// reset the link, and which a crash would leave behind.)
+#[must_use]
+pub const fn every_frame(wanted: Promiscuous, needs: Needs) -> Option<EveryFrame> {
+    match wanted {
+        Promiscuous::On => Some(EveryFrame::Configured),
+        Promiscuous::Off => None,
+        Promiscuous::Auto if needs.filters_tags => Some(EveryFrame::VlanFilter),
+        Promiscuous::Auto if needs.host => Some(EveryFrame::Host),
+        Promiscuous::Auto if needs.keeps_address => Some(EveryFrame::Address),
+        Promiscuous::Auto => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prp::types::MacAddress;
@@ -190,6 +220,25 @@ mod tests {
         let other = LinkInfo { mac: MacAddress([2; 6]), ..good };
         let seen = Seen { info: &other, dropped: true, ipv6: false, merges: false };
         assert!(defects(&seen, &any).is_empty(), "no address is asked for");
+    }
+
+    #[test]
+    fn every_frame_is_taken_when_something_needs_it_and_only_off_forbids_it() {
+        let none = Needs::default();
+        let all = Needs { filters_tags: true, host: true, keeps_address: true };
+        for needs in [none, all] {
+            assert_eq!(every_frame(Promiscuous::On, needs), Some(EveryFrame::Configured));
+            assert_eq!(every_frame(Promiscuous::Off, needs), None);
+        }
+        assert_eq!(every_frame(Promiscuous::Auto, none), None);
+        for (needs, why) in [
+            (Needs { filters_tags: true, ..none }, EveryFrame::VlanFilter),
+            (Needs { host: true, ..none }, EveryFrame::Host),
+            (Needs { keeps_address: true, ..none }, EveryFrame::Address),
+            (all, EveryFrame::VlanFilter),
+        ] {
+            assert_eq!(every_frame(Promiscuous::Auto, needs), Some(why), "{needs:?}");
+        }
     }
 
     #[test]

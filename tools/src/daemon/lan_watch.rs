@@ -127,7 +127,7 @@ impl Supervisor {
         if let Some(paths) = self.lans[lan.index()].paths() {
             self.journal.line("info", &paths);
         }
-        self.set_promiscuous();
+        self.set_promiscuous(now);
     }
 
     fn rename(&mut self, now: Instant, lan: LanId, name: &str) {
@@ -189,7 +189,7 @@ impl Supervisor {
                 Err(_) => {}
             }
         }
-        self.set_promiscuous();
+        self.set_promiscuous(now);
         self.settle_lans(now);
     }
 
@@ -204,13 +204,21 @@ impl Supervisor {
     }
 
     /// Receives frames for other stations or not, as it is needed now.
-    pub(super) fn set_promiscuous(&mut self) {
+    pub(super) fn set_promiscuous(&mut self, now: Instant) {
         let (wanted, mac, host) = (self.config.promiscuous, self.mac, self.host.is_promiscuous());
-        for side in &mut self.lans {
-            if let Err(why) = side.set_promiscuous(wanted, mac, host) {
-                let name = &side.interface;
-                let text = format!("{name} does not receive frames for other stations: {why}");
-                self.journal.line("warning", &text);
+        for lan in LanId::BOTH {
+            let side = &mut self.lans[lan.index()];
+            match side.set_promiscuous(wanted, mac, host) {
+                Ok(false) => {}
+                Ok(true) => {
+                    let why = side.every_frame();
+                    self.tell_lan(now, lan, LanEvent::EveryFrame(why));
+                }
+                Err(why) => {
+                    let name = &side.interface;
+                    let text = format!("{name} does not receive frames for other stations: {why}");
+                    self.journal.line("warning", &text);
+                }
             }
         }
     }

@@ -168,6 +168,7 @@ fn port(side: &LanSide, figures: &Figures) -> Port {
         receive_fallback: side.receive_fallback.clone(),
         transmit_path: side.transmit_path.map(|path| path.name().to_owned()),
         transmit_fallback: side.transmit_fallback.as_ref().map(ToString::to_string),
+        promiscuous: side.every_frame(),
         counters: figures.ports[side.lan.index()].into(),
     }
 }

@@ -101,7 +101,7 @@ impl Supervisor {
             };
             self.tell_lan(now, lan, event);
         }
-        self.set_promiscuous();
+        self.set_promiscuous(now);
         // Told only when it is not as one expects.
         self.carrier = true;
         if self.has_carrier() {

@@ -5,6 +5,8 @@ use prp::types::{LanId, MacAddress};
 use rt_core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+use super::status::EveryFrame;
+
 /// How much an event matters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +136,8 @@ pub enum LanEvent {
     NotMended(String),
     /// It brings frames that somebody merged; they are dropped.
     MergedFrames,
+    /// Its interface receives frames for other stations too, or, without a reason, no more.
+    EveryFrame(Option<EveryFrame>),
 }
 
 /// What happens to the host interface.
@@ -393,6 +397,13 @@ fn lan_words(event: &LanEvent) -> (Severity, &'static str, String) {
         LanEvent::NotMended(why) => {
             let text = format!("somebody changed its interface, which cannot be put right ({why})");
             return (Alarm, "lan_not_mended", text);
+        }
+        LanEvent::EveryFrame(Some(why)) => {
+            let text = format!("its interface takes frames for every station: {}", why.words());
+            return (Info, "promiscuous", text);
+        }
+        LanEvent::EveryFrame(None) => {
+            (Info, "promiscuous", "its interface takes frames for this node only again")
         }
         LanEvent::MergedFrames => (
             Alarm,

@@ -15,7 +15,7 @@ pub mod status;
 pub use counters::{Counters, MibCounters};
 pub use event::{DaemonEvent, Event, Events, HostEvent, LanEvent, Severity};
 pub use node::{Node, NodeLan};
-pub use status::{Host, HostKind, Link, Port, PortCounters, Ports, Status, Thread};
+pub use status::{EveryFrame, Host, HostKind, Link, Port, PortCounters, Ports, Status, Thread};
 
 /// The version of the documents' shape.
 pub const SCHEMA: u32 = 1;

@@ -81,8 +81,41 @@ pub struct Port {
     /// was not.
     #[serde(default)]
     pub transmit_fallback: Option<String>,
+    /// Why the interface takes frames for every station; null when the daemon does not ask for
+    /// them.
+    #[serde(default)]
+    pub promiscuous: Option<EveryFrame>,
     /// What the port counted.
     pub counters: PortCounters,
+}
+
+/// Why a LAN's interface takes frames for every station.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EveryFrame {
+    /// So it is configured.
+    Configured,
+    /// The card would throw frames away for their VLAN tags.
+    VlanFilter,
+    /// The host interface takes them: there is a bridge with others behind it.
+    Host,
+    /// The card kept an address of its own.
+    Address,
+}
+
+impl EveryFrame {
+    /// The reason, as half a sentence.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Configured => "so it is configured",
+            Self::VlanFilter => {
+                "otherwise the card would throw frames with VLAN tags away (rx-vlan-filter)"
+            }
+            Self::Host => "so does the host interface",
+            Self::Address => "the card kept a MAC address of its own",
+        }
+    }
 }
 
 /// The state of a port's interface.

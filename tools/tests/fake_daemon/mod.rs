@@ -19,8 +19,8 @@ use tools::config::SocketGroup;
 use tools::control::{Answer, ControlServer, ControlSource, Request};
 use tools::report::event::Moment;
 use tools::report::{
-    Counters, DaemonEvent, Document, Event, Events, Host, HostEvent, HostKind, LanEvent, Link,
-    MibCounters, Node, Port, PortCounters, Ports, SCHEMA, Status, Thread,
+    Counters, DaemonEvent, Document, Event, Events, EveryFrame, Host, HostEvent, HostKind,
+    LanEvent, Link, MibCounters, Node, Port, PortCounters, Ports, SCHEMA, Status, Thread,
 };
 
 pub const MAC: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
@@ -64,6 +64,7 @@ fn port(interface: &str) -> Port {
         receive_fallback: None,
         transmit_path: Some("packet".to_owned()),
         transmit_fallback: Some(format!("{interface} (e1000e) is a network card")),
+        promiscuous: (interface == "eth1").then_some(EveryFrame::VlanFilter),
         counters: PortCounters { rx_frames: 1_000, tx_frames: 2_000, ..PortCounters::default() },
     }
 }
@@ -185,6 +186,8 @@ pub fn all_events() -> Vec<Event> {
         lan(LanId::A, LanEvent::Mended("its MTU was lowered".to_owned())),
         lan(LanId::A, LanEvent::NotMended("its MTU was lowered: refused".to_owned())),
         lan(LanId::A, LanEvent::MergedFrames),
+        lan(LanId::B, LanEvent::EveryFrame(Some(EveryFrame::VlanFilter))),
+        lan(LanId::B, LanEvent::EveryFrame(None)),
         DaemonEvent::Host(HostEvent::Gone),
         DaemonEvent::Host(HostEvent::SetUp),
         DaemonEvent::Host(HostEvent::SetDown),

@@ -144,7 +144,9 @@ impl LanOriginals {
             | Offload::Gso
             | Offload::TxChecksum
             | Offload::RxVlan
-            | Offload::RxVlanService => None,
+            | Offload::RxVlanService
+            | Offload::VlanFilter
+            | Offload::VlanServiceFilter => None,
         }
     }
 }
