@@ -54,12 +54,14 @@ fn boot() -> (Lab, Vec<Background>) {
     (lab, daemons)
 }
 
+/// `more` is for its configuration.
 fn start(lab: &Lab, n: usize, more: &str) -> Background {
-    let options =
-        "--name prp0 --protocol prp --lan-a lan_a --lan-b lan_b --runtime-dir /run/bumpless";
+    let config = "name = 'prp0'\nprotocol = 'prp'\nlan_a = 'lan_a'\nlan_b = 'lan_b'\n";
+    fs::write(lab.node(n).results().join("prp0.toml"), format!("{config}{more}")).unwrap();
+    let options = "--config /run/out/prp0.toml --runtime-dir /run/bumpless";
     let daemon = program("bumplessd");
     let mut command = vec![daemon.as_str()];
-    command.extend(options.split_whitespace().chain(more.split_whitespace()));
+    command.extend(options.split_whitespace());
     // No --allow-non-rt: a PREEMPT_RT kernel and root have all that it wants.
     let daemon = lab.node(n).start_ready(&command).unwrap();
     settle(lab, n);
@@ -246,9 +248,7 @@ fn check_forbidden(lab: &Lab, n: usize) {
         !shown.contains("promiscuity 0")
     };
     assert!(!LANS.into_iter().any(is_promiscuous), "left behind");
-    let path = lab.node(n).results().join("off.toml");
-    fs::write(path, "promiscuous = 'off'\n").unwrap();
-    let _daemon = start(lab, n, "--config /run/out/off.toml");
+    let _daemon = start(lab, n, "promiscuous = 'off'");
     let status = ask(lab, n, "status");
     for lan in LANS {
         assert!(!is_promiscuous(lan), "{status}");

@@ -279,8 +279,9 @@ impl LanSide {
 
     /// Receives frames for other stations or not, as configured: by default when the card filters
     /// VLAN tags, when the host interface does (a bridge with virtual machines on it), or when the
-    /// card kept an address of its own and would not take frames for ours. Returns whether it
-    /// changed, or the reason did.
+    /// card kept an address of its own and would not take frames for ours. Returns whether that is
+    /// to be told: the card's filter came into it, or went. (Who looks at the host interface with
+    /// a packet tap switches the rest on and off.)
     ///
     /// # Errors
     /// What went wrong, as a sentence.
@@ -307,7 +308,7 @@ impl LanSide {
                 Some((held, why))
             }
         };
-        Ok(before != why)
+        Ok(before != why && [before, why].contains(&Some(EveryFrame::VlanFilter)))
     }
 
     /// Why frames for other stations are received; `None` when we do not ask for them.
