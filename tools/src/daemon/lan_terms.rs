@@ -146,8 +146,9 @@ pub struct Needs {
 
 /// Why a LAN interface is to receive every frame, if it is.
 ///
-/// Drivers let go of their VLAN filter for that, and take it up again when nobody asks any more. (Rejected: switching the filter off by itself, which many drivers refuse, for which others
-/// reset the link, and which a crash would leave behind.)
+/// Drivers let go of their VLAN filter for that, and take it up again when nobody asks any more.
+/// (Rejected: switching the filter off by itself, which many drivers refuse, for which others reset
+/// the link, and which a crash would leave behind.)
 #[must_use]
 pub const fn every_frame(wanted: Promiscuous, needs: Needs) -> Option<EveryFrame> {
     match wanted {
