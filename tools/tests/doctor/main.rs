@@ -36,6 +36,15 @@ fn bumpless(arguments: &[&str]) -> (Option<i32>, String, String) {
     outcome(&Command::new(PROGRAM).args(arguments).output().unwrap())
 }
 
+/// The program where others may run it, for the build folder may be closed to them. Another process
+/// copies: what this one has open for writing, a process that another test starts just then holds
+/// open, too, and the copy cannot be run meanwhile.
+fn copy_for_others(folder: &TestFolder) -> PathBuf {
+    let copy = folder.0.join("bumpless");
+    assert!(Command::new("cp").arg(PROGRAM).arg(&copy).status().unwrap().success());
+    copy
+}
+
 /// Judges a host made of files.
 fn doctor(tree: &Tree, arguments: &[&str]) -> (Option<i32>, String, String) {
     let root = tree.0.to_str().unwrap();
@@ -280,10 +289,8 @@ fn fix_without_the_privilege_ends_with_3_and_changes_nothing() {
     }
     let tree = spoiled();
     let before = content(&tree);
-    // The build folder may be closed to others: run a copy.
     let folder = TestFolder::new();
-    let copy = folder.0.join("bumpless");
-    fs::copy(PROGRAM, &copy).unwrap();
+    let copy = copy_for_others(&folder);
     let mut command = Command::new(&copy);
     command.args(["doctor", "--fix", "--yes", "--root"]).arg(&tree.0).uid(65_534).gid(65_534);
     let (code, out, err) = outcome(&command.output().unwrap());
@@ -422,8 +429,7 @@ fn interfaces_of_a_daemon_in_another_namespace_are_read_there() {
     assert!(out.contains(&format!("namespace of process {pid})")), "{out}");
 
     // Who may not look there says so, and how.
-    let copy = folder.0.join("bumpless");
-    fs::copy(PROGRAM, &copy).unwrap();
+    let copy = copy_for_others(&folder);
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
     let socket = folder.0.join("control.sock");
     fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).unwrap();
