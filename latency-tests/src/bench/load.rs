@@ -132,7 +132,8 @@ fn send_on_lan(mut port: LanPort, lan: LanId, octets: usize, shared: &Shared) {
     while !shared.stop.load(Ordering::Relaxed) {
         let may = theirs.load(Ordering::Relaxed) + AHEAD_FRAMES_MAX;
         if next >= may.min(shared.allowed.load(Ordering::Relaxed)) {
-            std::hint::spin_loop();
+            // Not a spin: on two CPUs both senders share one, and each waits for the other.
+            std::thread::yield_now();
             continue;
         }
         for _ in 0..BATCH_FRAMES {
