@@ -2,6 +2,11 @@
 
 use std::thread;
 
+use rt_core::os::thread::{Policy, RtThreadPlan};
+
+/// Of the senders: below the daemon's, above all else.
+const PRIORITY: u8 = 40;
+
 /// The CPUs of the machine as the bench uses them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cpus {
@@ -37,6 +42,21 @@ impl Cpus {
             3 => [Some(1), Some(0)],
             count => [Some(count - 2), Some(count - 3)],
         }
+    }
+
+    /// Whether one of [`Self::generators`] has no CPU of its own: on the first one everything else
+    /// runs, whoever takes the figures too.
+    #[must_use]
+    pub const fn is_shared(cpu: Option<usize>) -> bool {
+        !matches!(cpu, Some(1..))
+    }
+
+    /// How a thread named `name` that polls runs on one of [`Self::generators`]. On a shared one it
+    /// takes its turn, and should give way where it has nothing to do.
+    #[must_use]
+    pub fn plan(name: &str, cpu: Option<usize>) -> RtThreadPlan {
+        let policy = if Self::is_shared(cpu) { Policy::Other } else { Policy::Fifo(PRIORITY) };
+        RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new(name, policy) }
     }
 
     /// What the number of CPUs distorts, in a sentence.

@@ -7,9 +7,10 @@ use prp::os::lan_port::LanPort;
 use prp::os::netns::NetNs;
 use prp::port::Port;
 use prp::types::{LanId, MacAddress};
-use rt_core::os::thread::{Policy, RtThread, RtThreadPlan};
+use rt_core::os::thread::RtThread;
 use tools::exit::Failure;
 
+use super::cpus::Cpus;
 use super::frame;
 use super::rig::{self, HOST, NODE_MAC, PEERS};
 
@@ -19,8 +20,6 @@ const BATCH_FRAMES: u64 = 64;
 const AHEAD_FRAMES_MAX: u64 = 512;
 /// Nodes that send on the LANs.
 const SOURCES: u64 = 16;
-/// Below the daemon's, above all else.
-const PRIORITY: u8 = 40;
 
 /// What the senders and whoever started them share.
 #[derive(Debug, Default)]
@@ -74,10 +73,8 @@ impl Load {
         cpu: Option<usize>,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), Failure> {
-        let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
-        let plan = RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new(name, policy) };
-        let thread =
-            RtThread::spawn(plan, body).map_err(|error| Failure::failed(error.to_string(), ""))?;
+        let thread = RtThread::spawn(Cpus::plan(name, cpu), body)
+            .map_err(|error| Failure::failed(error.to_string(), ""))?;
         self.threads.push(thread);
         Ok(())
     }

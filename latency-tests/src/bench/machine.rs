@@ -7,17 +7,17 @@
 use prp::port::Port;
 use prp::types::MacAddress;
 use rt_core::os::clock::MonotonicClock;
-use rt_core::os::thread::{Policy, RtThread, RtThreadPlan, thread_figures};
+use rt_core::os::thread::{RtThread, thread_figures};
 use serde::{Deserialize, Serialize};
 use tools::exit::Failure;
 
+use super::cpus::Cpus;
 use super::frame;
 use super::rig;
 use super::spread::Spread;
 
 const BATCH_FRAMES: usize = 64;
 const CALLS: u32 = 1_000_000;
-const PRIORITY: u8 = 40;
 
 /// The machine's own figures.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -49,8 +49,7 @@ pub fn measure(
     let (near, far) = (rig::quiet_namespace()?, rig::quiet_namespace()?);
     rig::wire((&near, "near"), (&far, "far"))?;
     let mut port = rig::port(&near, "near")?;
-    let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
-    let plan = RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("machine", policy) };
+    let plan = Cpus::plan("machine", cpu);
     let length_ns = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
     let work = move || {
         let calls = (0..rounds).map(|_| system_call_ns()).collect();

@@ -25,7 +25,7 @@ use prp::os::netns::{NetNs, command_in};
 use prp::port::{FRAME_OCTETS_MAX, Port};
 use prp::types::MacAddress;
 use rt_core::os::clock::MonotonicClock;
-use rt_core::os::thread::{Policy, RtThread, RtThreadPlan};
+use rt_core::os::thread::RtThread;
 use rt_core::time::Duration;
 use serde::{Deserialize, Serialize};
 use tools::exit::Failure;
@@ -42,7 +42,6 @@ const FRAME_OCTETS: usize = 64;
 const NUMBER_AT: usize = 20;
 /// Round trips before the first that counts.
 const WARM_UP: usize = 2_000;
-const PRIORITY: u8 = 40;
 /// Neither the daemon's address (it would take the frame for one of its own that came back) nor
 /// that of any interface.
 const PINGER_MAC: MacAddress = MacAddress([0x02, 0xbe, 0, 1, 0, 1]);
@@ -126,9 +125,9 @@ pub fn measure(
     // A daemon without a former life keeps silent for 500 ms.
     std::thread::sleep(std::time::Duration::from_millis(700));
     let cpu = cpus.generators()[0];
-    let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
-    let plan = RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("pinger", policy) };
-    let work = move || ping_in_turn(daemon_port, bridge_port, rounds, pings);
+    let plan = Cpus::plan("pinger", cpu);
+    let gives_way = Cpus::is_shared(cpu);
+    let work = move || ping_in_turn([daemon_port, bridge_port], gives_way, rounds, pings);
     let thread =
         RtThread::spawn(plan, work).map_err(|error| Failure::failed(error.to_string(), ""))?;
     let rounds = thread.join().map_err(|panic| Failure::failed(panic.to_string(), ""))?;
@@ -218,13 +217,15 @@ impl FarHost {
         let mut ports = ports?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let policy = if cpu.is_some() { Policy::Fifo(PRIORITY) } else { Policy::Other };
-        let plan =
-            RtThreadPlan { cpu, allow_degraded: true, ..RtThreadPlan::new("far-end", policy) };
+        let plan = Cpus::plan("far-end", cpu);
+        let gives_way = Cpus::is_shared(cpu);
         let work = move || {
             let mut frame = Vec::with_capacity(FRAME_OCTETS_MAX);
             while !stopped.load(Ordering::Relaxed) {
                 ports.iter_mut().for_each(|port| answer(port, &mut frame));
+                if gives_way {
+                    std::thread::yield_now();
+                }
             }
         };
         let thread =
@@ -261,19 +262,25 @@ struct Round {
 }
 
 fn ping_in_turn(
-    mut daemon: LanPort,
-    mut bridge: LanPort,
+    [mut daemon, mut bridge]: [LanPort; 2],
+    gives_way: bool,
     rounds: usize,
     pings: usize,
 ) -> Vec<(Round, Round)> {
     let mut times = Vec::with_capacity(pings.max(WARM_UP));
     let mut number = 1;
-    let mut go = |port: &mut LanPort, pings| ping(port, pings, &mut times, &mut number);
+    let mut go =
+        |port: &mut LanPort, pings| ping((port, gives_way), pings, &mut times, &mut number);
     let _ = (go(&mut daemon, WARM_UP), go(&mut bridge, WARM_UP));
     (0..rounds).map(|_| (go(&mut daemon, pings), go(&mut bridge, pings))).collect()
 }
 
-fn ping(port: &mut LanPort, pings: usize, times: &mut Vec<u64>, number: &mut u32) -> Round {
+fn ping(
+    (port, gives_way): (&mut LanPort, bool),
+    pings: usize,
+    times: &mut Vec<u64>,
+    number: &mut u32,
+) -> Round {
     let mut frame = frame::plain(TARGET_MAC, PINGER_MAC, FRAME_OCTETS);
     times.clear();
     for _ in 0..pings {
@@ -295,6 +302,9 @@ fn ping(port: &mut LanPort, pings: usize, times: &mut Vec<u64>, number: &mut u32
             }
             if came || took > PATIENCE {
                 break;
+            }
+            if gives_way {
+                std::thread::yield_now();
             }
         }
     }
