@@ -1,5 +1,5 @@
 //! The bpf(2) system call, as far as programs of a few instructions need it: no library, no
-//! compiler, no file. Programs are written with [`Assembler`].
+//! compiler, no file. Programs are written with [`Assembler`]. Nobody else makes this call.
 //!
 //! Thread class: never a real-time thread.
 
@@ -13,8 +13,9 @@ const PROGRAM_LOAD: libc::c_int = 5;
 const LINK_CREATE: libc::c_int = 28;
 
 pub(super) const MAP_TYPE_XSK: u32 = 17;
-pub(super) const PROGRAM_TYPE_XDP: u32 = 6;
-pub(super) const ATTACH_XDP: u32 = 37;
+const PROGRAM_TYPE_CLASSIFIER: u32 = 3;
+const PROGRAM_TYPE_XDP: u32 = 6;
+const ATTACH_XDP: u32 = 37;
 /// `bpf_redirect_map`.
 pub(super) const HELPER_REDIRECT_MAP: i32 = 51;
 
@@ -280,15 +281,15 @@ pub(super) fn set_entry(map: BorrowedFd<'_>, key: u32, value: BorrowedFd<'_>) ->
     command(MAP_UPDATE, &attributes).map(drop)
 }
 
-/// Loads an XDP program. It lives as long as something holds it. One that asks a driver about
-/// frames names its interface.
-pub(super) fn load_xdp(
+fn load(
+    program_type: u32,
     instructions: &[Instruction],
     name: &str,
     interface_index: Option<u32>,
+    expected_attach_type: u32,
 ) -> Result<OwnedFd, Errno> {
     let attributes = ProgramLoad {
-        program_type: PROGRAM_TYPE_XDP,
+        program_type,
         instruction_count: u32::try_from(instructions.len()).map_err(|_| Errno::E2BIG)?,
         instructions: instructions.as_ptr().addr() as u64,
         license: c"Dual MIT/GPL".as_ptr().addr() as u64,
@@ -299,9 +300,29 @@ pub(super) fn load_xdp(
         flags: interface_index.map_or(0, |_| FOR_ONE_INTERFACE),
         name: name_of(name),
         interface_index: interface_index.unwrap_or(0),
-        expected_attach_type: ATTACH_XDP,
+        expected_attach_type,
     };
     command(PROGRAM_LOAD, &attributes).map(descriptor)
+}
+
+/// Loads an XDP program. It lives as long as something holds it. One that asks a driver about
+/// frames names its interface.
+pub(super) fn load_xdp(
+    instructions: &[Instruction],
+    name: &str,
+    interface_index: Option<u32>,
+) -> Result<OwnedFd, Errno> {
+    load(PROGRAM_TYPE_XDP, instructions, name, interface_index, ATTACH_XDP)
+}
+
+/// Loads a program for traffic control. It lives as long as something holds it: this descriptor, or
+/// a filter.
+///
+/// # Errors
+/// `EPERM` without `CAP_BPF` and `CAP_NET_ADMIN` in the initial user namespace (or a kernel that is
+/// locked down), `ENOSYS` without bpf.
+pub(super) fn load_classifier(instructions: &[Instruction], name: &str) -> Result<OwnedFd, Errno> {
+    load(PROGRAM_TYPE_CLASSIFIER, instructions, name, None, 0)
 }
 
 /// Attaches an XDP program to an interface of the calling thread's network namespace, until the

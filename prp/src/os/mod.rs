@@ -8,7 +8,8 @@
 //! | [`tap`] | a TAP interface that this process owns |
 //! | [`packet_ring`] | reception through a memory-mapped AF_PACKET ring |
 //! | `xdp_lan`, `xdp_rx` | reception through AF_XDP |
-//! | `xdp_program`, `bpf`, `btf` | the XDP program for it, and how it comes into the kernel |
+//! | `xdp_program`, `btf` | the XDP program for it |
+//! | `bpf` | how programs come into the kernel |
 //! | `packet_tx`, `xdp_tx` | the two ways to transmit |
 //! | [`checksum`] | checksums that a sender on this machine left open |
 //! | [`pcapng`] | a port wrapper that writes a capture file |

@@ -4,10 +4,10 @@ use std::os::fd::AsRawFd as _;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
+use super::super::bpf::{self, Assembler, Instruction, Register};
 use super::super::netlink::{
     Connection, Message, NetlinkError, Request, as_text, as_u32, attributes,
 };
-use super::bpf;
 
 /// The program's and the filter's name: how ours is found again.
 const NAME: &str = "bumpless_drop";
@@ -29,7 +29,16 @@ const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
+const TC_ACT_SHOT: i32 = 2;
 const ETH_P_ALL: u16 = 3;
+
+/// The smallest program there is: whatever arrives is dropped.
+fn drop_all() -> Vec<Instruction> {
+    let mut a = Assembler::default();
+    a.set(Register::R0, TC_ACT_SHOT);
+    a.exit();
+    a.finish()
+}
 
 /// `struct tcmsg`.
 fn header(index: u32, handle: u32, parent: u32, info: u32) -> [u8; TC_HEADER_OCTETS] {
@@ -112,7 +121,7 @@ pub(super) fn is_attached(route: &mut Connection, index: u32) -> Result<bool, Ne
 
 /// Loads the program and attaches it, with a qdisc of our own where there is none.
 pub(super) fn attach(route: &mut Connection, index: u32) -> Result<(), NetlinkError> {
-    let program = bpf::load_drop(NAME).map_err(|errno| {
+    let program = bpf::load_classifier(&drop_all(), NAME).map_err(|errno| {
         let words = "bpf program not loaded (needs CAP_BPF and CAP_NET_ADMIN outside of any user \
                      namespace, and a kernel with bpf)";
         NetlinkError::new(errno as i32, words)

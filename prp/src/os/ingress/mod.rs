@@ -14,7 +14,6 @@
 //!
 //! Thread class: never a real-time thread.
 
-mod bpf;
 mod clsact;
 mod nftables;
 
