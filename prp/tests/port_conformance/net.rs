@@ -1,6 +1,6 @@
 //! A network namespace of the test's own, and what a test does to interfaces in it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use prp::os::link::{LinkInfo, Links};
 use prp::os::netns::NetNs;
@@ -68,4 +68,16 @@ pub(crate) fn address_va() {
     add_address("va", NEAR_IP);
     let neighbour = MacAddress([2, 0, 0, 0, 0, 2]);
     links().set_neighbour(index("va"), IpAddr::V4(FAR_IP), neighbour).unwrap();
+}
+
+/// Sends datagrams of every kind of length from [`address_va`]'s address. The stack leaves their
+/// checksums to the interface, which has none to offer. Returns how many they are.
+pub(crate) fn send_with_open_checksums() -> usize {
+    let socket = UdpSocket::bind((NEAR_IP, 0)).unwrap();
+    let lengths = [0usize, 1, 2, 3, 46, 100, 101, 1_471, 1_472];
+    for len in lengths {
+        let payload: Vec<u8> = (0..len).map(|i| u8::try_from(i * 7 % 256).unwrap()).collect();
+        socket.send_to(&payload, (FAR_IP, 9)).unwrap();
+    }
+    lengths.len()
 }
