@@ -4,6 +4,9 @@
 #![cfg(feature = "os")]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
+#[path = "support/privilege.rs"]
+mod privilege;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
@@ -18,18 +21,15 @@ use prp::os::claim::{ClaimError, LAN_MTU_OCTETS, LanClaim, LanOriginals, LanRequ
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::ingress::{IngressDrop, IngressError, Method};
 use prp::os::link::{BridgeOptions, LinkError, Links};
-use prp::os::netns::{NetNs, NetNsError, command_in, command_in_user_namespace};
+use prp::os::netns::{NetNs, NetNsError, command_in};
 use prp::types::MacAddress;
 
-const IN_USER_NAMESPACE: &str = "BUMPLESS_TEST_IN_USER_NAMESPACE";
+use privilege::{drop_effective_capabilities, in_user_namespace, run_all_in_a_user_namespace};
+
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const PORT: u16 = 7000;
 const NODE_MAC: MacAddress = MacAddress([2, 0, 0, 0, 0x5e, 1]);
-
-fn in_user_namespace() -> bool {
-    std::env::var_os(IN_USER_NAMESPACE).is_some()
-}
 
 /// A host with the interface `lan`, and another behind it with `far`; both up, with addresses.
 struct Pair {
@@ -227,16 +227,6 @@ fn without_any_way_the_refusal_names_both_reasons() {
     assert_eq!(interface, "lan");
     assert!(clsact.contains("errno 1") && nftables.contains("errno 1"), "{error}");
     assert!(error.to_string().contains("CAP_NET_ADMIN and CAP_BPF"), "{error}");
-}
-
-#[allow(unsafe_code, reason = "there is no safe wrapper for capset")]
-fn drop_effective_capabilities() {
-    // Version 3 header for the calling thread; two zero sets of effective, permitted, inheritable.
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let data = [0u32; 6];
-    // SAFETY: both pointers are to live arrays of the sizes that version 3 prescribes, only read.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
-    assert_eq!(result, 0);
 }
 
 #[test]
@@ -552,19 +542,5 @@ fn the_host_says_nothing_by_itself_on_a_claimed_interface() {
 
 #[test]
 fn everything_works_without_privilege_in_a_user_namespace() {
-    if in_user_namespace() {
-        return;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("--nocapture").env(IN_USER_NAMESPACE, "1");
-    let output = match command_in_user_namespace(&mut command).output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("SKIP: user namespace: {error}");
-            return;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!text.contains("SKIP"), "{text}");
+    run_all_in_a_user_namespace();
 }

@@ -5,16 +5,19 @@
 #![cfg(feature = "os")]
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
+#[path = "support/privilege.rs"]
+mod privilege;
+
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::process::Command;
 
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::link::{BridgeOptions, LinkError, LinkMonitor, Links, MonitorFault, WhatChanged};
-use prp::os::netns::{NetNs, NetNsError, command_in, command_in_user_namespace};
+use prp::os::netns::{NetNs, NetNsError, command_in};
 use prp::types::MacAddress;
 
-const IN_USER_NAMESPACE: &str = "BUMPLESS_TEST_IN_USER_NAMESPACE";
+use privilege::{drop_effective_capabilities, run_all_in_a_user_namespace};
 
 /// A namespace, or a line that says why the test is skipped.
 fn namespace(test: &str) -> Option<NetNs> {
@@ -237,16 +240,6 @@ fn a_change_without_the_capability_is_not_permitted() {
     assert!(error.to_string().contains("interface a: needs CAP_NET_ADMIN"), "{error}");
 }
 
-#[allow(unsafe_code, reason = "there is no safe wrapper for capset")]
-fn drop_effective_capabilities() {
-    // Version 3 header for the calling thread; two zero sets of effective, permitted, inheritable.
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let data = [0u32; 6];
-    // SAFETY: both pointers are to live arrays of the sizes that version 3 prescribes, only read.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
-    assert_eq!(result, 0);
-}
-
 #[test]
 fn the_monitor_tells_what_is_new_changed_and_gone() {
     let Some(ns) = namespace("monitor") else { return };
@@ -353,19 +346,5 @@ fn the_driver_tells_its_name_and_the_links_speed() {
 
 #[test]
 fn everything_works_without_privilege_in_a_user_namespace() {
-    if std::env::var_os(IN_USER_NAMESPACE).is_some() {
-        return;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.arg("--nocapture").env(IN_USER_NAMESPACE, "1");
-    let output = match command_in_user_namespace(&mut command).output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("SKIP: user namespace: {error}");
-            return;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!text.contains("SKIP"), "{text}");
+    run_all_in_a_user_namespace();
 }

@@ -9,8 +9,7 @@ pub(super) const UNSAFE_CORNERS: &[&str] = &[
     "tools/src/os/",
     "latency-tests/src/os/",
     // Tests that drop their own capabilities; no safe wrapper for capset is at hand.
-    "prp/tests/lan_claim.rs",
-    "prp/tests/netns_and_links.rs",
+    "prp/tests/support/privilege.rs",
 ];
 
 /// Who may read the standard library's clocks.
