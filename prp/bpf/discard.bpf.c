@@ -339,13 +339,21 @@ INLINE enum verdict judge(const struct ends *ends, u32 octets, u32 tags, u32 lan
 	return verdict;
 }
 
+/* The call that copies octets of a frame: each hook has its own. */
+typedef long (*loader)(const void *frame, u32 at, void *to, u32 octets);
+
+INLINE int read_ends(const void *frame, loader load, u32 octets, struct ends *ends)
+{
+	return octets >= OCTETS_MIN && !load(frame, 0, ends->head, sizeof(ends->head)) &&
+	       !load(frame, octets - 6, ends->rct, sizeof(ends->rct));
+}
+
 INLINE int classify(struct __sk_buff *skb, u32 lan)
 {
 	u32 octets = skb->len;
 	struct ends ends;
 
-	if (octets < OCTETS_MIN || skb_load(skb, 0, ends.head, sizeof(ends.head)) ||
-	    skb_load(skb, octets - 6, ends.rct, sizeof(ends.rct)))
+	if (!read_ends(skb, skb_load, octets, &ends))
 		return TC_ACT_OK;
 	switch (judge(&ends, octets, skb->vlan_present, lan)) {
 	case FIRST:
@@ -362,8 +370,7 @@ INLINE int early(struct xdp_md *frame, u32 lan)
 	u32 octets = xdp_octets(frame);
 	struct ends ends;
 
-	if (octets < OCTETS_MIN || xdp_load(frame, 0, ends.head, sizeof(ends.head)) ||
-	    xdp_load(frame, octets - 6, ends.rct, sizeof(ends.rct)))
+	if (!read_ends(frame, xdp_load, octets, &ends))
 		return XDP_PASS;
 	switch (judge(&ends, octets, 0, lan)) {
 	case FIRST:
