@@ -37,10 +37,15 @@ const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// The generator's step as a function: a bijection in which every bit of `value` counts.
+pub(crate) const fn advance(value: u64) -> u64 {
+    mix(value.wrapping_add(GOLDEN))
+}
+
 /// The key of one lane: pair number and direction belong to it, so that lanes differ.
 #[must_use]
 pub const fn lane_key(seed: u64, pair: u64, backward: bool) -> u64 {
-    mix(mix(seed.wrapping_add(GOLDEN)) ^ (pair * 2 + backward as u64 + 1).wrapping_mul(GOLDEN))
+    mix(advance(seed) ^ (pair * 2 + backward as u64 + 1).wrapping_mul(GOLDEN))
 }
 
 impl Random {
@@ -54,7 +59,7 @@ impl Random {
     /// Numbers from a bare seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        Self(mix(seed.wrapping_add(GOLDEN)))
+        Self(advance(seed))
     }
 
     /// The next 64 bits.

@@ -9,7 +9,8 @@ use hdrhistogram::Histogram;
 use rt_core::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
-use super::payload::{Damage, Kind, Payload, advance};
+use super::payload::{Damage, Kind, Payload};
+use crate::impair::random::advance;
 
 /// Streams that are told apart at most; payloads of further ones are counted as refused.
 pub const STREAMS_MAX: usize = 256;

@@ -12,8 +12,9 @@ use rt_core::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::pace::Pace;
-use super::payload::{advance, check_value};
+use super::payload::check_value;
 use super::receive::{announce, named, span};
+use crate::impair::random::advance;
 use crate::os::clock;
 use crate::os::wait::EndSignals;
 

@@ -16,6 +16,8 @@
 
 use rt_core::time::Instant;
 
+use crate::impair::random::advance;
+
 /// Length of the header, and so of the shortest payload.
 pub const HEADER_OCTETS: usize = 32;
 /// The longest payload.
@@ -141,14 +143,6 @@ pub(crate) fn check_value(octets: &[u8]) -> u64 {
         word[..chunk.len()].copy_from_slice(chunk);
         advance(value ^ u64::from_be_bytes(word))
     })
-}
-
-/// A bijection that mixes well (the finalizer of `SplitMix64`).
-pub(crate) const fn advance(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }
 
 #[cfg(test)]

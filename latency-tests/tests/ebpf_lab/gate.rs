@@ -10,6 +10,7 @@ use aya::TestRunOptions;
 use aya::maps::MapData;
 use aya::programs::tc::{NlOptions, TcAttachOptions, qdisc_add_clsact};
 use aya::programs::{LinkOrder, TcAttachType};
+use latency_tests::impair::random::Random;
 use latency_tests::os::bpf::SharedArray;
 use latency_tests::os::packet::{Inbox, Options, Outgoing, PacketSocket};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt, sockopt};
@@ -19,7 +20,7 @@ use rt_core::gate::{ALL_CYCLES, GateCounters, GateWords, output_mark};
 use rt_core::os::clock::{BootClock, MonotonicClock};
 use tools::netlab::quiet_namespace;
 
-use super::schedule::{Random, mac_of, tagged};
+use super::schedule::{mac_of, tagged};
 use super::{Gate, test_run};
 
 /// Where the kernel has them in `struct __sk_buff`.
@@ -78,9 +79,9 @@ pub(crate) fn obeys_its_words() {
         let count = if open { &mut expected.passed } else { &mut expected.refused_stale };
         *count += 1;
     }
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     for _ in 0..500 {
-        let open_cycle = random.next() >> random.below(64);
+        let open_cycle = random.bits() >> random.below(64);
         let cycle = match random.below(3) {
             0 => open_cycle.wrapping_add(random.below(3)).wrapping_sub(1),
             1 => open_cycle.wrapping_add(random.below(1 << 29)),

@@ -1,6 +1,7 @@
 //! Random traffic of some nodes on two LANs: copies that are lost, late, out of order or repeated,
 //! numbers that jump and wrap, pauses, and frames of every other kind.
 
+use latency_tests::impair::random::Random;
 use prp::types::{LanId, MacAddress};
 
 /// The node under test.
@@ -8,28 +9,6 @@ pub(crate) const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 const MS: u64 = 1_000_000;
 /// Longer than 2^16 ticks, which is what an LRE takes it for.
 const LONG_PAUSE_MIN_NS: u64 = 1_700_000 * MS;
-
-/// Seeded random numbers (SplitMix64).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
 
 /// One step of a schedule.
 #[derive(Clone, Debug)]
@@ -87,7 +66,7 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     pub(crate) fn new(seed: u64, nodes: usize) -> Self {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let numbers = (0..nodes).map(|_| number(&mut random)).collect();
         Self { random, numbers, late: Vec::new(), ready: Vec::new(), pause_max_ns: 3 * MS }
     }
@@ -121,7 +100,7 @@ impl Schedule {
         };
         let at = usize::try_from(source).unwrap();
         self.numbers[at] = self.numbers[at].wrapping_add(jump);
-        let tags = if random.percent(80) { 0 } else { usize::try_from(random.below(3)).unwrap() };
+        let tags = if random.hits(0.8) { 0 } else { usize::try_from(random.below(3)).unwrap() };
         for lan in LanId::BOTH {
             let frame = tagged(mac_of(source), lan, self.numbers[at], tags);
             match random.below(100) {
@@ -139,7 +118,7 @@ impl Schedule {
     /// Whatever else may come.
     fn other(&mut self) -> Step {
         let random = &mut self.random;
-        let lan = LanId::BOTH[usize::from(random.percent(50))];
+        let lan = LanId::BOTH[usize::from(random.hits(0.5))];
         let nodes = self.numbers.len() as u64;
         let source = mac_of(random.below(nodes + 3));
         let mut frame = tagged(source, lan, number(random), 0);
@@ -186,7 +165,7 @@ impl Iterator for Schedule {
                 Step::Frame(lan, frame)
             }
             880..900 => self.other(),
-            900 if self.random.percent(5) => Step::Clear,
+            900 if self.random.hits(0.05) => Step::Clear,
             _ => Step::Serve,
         })
     }
