@@ -1,13 +1,12 @@
 //! Frames that the bench sends.
 
 use prp::types::{LanId, MacAddress};
+use prp::wire::rct::{PRP_SUFFIX, RCT_OCTETS};
 
 /// EtherType for local experiments: no host has a handler for it, so that a frame that has arrived
 /// costs nothing more.
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
 const HEADER_OCTETS: usize = 14;
-const RCT_OCTETS: usize = 6;
-const SUFFIX: [u8; 2] = [0x88, 0xfb];
 
 /// A frame of `octets` octets without redundancy trailer.
 #[must_use]
@@ -35,8 +34,9 @@ pub fn address(frame: &mut [u8], number: u64, sequence: u64, lan: LanId) {
     let lsdu = u16::try_from(frame.len() - HEADER_OCTETS).unwrap_or(0);
     let rct = frame.len() - RCT_OCTETS;
     let [.., high, low] = sequence.to_be_bytes();
+    let suffix = PRP_SUFFIX.to_be_bytes();
     let size = (lan.to_bits() << 12 | lsdu & 0x0fff).to_be_bytes();
-    frame[rct..].copy_from_slice(&[high, low, size[0], size[1], SUFFIX[0], SUFFIX[1]]);
+    frame[rct..].copy_from_slice(&[high, low, size[0], size[1], suffix[0], suffix[1]]);
 }
 
 /// The address of source number `number`.
