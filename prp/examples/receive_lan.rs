@@ -44,9 +44,17 @@ fn main() -> ExitCode {
         blocks: &mut blocks,
         block_buckets: &mut block_heads,
     };
-    let config = LreConfig::new(MacAddress([2, 0, 0, 0, 0, 1]));
+    let mac = MacAddress([2, 0, 0, 0, 0, 1]);
     let start = SequenceStart::continued(0, 0);
-    let mut lre = Lre::new(config, memory, 0x9e37_79b9_7f4a_7c15, start, Instant::ORIGIN, ());
+    let mut lre = Lre::new(
+        mac,
+        LreConfig::default(),
+        memory,
+        0x9e37_79b9_7f4a_7c15,
+        start,
+        Instant::ORIGIN,
+        (),
+    );
     let mut now = Instant::ORIGIN + Duration::from_secs(1);
     announce(&mut lre, now, nodes);
     if arguments.get(2).is_some_and(|word| word == "flood") {

@@ -22,13 +22,13 @@ use prp::lre::event::NodeKind;
 use prp::lre::{Fate, Lre, Outgoing};
 use prp::types::{LanId, MacAddress};
 use rt_core::time::Instant;
-use support::{Events, OWN};
+use support::Events;
 
 const A: LanId = LanId::A;
 const B: LanId = LanId::B;
 
 fn danp() -> LreConfig {
-    LreConfig::new(OWN)
+    LreConfig::default()
 }
 
 /// The octets that leave on LAN A and LAN B.

@@ -135,7 +135,7 @@ fn agrees(steps: &[Step]) -> Result<(), TestCaseError> {
     // As many blocks as there are copies at most, for sources that were not announced.
     let mut memory = Memory::of(4, 1_024);
     let mut marks = memory.marks();
-    let mut lre = memory.lre(LreConfig::new(OWN));
+    let mut lre = memory.lre(LreConfig::default());
     let mut now = 1_000 * MS;
     let mut sources: HashMap<u8, Source> = HashMap::new();
     let mut counted = Counted::default();
@@ -212,7 +212,7 @@ proptest! {
     ) {
         let mut memory = Memory::of(nodes, blocks);
         let mut marks = memory.marks();
-        let mut lre = memory.lre(LreConfig::new(OWN));
+        let mut lre = memory.lre(LreConfig::default());
         let mut random = Random(seed);
         let mut now = 0;
         for i in 0..2_000 {

@@ -74,7 +74,7 @@ fn network<'m>(seed: u64, memories: &'m mut [Memory]) -> Network<'m> {
     let mut network = Network::new(seed);
     for (memory, mac) in memories.iter_mut().zip(MACS) {
         let start = SequenceStart::continued(65_400, 65_530);
-        network.add(mac, memory.lre_from(LreConfig::new(mac), start, Instant::ORIGIN));
+        network.add(mac, memory.lre_from(mac, LreConfig::default(), start, Instant::ORIGIN));
     }
     network
 }
@@ -184,7 +184,7 @@ fn restarts_of_a_node_lose_nothing() {
                 let sequence_number = data.wrapping_sub(random.next() as u16 % 300);
                 SequenceStart { sequence_number, ..SequenceStart::after_reboot(now) }
             };
-            network.nodes[0].lre = memory.lre_from(LreConfig::new(OWN), start, now);
+            network.nodes[0].lre = memory.lre_from(OWN, LreConfig::default(), start, now);
             if !continued {
                 network.run_for(500 * MS);
             }
@@ -237,8 +237,9 @@ fn a_san_is_reached_on_its_lan_and_heard_once() {
     let mut memories = memories(2);
     let mut network = Network::new(1);
     for (memory, mac) in memories.iter_mut().zip(MACS) {
-        let config = LreConfig { san_unicast: SanUnicast::ItsLan, ..LreConfig::new(mac) };
-        network.add(mac, memory.lre(config));
+        let config = LreConfig { san_unicast: SanUnicast::ItsLan, ..LreConfig::default() };
+        let start = SequenceStart::continued(100, 7);
+        network.add(mac, memory.lre_from(mac, config, start, Instant::ORIGIN));
     }
     network.run_for(200 * MS);
     talk(&mut network, &mut Random(1), 500);

@@ -47,8 +47,8 @@ fn arguments(line: &str) -> Result<Checked, Failure> {
 fn what_is_not_said_has_the_standards_defaults() {
     let Checked { config, warnings } = read(MINIMAL);
     assert!(warnings.is_empty(), "{warnings:?}");
-    let nic = MacAddress([2, 0, 0, 0, 0, 9]);
-    assert_eq!(config.lre_config(nic), LreConfig::new(nic));
+    assert_eq!(config.mac, None);
+    assert_eq!(config.lre, LreConfig::default());
     assert_eq!(config.lan(LanId::B).as_str(), "eth2");
     assert_eq!(config.receive_mode, ReceiveMode::Block);
     assert_eq!(config.host, HostConfig { port: HostPort::Auto, mtu: 1500 });
@@ -111,8 +111,7 @@ fn everything_that_is_said_is_understood() {
     assert!(config.allow_non_rt);
     let lre = ThreadConfig { policy: ThreadPolicy::Fifo { priority: 98 }, cpu: Some(3) };
     assert_eq!(config.threads.lre, lre);
-    let lre = config.lre_config(MacAddress([2, 0, 0, 0, 0, 9]));
-    assert_eq!(lre.mac, mac, "the configured address wins over the NIC's");
+    let lre = config.lre;
     assert_eq!(lre.transparent_reception, TransparentReception::PassRct);
     assert_eq!(lre.duplicate_mode, DuplicateMode::Accept);
     assert_eq!(lre.san_unicast, SanUnicast::ItsLan);

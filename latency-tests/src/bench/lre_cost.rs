@@ -133,7 +133,7 @@ pub fn run(run: Run) -> Duration {
     let start = Instant::from_nanos(1_000_000_000);
     let own = MacAddress([0x02, 0, 0, 0, 0, 1]);
     let sequence = SequenceStart::continued(0, 0);
-    let mut lre = Lre::new(LreConfig::new(own), memory, SECRET, sequence, start, ());
+    let mut lre = Lre::new(own, LreConfig::default(), memory, SECRET, sequence, start, ());
     let mut feed = Feed::new(run.nodes, start);
     let mut delivered = 0u64;
     let mut go = |frames: u64, feed: &mut Feed| {

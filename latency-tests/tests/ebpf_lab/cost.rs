@@ -101,7 +101,7 @@ fn lre() -> u128 {
     let mut tables = discard.tables();
     let mut now = Instant::from_nanos(1_000_000_000);
     let start = SequenceStart::continued(0, 0);
-    let mut lre = Lre::new(LreConfig::new(OWN), tables.memory(), SECRET, start, now, ());
+    let mut lre = Lre::new(OWN, LreConfig::default(), tables.memory(), SECRET, start, now, ());
     let _ = lre.receive_lan(now, LanId::A, &announcement(mac_of(1)));
     let (mut total, mut runs) = (0, 0);
     for number in 0..6_400 {

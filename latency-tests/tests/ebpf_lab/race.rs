@@ -24,7 +24,7 @@ pub(crate) fn prepared() -> Discard {
     let mut tables = discard.tables();
     let now = Instant::from_nanos(1_000_000_000);
     let start = SequenceStart::continued(0, 0);
-    let mut lre = Lre::new(LreConfig::new(OWN), tables.memory(), SECRET, start, now, ());
+    let mut lre = Lre::new(OWN, LreConfig::default(), tables.memory(), SECRET, start, now, ());
     let _ = lre.receive_lan(now, LanId::A, &announcement(mac_of(1)));
     for group in 0..GROUPS {
         let frame = tagged(mac_of(1), LanId::A, group * BLOCK_NUMBERS, 0);

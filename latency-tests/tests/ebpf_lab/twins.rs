@@ -30,9 +30,9 @@ pub(crate) fn agree(hook: Hook, seed: u64, steps: usize, sizes: Sizes) -> Tally 
     let mut control = shared.control();
     let control = &mut control.values_mut()[0];
     let (start, begin) = (SequenceStart::continued(0, 0), Instant::from_nanos(1_000_000_000));
-    let config = LreConfig::new(OWN);
-    let mut lre = Lre::new(config, shared_tables.memory(), SECRET, start, begin, ());
-    let mut twin = Lre::new(config, alone_tables.memory(), SECRET, start, begin, ());
+    let config = LreConfig::default();
+    let mut lre = Lre::new(OWN, config, shared_tables.memory(), SECRET, start, begin, ());
+    let mut twin = Lre::new(OWN, config, alone_tables.memory(), SECRET, start, begin, ());
     let (mut now, mut tally) = (begin.as_nanos(), Tally::default());
     for (at, step) in Schedule::new(seed, 5).take(steps).enumerate() {
         let instant = Instant::from_nanos(now);

@@ -3,7 +3,6 @@
 use rt_core::limits::{ENTRY_FORGET_TIME_DEFAULT, LIFE_CHECK_INTERVAL, NODE_FORGET_TIME};
 use rt_core::time::Duration;
 
-use crate::types::MacAddress;
 use crate::wire::vlan::VlanTag;
 
 /// `lreTransparentReception`: what happens to the RCT of a frame that goes to the host.
@@ -47,11 +46,10 @@ pub struct SupervisionConfig {
     pub vlan: Option<VlanTag>,
 }
 
-/// The configuration of a DANP's LRE.
+/// The configuration of a DANP's LRE, short of its address, which may be that of a network card.
+/// By default what the standard says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LreConfig {
-    /// The node's MAC address.
-    pub mac: MacAddress,
     /// See [`SupervisionConfig`].
     pub supervision: SupervisionConfig,
     /// `lreEvaluateSupervision`: whether received supervision frames are evaluated, or dropped.
@@ -68,12 +66,9 @@ pub struct LreConfig {
     pub node_forget_time: Duration,
 }
 
-impl LreConfig {
-    /// The standard's defaults for a node with this address.
-    #[must_use]
-    pub const fn new(mac: MacAddress) -> Self {
+impl Default for LreConfig {
+    fn default() -> Self {
         Self {
-            mac,
             supervision: SupervisionConfig {
                 interval: LIFE_CHECK_INTERVAL,
                 last_octet: 0,

@@ -124,6 +124,7 @@ impl TimerName<2> for Timer {
 /// The LRE. `'m` is the life of its memory.
 #[derive(Debug)]
 pub struct Lre<'m, E> {
+    mac: MacAddress,
     config: LreConfig,
     /// The node's address as a number.
     own_key: u64,
@@ -162,9 +163,11 @@ pub struct LreAlarms {
 }
 
 impl<'m, E: EventSink> Lre<'m, E> {
-    /// Makes an LRE over `memory`. `secret` keys its hashes: a random number that no sender knows.
+    /// Makes the LRE of the node with the address `mac` over `memory`. `secret` keys its hashes: a
+    /// random number that no sender knows.
     #[must_use]
     pub fn new(
+        mac: MacAddress,
         config: LreConfig,
         memory: LreMemory<'m>,
         secret: u64,
@@ -186,7 +189,8 @@ impl<'m, E: EventSink> Lre<'m, E> {
                 now,
                 config.entry_forget_time,
             ),
-            own_key: config.mac.to_key(),
+            own_key: mac.to_key(),
+            mac,
             config,
             counters: LreCounters::default(),
             events,

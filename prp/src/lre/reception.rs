@@ -284,7 +284,7 @@ impl<E: EventSink> Lre<'_, E> {
         };
         // Someone announces us: our own frame came back by way of a RedBox, or our address is in
         // use twice. Either way we are not a remote node.
-        if supervision.mac != self.config.mac {
+        if supervision.mac != self.mac {
             self.announced(now, lan, &supervision);
         }
         Fate::Discard(DiscardReason::Supervision)
@@ -298,7 +298,7 @@ impl<E: EventSink> Lre<'_, E> {
             (NodeKind::Danp, NodeKind::VdanP, NodeKind::RedBoxP)
         };
         let behind = supervision.redbox_mac;
-        if let Some(mac) = behind.filter(|&mac| mac != self.config.mac)
+        if let Some(mac) = behind.filter(|&mac| mac != self.mac)
             && let Some(at) = self.supervised_node(now, mac, redbox)
             && let Some(slot) = self.nodes.get_mut(at)
         {

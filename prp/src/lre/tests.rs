@@ -41,11 +41,11 @@ fn lre(nodes: usize, config: LreConfig) -> Lre<'static, Events> {
         block_buckets: vec![0; sizes.block_buckets].leak(),
     };
     let start = SequenceStart::continued(100, 7);
-    Lre::new(config, memory, 0x9e37_79b9_7f4a_7c15, start, Instant::ORIGIN, Events::default())
+    Lre::new(OWN, config, memory, 0x9e37_79b9_7f4a_7c15, start, Instant::ORIGIN, Events::default())
 }
 
 fn danp() -> Lre<'static, Events> {
-    lre(64, LreConfig::new(OWN))
+    lre(64, LreConfig::default())
 }
 
 fn plain(source: MacAddress, payload: usize) -> Vec<u8> {
@@ -200,7 +200,7 @@ fn supervision_tells_what_a_node_is() {
 
 #[test]
 fn a_flood_of_made_up_sources_takes_no_known_nodes_place() {
-    let mut lre = lre(256, LreConfig::new(OWN));
+    let mut lre = lre(256, LreConfig::default());
     let known = |i: u8| MacAddress([2, 1, 0, 0, 0, i]);
     for i in 0..100 {
         let frame = with_rct(&supervision(known(i), known(i), None), LanId::A, 1);
@@ -365,7 +365,7 @@ fn a_sender_with_an_address_for_each_lan_is_one_node_to_discard() {
 
 #[test]
 fn a_flood_on_one_lan_takes_no_place_of_who_is_heard_on_both() {
-    let mut lre = lre(256, LreConfig::new(OWN));
+    let mut lre = lre(256, LreConfig::default());
     let peer = |i: u8| MacAddress([2, 1, 0, 0, 0, i]);
     let both = |lre: &mut Lre<'static, Events>, ms, i, number| {
         let first = lre.receive_lan(at_ms(ms), LanId::A, &tagged(peer(i), LanId::A, number));

@@ -93,7 +93,7 @@ impl<E: EventSink> Lre<'_, E> {
         self.timers.rearm(Timer::Supervision, due, self.config.supervision.interval, now);
         let repr = SupervisionRepr {
             last_octet: self.config.supervision.last_octet,
-            source: self.config.mac,
+            source: self.mac,
             vlan: self.config.supervision.vlan,
             version: 1,
             sequence_number: self.supervision_sequence_number,
@@ -101,7 +101,7 @@ impl<E: EventSink> Lre<'_, E> {
                 DuplicateMode::Discard => SupervisionKind::PrpDuplicateDiscard,
                 DuplicateMode::Accept => SupervisionKind::PrpDuplicateAccept,
             },
-            mac: self.config.mac,
+            mac: self.mac,
             redbox_mac: None,
         };
         self.supervision_sequence_number = self.supervision_sequence_number.wrapping_add(1);

@@ -29,7 +29,7 @@ fn a_short_frame_leaves_padded_with_the_trailer_of_each_lan() {
 fn numbers_rise_by_one_whoever_receives_and_wrap() {
     let mut memory = Memory::for_nodes(4);
     let start = SequenceStart::continued(65_534, 0);
-    let mut lre = memory.lre_from(danp(), start, Instant::ORIGIN);
+    let mut lre = memory.lre_from(OWN, danp(), start, Instant::ORIGIN);
     let receivers = ["020000000002", "ffffffffffff", "01005e000001", "020000000003"];
     for (receiver, number) in receivers.into_iter().zip(["fffe", "ffff", "0000", "0001"]) {
         let frame = hex(&format!("{receiver} 020000000001 0800 11*46"));
@@ -161,7 +161,7 @@ fn supervision_after_a_pause_is_sent_once() {
 #[test]
 fn after_a_reboot_nothing_leaves_for_500_ms() {
     let mut memory = Memory::for_nodes(4);
-    let mut lre = memory.lre_from(danp(), SequenceStart::after_reboot(ms(1_000)), ms(1_000));
+    let mut lre = memory.lre_from(OWN, danp(), SequenceStart::after_reboot(ms(1_000)), ms(1_000));
     let frame = untagged(PEER, OWN, &[0x0800], 46);
     for at in 1_000..1_500 {
         assert_eq!(lre.receive_host(ms(at), &frame), Outgoing::Nothing(Unsent::Silence));
@@ -177,7 +177,7 @@ fn after_a_reboot_nothing_leaves_for_500_ms() {
 #[test]
 fn numbers_are_continued_without_silence() {
     let mut memory = Memory::for_nodes(4);
-    let mut lre = memory.lre_from(danp(), SequenceStart::continued(0xabcd, 0x1234), ms(1_000));
+    let mut lre = memory.lre_from(OWN, danp(), SequenceStart::continued(0xabcd, 0x1234), ms(1_000));
     let frame = untagged(PEER, OWN, &[0x0800], 46);
     let outgoing = lre.receive_host(ms(1_000), &frame);
     assert!(on_the_wire(&frame, outgoing)[0].ends_with(&hex("abcd a034 88fb")));

@@ -8,7 +8,7 @@ use prp::types::{LanId, MacAddress};
 use rt_core::time::{Duration, Instant};
 
 use super::frames::{Announcement, tagged};
-use super::{Events, Memory, OWN};
+use super::{Events, Memory};
 
 /// How a subject is made.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ impl Subject for WholeLre {
         };
         let mut marks = memory.marks();
         let config =
-            LreConfig { entry_forget_time: setup.entry_forget_time, ..LreConfig::new(OWN) };
+            LreConfig { entry_forget_time: setup.entry_forget_time, ..LreConfig::default() };
         let lre = memory.lre(config);
         let mut subject = LreSubject { lre, announced: HashMap::new(), setup };
         let result = scenario(&mut subject);

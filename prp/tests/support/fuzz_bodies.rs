@@ -181,10 +181,10 @@ pub(crate) fn lre(octets: &[u8]) {
         duplicate_mode: if how & 4 == 0 { DuplicateMode::Discard } else { DuplicateMode::Accept },
         san_unicast: if how & 8 == 0 { SanUnicast::BothLans } else { SanUnicast::ItsLan },
         entry_forget_time: Duration::from_millis([400, 10, 10_000, 1][usize::from(how >> 6)]),
-        ..LreConfig::new(OWN)
+        ..LreConfig::default()
     };
     let start = SequenceStart::continued(choices.word(), choices.word());
-    let lre = memory.lre_from(config, start, Instant::from_nanos(1 << 40));
+    let lre = memory.lre_from(OWN, config, start, Instant::from_nanos(1 << 40));
     let mut watched = Watched::new(lre, config, 1 << 40);
     while !choices.is_done() {
         watched.step(&mut choices);
@@ -427,7 +427,7 @@ pub(crate) fn lre_pair(octets: &[u8]) {
     for mac in macs {
         let start = SequenceStart::continued(choices.word(), choices.word());
         let memory = lives.next().expect("a life for each");
-        network.add(mac, memory.lre_from(LreConfig::new(mac), start, Instant::ORIGIN));
+        network.add(mac, memory.lre_from(mac, LreConfig::default(), start, Instant::ORIGIN));
     }
     while !choices.is_done() {
         match choices.octet() {
@@ -463,7 +463,8 @@ pub(crate) fn lre_pair(octets: &[u8]) {
                 };
                 if let Some(memory) = lives.next() {
                     silent_until[at] = start.silent_until;
-                    network.nodes[at].lre = memory.lre_from(LreConfig::new(macs[at]), start, now);
+                    network.nodes[at].lre =
+                        memory.lre_from(macs[at], LreConfig::default(), start, now);
                 }
             }
         }

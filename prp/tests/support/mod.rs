@@ -69,15 +69,16 @@ impl Memory {
         }
     }
 
-    /// An LRE over it that starts at the origin and continues with data number 100 and supervision
-    /// number 7.
+    /// [`OWN`]'s LRE over it, which starts at the origin and continues with data number 100 and
+    /// supervision number 7.
     pub(crate) fn lre(&mut self, config: LreConfig) -> Lre<'_, Events> {
-        self.lre_from(config, SequenceStart::continued(100, 7), Instant::ORIGIN)
+        self.lre_from(OWN, config, SequenceStart::continued(100, 7), Instant::ORIGIN)
     }
 
-    /// An LRE over it.
+    /// The LRE over it of the node with the address `mac`.
     pub(crate) fn lre_from(
         &mut self,
+        mac: MacAddress,
         config: LreConfig,
         start: SequenceStart,
         now: Instant,
@@ -88,7 +89,7 @@ impl Memory {
             blocks: &mut self.blocks,
             block_buckets: &mut self.block_buckets,
         };
-        Lre::new(config, memory, 0x9e37_79b9_7f4a_7c15, start, now, Events::default())
+        Lre::new(mac, config, memory, 0x9e37_79b9_7f4a_7c15, start, now, Events::default())
     }
 
     /// Scratch memory for [`Lre::check_invariants`].

@@ -15,8 +15,7 @@
 
 use std::path::PathBuf;
 
-use prp::lre::config::TransparentReception;
-use prp::lre::config::{DuplicateMode, LreConfig, SanUnicast, SupervisionConfig};
+use prp::lre::config::LreConfig;
 use prp::types::{LanId, MacAddress};
 use rt_core::time::Duration;
 
@@ -246,25 +245,6 @@ impl SocketGroup {
     }
 }
 
-/// What the LRE is told, short of its MAC address, which may be that of a NIC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LreOptions {
-    /// How its supervision frames look and how often they are sent.
-    pub supervision: SupervisionConfig,
-    /// Whether received supervision frames are evaluated.
-    pub evaluate_supervision: bool,
-    /// What happens to the RCT of delivered frames.
-    pub transparent_reception: TransparentReception,
-    /// What happens to second copies.
-    pub duplicate_mode: DuplicateMode,
-    /// How a known singly attached node is reached.
-    pub san_unicast: SanUnicast,
-    /// EntryForgetTime.
-    pub entry_forget_time: Duration,
-    /// NodeForgetTime.
-    pub node_forget_time: Duration,
-}
-
 /// All that `bumplessd` can be told, valid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DaemonConfig {
@@ -288,8 +268,8 @@ pub struct DaemonConfig {
     pub lan_transmit: LanTransmit,
     /// See [`Promiscuous`].
     pub promiscuous: Promiscuous,
-    /// See [`LreOptions`].
-    pub lre: LreOptions,
+    /// See [`LreConfig`].
+    pub lre: LreConfig,
     /// How many nodes the table holds.
     pub node_table_size: usize,
     /// See [`ThreadsConfig`].
@@ -318,23 +298,6 @@ impl DaemonConfig {
     #[must_use]
     pub fn lan(&self, lan: LanId) -> &InterfaceName {
         &self.lans[lan.index()]
-    }
-
-    /// The LRE's configuration; `lan_a` is the MAC address of LAN A's NIC, used when none is
-    /// configured.
-    #[must_use]
-    pub fn lre_config(&self, lan_a: MacAddress) -> LreConfig {
-        let lre = self.lre;
-        LreConfig {
-            mac: self.mac.unwrap_or(lan_a),
-            supervision: lre.supervision,
-            evaluate_supervision: lre.evaluate_supervision,
-            transparent_reception: lre.transparent_reception,
-            duplicate_mode: lre.duplicate_mode,
-            san_unicast: lre.san_unicast,
-            entry_forget_time: lre.entry_forget_time,
-            node_forget_time: lre.node_forget_time,
-        }
     }
 
     /// Reads a configuration file's text.

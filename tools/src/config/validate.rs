@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use prp::lre::config::{DuplicateMode, SanUnicast, SupervisionConfig, TransparentReception};
+use prp::lre::config::{
+    DuplicateMode, LreConfig, SanUnicast, SupervisionConfig, TransparentReception,
+};
 use prp::types::MacAddress;
 use prp::wire::vlan::VlanTag;
 use rt_core::limits::{
@@ -16,8 +18,8 @@ use rt_core::time::Duration;
 use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
-    LanReceive, LanTransmit, LreOptions, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode,
-    SocketGroup, ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
+    LanReceive, LanTransmit, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
+    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
 
 /// Longer than any card takes; who waits for ever learns nothing.
@@ -291,7 +293,7 @@ fn host(check: &mut Checker, raw: &RawConfig) -> HostConfig {
     HostConfig { port, mtu }
 }
 
-fn lre(check: &mut Checker, raw: &RawConfig) -> LreOptions {
+fn lre(check: &mut Checker, raw: &RawConfig) -> LreConfig {
     let supervision = supervision(check, &raw.supervision);
     let transparent_reception = check.word(
         "transparent_reception",
@@ -346,7 +348,7 @@ fn lre(check: &mut Checker, raw: &RawConfig) -> LreOptions {
             ),
         );
     }
-    LreOptions {
+    LreConfig {
         supervision,
         evaluate_supervision: raw.supervision.evaluate.unwrap_or(true),
         transparent_reception,

@@ -350,9 +350,9 @@ impl Start {
         }
         let host = interfaces.host_port.take();
         let host = host.ok_or_else(|| Failure::failed("the host port is in use already", ""))?;
-        let lre_config = self.config.lre_config(interfaces.mac);
         let lre = Lre::new(
-            lre_config,
+            interfaces.mac,
+            self.config.lre,
             lre_memory(self.config.node_table_size),
             secret()?,
             start,
