@@ -1,7 +1,7 @@
 //! One LAN as the control thread sees it: its interface claimed, its port opened, what it has to be
 //! like watched, and all of it again when the interface was deleted and has come back.
 
-use prp::os::claim::{LanClaim, LanOriginals, LanRequest, LanWarning, release};
+use prp::os::claim::{LanClaim, LanOriginals, LanRequest, LanWarning, RCT_MTU_OCTETS, release};
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::ingress::IngressDrop;
 use prp::os::lan_port::{LanPort, LanPortOptions, ReceivePath, TransmitFallback, TransmitPath};
@@ -486,12 +486,9 @@ fn filters_tags(interface: &str) -> bool {
 
 /// What an interface has to be like: the node's address, and an MTU for the host's and the RCT.
 fn request(config: &DaemonConfig, mac: MacAddress) -> LanRequest {
-    let mtu_min = u32::from(config.host.mtu) + RCT_OCTETS;
+    let mtu_min = u32::from(config.host.mtu) + RCT_MTU_OCTETS;
     LanRequest { mac: Some(mac), mtu_min, ..LanRequest::default() }
 }
-
-/// What the RCT takes of a LAN's MTU.
-pub const RCT_OCTETS: u32 = 6;
 
 fn open_port(config: &DaemonConfig, claim: &LanClaim) -> Result<LanPort, Failure> {
     let options = LanPortOptions {

@@ -38,6 +38,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use prp::lre::memory::{LreMemory, LreSizes};
 use prp::lre::{Block, Lre, NodeSlot};
+use prp::os::claim::RCT_MTU_OCTETS;
 use prp::os::host_port::HostPort;
 use prp::os::lan_port::LanPort;
 use prp::os::link::LinkMonitor;
@@ -83,7 +84,7 @@ use events::{EventReader, ThreadEvent, TraceSink};
 use exchange::Exchange;
 use host_interface::HostInterface;
 use journal::Journal;
-use lan_side::{LanSide, RCT_OCTETS};
+use lan_side::LanSide;
 use lan_start::Found;
 use lre_clock::LreClock;
 use lre_thread::LreThread;
@@ -252,13 +253,13 @@ impl Start {
     fn host_mtu(&mut self, lans: &[LanSide; 2]) -> u32 {
         let wanted = u32::from(self.config.host.mtu);
         let carried = lans.iter().filter_map(|side| side.claim.as_ref()).map(|claim| claim.mtu);
-        let room = carried.min().unwrap_or(0).saturating_sub(RCT_OCTETS);
+        let room = carried.min().unwrap_or(0).saturating_sub(RCT_MTU_OCTETS);
         if room < wanted {
             self.degraded.push(format!(
                 "the host interface has an MTU of {room} instead of {wanted}, because a LAN \
                  interface carries no {} octets: use network cards that do, or set host_mtu to \
                  {room}",
-                wanted + RCT_OCTETS
+                wanted + RCT_MTU_OCTETS
             ));
         }
         wanted.min(room)

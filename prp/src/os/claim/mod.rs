@@ -22,11 +22,15 @@ use super::ethtool::{Ethtool, Offload};
 use super::ingress::{IngressDrop, IngressError, Method};
 use super::link::{LinkError, LinkInfo, Links};
 use crate::types::MacAddress;
+use crate::wire::rct::RCT_OCTETS;
 
 pub use originals::LanOriginals;
 
-/// What a LAN interface has to carry so that hosts keep an MTU of 1,500: six octets more.
-pub const LAN_MTU_OCTETS: u32 = 1506;
+/// What the RCT takes of a LAN interface's MTU.
+#[allow(clippy::cast_possible_truncation, reason = "it is six")]
+pub const RCT_MTU_OCTETS: u32 = RCT_OCTETS as u32;
+/// What a LAN interface has to carry so that hosts keep an MTU of 1,500.
+pub const LAN_MTU_OCTETS: u32 = 1_500 + RCT_MTU_OCTETS;
 
 /// Why an interface cannot be a LAN port.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! What the host is judged for: a daemon that runs, a configuration, or what a daemon would do
 //! without being told.
 
+use prp::os::claim::{LAN_MTU_OCTETS, RCT_MTU_OCTETS};
 use prp::types::LanId;
 use rt_core::limits::PRIORITY_LRE;
 use rt_core::os::host::{self, Finding, Level, PlannedThread};
@@ -12,7 +13,7 @@ use crate::config::{DaemonConfig, InterfaceName, RUNTIME_ROOT, ReceiveMode};
 use crate::control::Request;
 use crate::control::client::ask;
 use crate::control::instance::{Selection, select};
-use crate::daemon::{lan_side, thread_plan};
+use crate::daemon::thread_plan;
 use crate::exit::{ExitCode, Failure};
 use crate::report::doctor::{JudgedFor, LanRow, ThreadRow};
 use crate::report::{Document, Status};
@@ -79,7 +80,7 @@ impl Subject {
             threads: vec![lre.for_host()],
             lans: LanId::BOTH.map(|lan| (lan, config.lan(lan).clone())).to_vec(),
             place: Place::Here,
-            mtu_min: u32::from(config.host.mtu) + lan_side::RCT_OCTETS,
+            mtu_min: u32::from(config.host.mtu) + RCT_MTU_OCTETS,
             findings: Vec::new(),
         }
     }
@@ -100,7 +101,7 @@ impl Subject {
             threads: vec![lre],
             lans: Vec::new(),
             place: Place::Here,
-            mtu_min: 1500 + lan_side::RCT_OCTETS,
+            mtu_min: LAN_MTU_OCTETS,
             findings: Vec::new(),
         }
     }
@@ -165,7 +166,7 @@ impl Subject {
             threads: threads.collect(),
             lans: lans.collect(),
             place: Place::of(status.pid),
-            mtu_min: status.host.mtu.saturating_add(lan_side::RCT_OCTETS),
+            mtu_min: status.host.mtu.saturating_add(RCT_MTU_OCTETS),
             findings,
         }
     }
