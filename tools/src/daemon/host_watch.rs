@@ -135,31 +135,14 @@ impl Supervisor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_values::{MAC, lan_interface};
     use super::*;
 
     #[test]
     fn the_host_may_do_what_is_its_own_business() {
-        let mac = MacAddress([2, 0, 0, 0, 0, 1]);
-        let info = LinkInfo {
-            index: 3,
-            name: "prp0".to_owned(),
-            mac,
-            mtu: 1500,
-            up: true,
-            running: true,
-            noarp: false,
-            promiscuous: false,
-            loopback: false,
-            ethernet: true,
-            controller: None,
-            alias: None,
-            kind: None,
-            mtu_min: None,
-            mtu_max: None,
-            tx_queue_packets: 1000,
-        };
-        let of = |now: &LinkInfo| changes(Some(&info), now, mac, 1500);
-        assert_eq!(changes(None, &info, mac, 1500), [Change::Promiscuous], "as it is at first");
+        let info = LinkInfo { name: "prp0".to_owned(), mtu: 1500, noarp: false, ..lan_interface() };
+        let of = |now: &LinkInfo| changes(Some(&info), now, MAC, 1500);
+        assert_eq!(changes(None, &info, MAC, 1500), [Change::Promiscuous], "as it is at first");
         for fine in [
             info.clone(),
             LinkInfo { mtu: 576, running: false, ..info.clone() },
@@ -173,6 +156,6 @@ mod tests {
         assert_eq!(of(&renamed), [Change::Renamed("x".to_owned())]);
         let wrong = LinkInfo { mac: MacAddress([2; 6]), mtu: 1501, ..info.clone() };
         assert_eq!(of(&wrong), [Change::Mac, Change::Mtu]);
-        assert_eq!(changes(Some(&wrong), &wrong, mac, 1500), [Change::Mac, Change::Mtu], "still");
+        assert_eq!(changes(Some(&wrong), &wrong, MAC, 1500), [Change::Mac, Change::Mtu], "still");
     }
 }

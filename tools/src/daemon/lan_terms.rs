@@ -165,30 +165,8 @@ pub const fn every_frame(wanted: Promiscuous, needs: Needs) -> Option<EveryFrame
 mod tests {
     use prp::types::MacAddress;
 
+    use super::super::test_values::{MAC, lan_interface};
     use super::*;
-
-    const MAC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
-
-    fn good() -> LinkInfo {
-        LinkInfo {
-            index: 3,
-            name: "eth1".to_owned(),
-            mac: MAC,
-            mtu: 1506,
-            up: true,
-            running: true,
-            noarp: true,
-            promiscuous: false,
-            loopback: false,
-            ethernet: true,
-            controller: None,
-            alias: None,
-            kind: None,
-            mtu_min: None,
-            mtu_max: None,
-            tx_queue_packets: 1000,
-        }
-    }
 
     #[test]
     fn each_change_is_seen_and_what_is_nobodys_business_is_not() {
@@ -197,7 +175,7 @@ mod tests {
             defects(&Seen { info, dropped, ipv6, merges }, &wanted)
         };
         let one = |defect| Defects::from_iter([defect]);
-        let good = good();
+        let good = lan_interface();
         assert_eq!(seen(&good, true, false, false), Defects::NONE);
         for fine in [
             LinkInfo { up: false, running: false, ..good.clone() },

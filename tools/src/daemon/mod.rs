@@ -78,6 +78,8 @@ pub mod lre_thread;
 pub mod marker;
 mod status;
 pub mod supervisor;
+#[cfg(test)]
+mod test_values;
 pub mod thread_plan;
 
 use events::{EventReader, ThreadEvent, TraceSink};
