@@ -25,7 +25,8 @@ pub(crate) struct Row {
     pub(crate) cleared_by_needs: Option<fn(&mut Needs)>,
 }
 
-const D: Row = Row {
+/// What a row leaves out; the next four are the same at other levels.
+const WARNING: Row = Row {
     id: "",
     level: Level::Warning,
     files: &[],
@@ -36,10 +37,18 @@ const D: Row = Row {
     cleared_by_needs: None,
 };
 
+const FINE: Row = Row { level: Level::Fine, ..WARNING };
+const NOTE: Row = Row { level: Level::Note, ..WARNING };
+const UNKNOWN: Row = Row { level: Level::Unknown, ..WARNING };
+const PROBLEM: Row = Row { level: Level::Problem, ..WARNING };
+
 const CMDLINE: &str = "/proc/cmdline";
 const ISOLATED: &str = "/sys/devices/system/cpu/isolated";
 const NOHZ_FULL: &str = "/sys/devices/system/cpu/nohz_full";
 const ONLINE: &str = "/sys/devices/system/cpu/online";
+const GOVERNOR: &str = "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor";
+const IDLE_STATE: &str = "/sys/devices/system/cpu/cpu3/cpuidle/state2/disable";
+const FAIR_SERVER: &str = "/sys/kernel/debug/sched/fair_server/cpu3/runtime";
 const STATUS: &str = "/proc/self/status";
 const LIMITS: &str = "/proc/self/limits";
 const UNIT: &str = "/etc/systemd/system/bumplessd@.service";
@@ -74,95 +83,82 @@ pub(crate) const ROWS: &[Row] = &[
             (RELEASE, "6.18.4\n"),
         ],
         says: "6.18.4 is not PREEMPT_RT",
-        ..D
+        ..WARNING
     },
     Row {
         id: "preempt_rt",
-        level: Level::Fine,
         files: &[("/sys/kernel/realtime", GONE)],
         says: "is PREEMPT_RT",
-        ..D
+        ..FINE
     },
     Row {
         id: THROTTLING,
-        level: Level::Problem,
         needs: busy,
         says: "950000 µs of each",
         cleared_by_needs: Some(waits),
-        ..D
+        ..PROBLEM
     },
-    Row { id: THROTTLING, level: Level::Fine, says: "ours wait in between", ..D },
+    Row { id: THROTTLING, says: "ours wait in between", ..FINE },
     Row {
         id: THROTTLING,
-        level: Level::Problem,
         files: &[("/proc/sys/kernel/sched_rt_runtime_us", "0\n")],
         says: "no thread may become",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: THROTTLING,
-        level: Level::Fine,
         files: &[(RELEASE, "6.12.0\n")],
         needs: busy,
         says: "fair_server instead",
-        ..D
+        ..FINE
     },
     Row {
         id: THROTTLING,
-        level: Level::Fine,
         needs: |needs| {
             busy(needs);
             needs.threads[0].policy = Policy::Other;
         },
-        ..D
+        ..FINE
     },
     Row {
         id: "fair_server",
-        files: &[
-            (RELEASE, "6.12.1-rt-amd64\n"),
-            ("/sys/kernel/debug/sched/fair_server/cpu3/runtime", "50000000\n"),
-        ],
+        files: &[(RELEASE, "6.12.1-rt-amd64\n"), (FAIR_SERVER, "50000000\n")],
         needs: busy,
         says: "50 ms of a second",
-        cleared_by: &[("/sys/kernel/debug/sched/fair_server/cpu3/runtime", "0\n")],
-        ..D
+        cleared_by: &[(FAIR_SERVER, "0\n")],
+        ..WARNING
     },
     Row {
         id: "fair_server",
-        level: Level::Unknown,
-        files: &[
-            (RELEASE, "6.12.1-rt-amd64\n"),
-            ("/sys/kernel/debug/sched/fair_server/cpu3/runtime", GONE),
-        ],
+        files: &[(RELEASE, "6.12.1-rt-amd64\n"), (FAIR_SERVER, GONE)],
         needs: busy,
         says: "cannot be read",
         cleared_by_needs: Some(waits),
-        ..D
+        ..UNKNOWN
     },
     Row {
         id: "rt_group_sched",
-        level: Level::Problem,
         files: &[("/sys/fs/cgroup/cpu/box/cpu.rt_runtime_us", "0\n")],
         says: "SCHED_FIFO is refused",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "boot_parameters",
         files: &[(CMDLINE, "isolcpus=2-3 clocksource=hpet highres=off\n")],
         says: "highres=off",
-        ..D
+        ..WARNING
     },
     Row {
         id: "boot_parameters",
         files: &[(CMDLINE, "isolcpus=2-9\n")],
         says: "names CPUs 4-9",
-        ..D
+        ..WARNING
     },
     Row {
         id: "boot_parameters",
         files: &[(CMDLINE, "rcu_nocbs=2;3\n")],
         says: "rcu_nocbs=2;3 is not understood",
-        ..D
+        ..WARNING
     },
     // ---- CPUs of our own ----
     Row {
@@ -171,48 +167,48 @@ pub(crate) const ROWS: &[Row] = &[
         files: &[(ISOLATED, "\n"), (CMDLINE, "quiet\n")],
         says: "isolcpus=managed_irq,domain,3",
         cleared_by_needs: Some(|needs| needs.threads[0].cpu = Some(3)),
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_online",
-        level: Level::Problem,
         files: &[(ONLINE, "0-2\n")],
         says: "echo 1 > /sys/devices/system/cpu/cpu3/online",
-        ..D
+        ..PROBLEM
     },
-    Row { id: "cpu_allowed", files: &[(ISOLATED, "2\n")], says: "not among the CPUs", ..D },
+    Row { id: "cpu_allowed", files: &[(ISOLATED, "2\n")], says: "not among the CPUs", ..WARNING },
     Row {
         id: "cpu_isolated",
         files: &[(ISOLATED, "2\n"), (CMDLINE, "isolcpus=managed_irq,2\n")],
         says: "isolcpus=managed_irq,domain,2-3",
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_isolated",
-        level: Level::Problem,
         files: &[(ISOLATED, "\n")],
         needs: busy,
         says: "stands still",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "cpu_isolated",
-        level: Level::Fine,
         files: &[(ISOLATED, "\n"), ("/sys/fs/cgroup/cpuset.cpus.isolated", "3\n")],
         says: "every pinned thread",
-        ..D
+        ..FINE
     },
     Row {
         id: "cpu_isolated",
-        level: Level::Note,
         files: &[(CMDLINE, "isolcpus=2-3\n")],
         says: "no managed_irq",
-        ..D
+        ..NOTE
     },
-    Row { id: "housekeeping", files: &[(ISOLATED, "0-3\n")], says: "no CPU of 0-3 is left", ..D },
     Row {
         id: "housekeeping",
-        level: Level::Problem,
+        files: &[(ISOLATED, "0-3\n")],
+        says: "no CPU of 0-3 is left",
+        ..WARNING
+    },
+    Row {
+        id: "housekeeping",
         files: &[(ONLINE, "0\n")],
         needs: |needs| {
             busy(needs);
@@ -220,15 +216,15 @@ pub(crate) const ROWS: &[Row] = &[
         },
         says: "is left for everything else",
         cleared_by: &[(ONLINE, "0-3\n")],
-        ..D
+        ..PROBLEM
     },
-    Row { id: "housekeeping", level: Level::Note, files: &[(ONLINE, "0\n")], says: "one CPU", ..D },
+    Row { id: "housekeeping", files: &[(ONLINE, "0\n")], says: "one CPU", ..NOTE },
     Row {
         id: "cpu_nohz_full",
         needs: busy,
         says: "nohz_full=3",
         cleared_by: &[(NOHZ_FULL, "3\n")],
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_nohz_full",
@@ -236,27 +232,25 @@ pub(crate) const ROWS: &[Row] = &[
         needs: busy,
         says: "CONFIG_NO_HZ_FULL",
         cleared_by_needs: Some(waits),
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_nohz_full",
-        level: Level::Note,
         files: &[(NOHZ_FULL, "2-3\n")],
         says: "its thread waits for frames",
         cleared_by_needs: Some(busy),
-        ..D
+        ..NOTE
     },
     Row {
         id: "cpu_rcu_nocbs",
         files: &[(CMDLINE, "isolcpus=managed_irq,2-3 rcu_nocbs=2\n")],
         says: "rcu_nocbs=2-3",
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_rcu_nocbs",
-        level: Level::Fine,
         files: &[(CMDLINE, "isolcpus=managed_irq,2-3 nohz_full=2-N\n")],
-        ..D
+        ..FINE
     },
     Row {
         id: "smt_siblings",
@@ -266,166 +260,135 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         says: "echo 0 > /sys/devices/system/cpu/cpu1/online",
         cleared_by: &[(ISOLATED, "1-3\n")],
-        ..D
+        ..WARNING
     },
     Row {
         id: "smt_siblings",
-        level: Level::Fine,
         files: &[
             ("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list", "1,3\n"),
             (ONLINE, "0,2-3\n"),
         ],
-        ..D
+        ..FINE
     },
     Row {
         id: "workqueues",
-        level: Level::Note,
         files: &[("/sys/devices/virtual/workqueue/cpumask", "f\n")],
         says: "echo 7 > /sys/devices/virtual/workqueue/cpumask",
-        ..D
+        ..NOTE
     },
     // ---- Speed ----
     Row {
         id: "cpu_governor",
-        files: &[("/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "powersave\n")],
+        files: &[(GOVERNOR, "powersave\n")],
         says: "echo performance > /sys/devices/system/cpu/cpu3/cpufreq/scaling_governor",
-        ..D
+        ..WARNING
     },
     Row {
         id: "cpu_governor",
-        level: Level::Fine,
         files: &[("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n")],
-        ..D
+        ..FINE
     },
     Row {
         id: "cpu_governor",
-        level: Level::Note,
         files: &[("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n")],
         needs: unpinned,
-        ..D
+        ..NOTE
     },
+    Row { id: "cpu_idle", files: &[(IDLE_STATE, "0\n")], says: "C6: 133 µs", ..WARNING },
     Row {
         id: "cpu_idle",
-        files: &[("/sys/devices/system/cpu/cpu3/cpuidle/state2/disable", "0\n")],
-        says: "C6: 133 µs",
-        ..D
-    },
-    Row {
-        id: "cpu_idle",
-        level: Level::Fine,
-        files: &[
-            ("/sys/devices/system/cpu/cpu3/cpuidle/state2/disable", "0\n"),
-            ("/dev/cpu_dma_latency", "\0\0\0\0"),
-        ],
+        files: &[(IDLE_STATE, "0\n"), ("/dev/cpu_dma_latency", "\0\0\0\0")],
         says: "at 0 µs",
-        ..D
+        ..FINE
     },
     Row {
         id: "cpu_idle",
-        level: Level::Fine,
-        files: &[
-            ("/sys/devices/system/cpu/cpu3/cpuidle/state2/disable", "0\n"),
-            (CMDLINE, "idle=poll\n"),
-        ],
+        files: &[(IDLE_STATE, "0\n"), (CMDLINE, "idle=poll\n")],
         says: "idle=poll",
-        ..D
+        ..FINE
     },
-    Row {
-        id: "cpu_idle",
-        level: Level::Fine,
-        files: &[("/sys/devices/system/cpu/cpu3/cpuidle/state2/disable", "0\n")],
-        needs: busy,
-        ..D
-    },
+    Row { id: "cpu_idle", files: &[(IDLE_STATE, "0\n")], needs: busy, ..FINE },
     Row {
         id: "pcie_aspm",
-        level: Level::Note,
         files: &[("/sys/module/pcie_aspm/parameters/policy", "default performance [powersave]\n")],
         says: "policy powersave",
-        ..D
+        ..NOTE
     },
     // ---- Interrupts and threads ----
     Row {
         id: "irq_affinity",
         files: &[("/proc/irq/24/effective_affinity_list", "3\n")],
         says: "24 (nvme0q1)",
-        ..D
+        ..WARNING
     },
     Row {
         id: "irq_affinity",
-        level: Level::Note,
         files: &[
             ("/proc/irq/34/effective_affinity_list", "3\n"),
             ("/proc/irq/34/smp_affinity_list", "3\n"),
         ],
         says: "none was yet: 34 (usb1)",
-        ..D
+        ..NOTE
     },
     Row {
         id: "irq_affinity",
-        level: Level::Fine,
         files: &[("/proc/irq/24/effective_affinity_list", "3\n")],
         needs: unpinned,
-        ..D
+        ..FINE
     },
     // It moves with the next interrupt.
     Row {
         id: "irq_affinity",
-        level: Level::Fine,
         files: &[
             ("/proc/irq/24/smp_affinity_list", "0-2\n"),
             ("/proc/irq/24/effective_affinity_list", "3\n"),
         ],
-        ..D
+        ..FINE
     },
     Row {
         id: "irq_default_affinity",
-        level: Level::Note,
         files: &[("/proc/irq/default_smp_affinity", "f\n")],
         says: "echo 7 > /proc/irq/default_smp_affinity",
-        ..D
+        ..NOTE
     },
     Row {
         id: "lan_interrupts",
-        level: Level::Problem,
         files: &[
             ("/proc/irq/33/effective_affinity_list", "3\n"),
             ("/proc/irq/33/smp_affinity_list", "3\n"),
         ],
         needs: busy,
         says: "this LAN stands still",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "lan_interrupts",
-        level: Level::Problem,
         files: &[(ONLINE, "3\n"), ("/proc/irq/33/smp_affinity_list", "3\n")],
         needs: busy,
         says: "there is no other CPU",
         cleared_by_needs: Some(waits),
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "irq_affinity",
         files: &[(ONLINE, "3\n"), ("/proc/irq/24/effective_affinity_list", "3\n")],
         says: "there is no other CPU",
-        ..D
+        ..WARNING
     },
     Row {
         id: "lan_interrupts",
-        level: Level::Fine,
         files: &[
             ("/proc/irq/33/smp_affinity_list", "0-3\n"),
             ("/proc/irq/33/effective_affinity_list", "3\n"),
         ],
         says: "served on CPU 3",
-        ..D
+        ..FINE
     },
     Row {
         id: "lan_interrupts",
         tree: |tree| tree.thread(900, 900, "irq/33-eth1", 0, "1", 0x20_8040),
         says: "no real-time priority",
-        ..D
+        ..WARNING
     },
     Row {
         id: "irqbalance",
@@ -433,180 +396,153 @@ pub(crate) const ROWS: &[Row] = &[
         files: &[(ISOLATED, "\n")],
         says: "IRQBALANCE_BANNED_CPULIST=3",
         cleared_by: &[("/etc/default/irqbalance", "#x\nIRQBALANCE_BANNED_CPULIST=\"2-3\"\n")],
-        ..D
+        ..WARNING
     },
     Row {
         id: "irqbalance",
-        level: Level::Fine,
         tree: |tree| tree.thread(500, 500, "irqbalance", 0, "0-3", 0x40_0100),
         says: "leaves our CPUs alone",
-        ..D
+        ..FINE
     },
     Row {
         id: "rt_neighbours",
         tree: |tree| tree.thread(600, 601, "plc", 80, "0-3", 0x40_0100),
         says: "plc (80)",
         cleared_by_needs: Some(|needs| needs.threads[0].policy = Policy::Fifo(90)),
-        ..D
+        ..WARNING
     },
     Row {
         id: "rt_neighbours",
         tree: |tree| tree.thread(901, 901, "irq/24-nvme0q1", 70, "3", 0x20_8040),
         says: "irq/24-nvme0q1 (70)",
-        ..D
+        ..WARNING
     },
     Row {
         id: "rt_neighbours",
-        level: Level::Fine,
         tree: |tree| tree.thread(600, 601, "plc", 80, "0-2", 0x40_0100),
-        ..D
+        ..FINE
     },
     Row {
         id: "softirq_threads",
-        level: Level::Note,
         needs: busy,
         says: "ksoftirqd/3 (0)",
         cleared_by_needs: Some(waits),
-        ..D
+        ..NOTE
     },
     // ---- Memory ----
     Row {
         id: "compaction",
         files: &[("/proc/sys/vm/compact_unevictable_allowed", "1\n")],
         says: "sysctl -w vm.compact_unevictable_allowed=0",
-        ..D
+        ..WARNING
     },
     Row {
         id: "numa_balancing",
         files: &[("/proc/sys/kernel/numa_balancing", "1\n")],
         says: "2 memory nodes",
-        ..D
+        ..WARNING
     },
     Row {
         id: "numa_balancing",
-        level: Level::Fine,
         files: &[
             ("/proc/sys/kernel/numa_balancing", "1\n"),
             ("/sys/devices/system/node/online", "0\n"),
         ],
-        ..D
+        ..FINE
     },
     Row {
         id: "swap",
-        level: Level::Note,
         files: &[("/proc/swaps", "Filename\tType\n/dev/sda2 partition\n")],
         says: "/dev/sda2",
-        ..D
+        ..NOTE
     },
     Row {
         id: "huge_pages",
-        level: Level::Note,
         files: &[("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")],
         says: "khugepaged",
-        ..D
+        ..NOTE
     },
-    Row { id: "ksm", level: Level::Note, files: &[("/sys/kernel/mm/ksm/run", "1\n")], ..D },
+    Row { id: "ksm", files: &[("/sys/kernel/mm/ksm/run", "1\n")], ..NOTE },
     Row {
         id: "memory_statistics",
-        level: Level::Note,
         files: &[("/proc/sys/vm/stat_interval", "1\n")],
         says: "every 1 s",
-        ..D
+        ..NOTE
     },
     Row {
         id: "nmi_watchdog",
-        level: Level::Note,
         files: &[("/proc/sys/kernel/nmi_watchdog", "1\n")],
         says: "hard lockup",
-        ..D
+        ..NOTE
     },
     Row {
         id: "soft_watchdog",
-        level: Level::Note,
         files: &[("/proc/sys/kernel/watchdog_cpumask", "0-3\n")],
         says: "sysctl -w kernel.watchdog_cpumask=0-2",
-        ..D
+        ..NOTE
     },
     Row {
         id: "soft_watchdog",
-        level: Level::Fine,
         files: &[
             ("/proc/sys/kernel/watchdog_cpumask", "0-3\n"),
             ("/proc/sys/kernel/soft_watchdog", "0\n"),
         ],
-        ..D
+        ..FINE
     },
     Row {
         id: "timer_migration",
-        level: Level::Note,
         files: &[(ISOLATED, "\n")],
         says: "kernel.timer_migration=0",
-        ..D
+        ..NOTE
     },
     // ---- Time ----
-    Row { id: "clock_source", files: &[(SOURCE, "hpet\n")], says: "although tsc is there", ..D },
+    Row {
+        id: "clock_source",
+        files: &[(SOURCE, "hpet\n")],
+        says: "although tsc is there",
+        ..WARNING
+    },
     Row {
         id: "clock_source",
         files: &[(SOURCE, "hpet\n"), (SOURCES, "hpet acpi_pm\n")],
         says: "gave up the TSC",
-        ..D
+        ..WARNING
     },
-    Row { id: "clock_source", level: Level::Fine, files: &[(SOURCE, "kvm-clock\n")], ..D },
+    Row { id: "clock_source", files: &[(SOURCE, "kvm-clock\n")], ..FINE },
     Row {
         id: "hypervisor",
-        level: Level::Note,
         files: &[("/proc/cpuinfo", "flags\t: fpu hypervisor\n")],
         says: "unnamed",
-        ..D
+        ..NOTE
     },
     Row {
         id: "hypervisor",
-        level: Level::Note,
         files: &[("/sys/class/dmi/id/sys_vendor", "QEMU\n")],
         says: "QEMU",
-        ..D
+        ..NOTE
     },
-    Row {
-        id: "hypervisor",
-        level: Level::Note,
-        files: &[("/sys/hypervisor/type", "xen\n")],
-        says: "xen",
-        ..D
-    },
-    Row {
-        id: "hypervisor",
-        level: Level::Fine,
-        files: &[("/sys/class/dmi/id/product_name", "SIMATIC IPC\n")],
-        ..D
-    },
+    Row { id: "hypervisor", files: &[("/sys/hypervisor/type", "xen\n")], says: "xen", ..NOTE },
+    Row { id: "hypervisor", files: &[("/sys/class/dmi/id/product_name", "SIMATIC IPC\n")], ..FINE },
     Row {
         id: "steal",
         files: &[("/proc/stat", "cpu  100 0 0 10000 0 0 0 35 0 0\n")],
         says: "took 0.35 s",
-        ..D
+        ..WARNING
     },
     Row {
         id: "steal",
-        level: Level::Note,
         files: &[("/proc/stat", "cpu  100 0 0 1000000 0 0 0 35 0 0\n")],
         says: "took 0.35 s",
-        ..D
+        ..NOTE
     },
     // ---- Privilege and kernel features ----
+    Row { id: "rtprio", files: &[(STATUS, NO_CAPABILITY)], says: "LimitRTPRIO=98", ..PROBLEM },
     Row {
         id: "rtprio",
-        level: Level::Problem,
-        files: &[(STATUS, NO_CAPABILITY)],
-        says: "LimitRTPRIO=98",
-        ..D
-    },
-    Row {
-        id: "rtprio",
-        level: Level::Note,
         files: &[(STATUS, NO_CAPABILITY)],
         needs: looks_only,
         says: "code 3",
-        ..D
+        ..NOTE
     },
     Row {
         id: "rtprio",
@@ -617,73 +553,64 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         needs: looks_only,
         says: "log in anew",
-        ..D
+        ..WARNING
     },
     Row {
         id: "rtprio",
-        level: Level::Problem,
         files: &[("/proc/self/uid_map", "         0       1000          1\n")],
         says: "SCHED_FIFO 60 is refused",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "rtprio",
-        level: Level::Fine,
         files: &[(STATUS, NO_CAPABILITY), (LIMITS, "Max realtime priority  60  60\n")],
         says: "the limit",
-        ..D
+        ..FINE
     },
     Row {
         id: "memlock",
-        level: Level::Problem,
         files: &[(STATUS, NO_CAPABILITY)],
         says: "LimitMEMLOCK=infinity",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "memlock",
-        level: Level::Fine,
         files: &[(STATUS, NO_CAPABILITY), (LIMITS, "Max locked memory  unlimited unlimited\n")],
-        ..D
+        ..FINE
     },
     Row {
         id: "capabilities",
-        level: Level::Problem,
         files: &[(STATUS, NO_CAPABILITY)],
         says: "CAP_NET_ADMIN and CAP_NET_RAW missing",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "service_unit",
-        level: Level::Problem,
         files: &[(UNIT, "[Service]\nUser=bumpless\nLimitRTPRIO=40\nRestrictRealtime=yes\n")],
         says: "LimitRTPRIO, LimitMEMLOCK, RestrictRealtime",
         cleared_by: &[(
             "/etc/systemd/system/bumplessd@.service.d/rt.conf",
             "[Service]\nLimitRTPRIO=98\nLimitMEMLOCK=infinity\nRestrictRealtime=no\n",
         )],
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "tap",
-        level: Level::Note,
         files: &[("/sys/class/misc/tun/dev", GONE)],
         says: "modprobe tun",
         cleared_by: &[("/lib/modules/6.1.0-rt/modules.dep", "kernel/drivers/net/tun.ko.xz:\n")],
-        ..D
+        ..NOTE
     },
     Row {
         id: "packet_sockets",
-        level: Level::Problem,
         files: &[("/proc/net/protocols", "protocol  size\nXDP 960\n")],
         says: "CONFIG_PACKET",
-        ..D
+        ..PROBLEM
     },
     Row {
         id: "af_xdp",
-        level: Level::Note,
         files: &[("/proc/net/protocols", "protocol  size\nPACKET 960\n")],
         says: "CONFIG_XDP_SOCKETS",
-        ..D
+        ..NOTE
     },
 ];
