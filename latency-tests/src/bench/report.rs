@@ -1,6 +1,6 @@
 //! What was found: as a table, as a page, as JSON.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -142,9 +142,8 @@ impl Results {
         );
         for cost in &self.lre {
             let count = |count: Option<f64>| count.map_or_else(dash, |count| format!("{count:.0}"));
-            let (nodes, frame, ageing) =
-                (cost.nodes, count(cost.instructions), count(cost.ageing_instructions));
-            let _ = writeln!(text, "| {nodes} | {frame} | {ageing} | {} |", plain(&cost.ns));
+            let (frame, ageing) = (count(cost.instructions), count(cost.ageing_instructions));
+            write_row(text, &[&cost.nodes, &frame, &ageing, &plain(&cost.ns)]);
         }
         text.push('\n');
     }
@@ -202,18 +201,20 @@ impl Results {
                 false => spread_text(&found.delivered_share, 3),
             };
             let bare = self.bare_ns(found).map_or_else(dash, |ns| format!("{ns:.0}"));
-            let _ = writeln!(
-                text,
-                "| {} | {} | {way} | {} | {} | {} | {bare} | {} | {} | {delivered} | {} |",
-                found.host_port,
-                found.lan_receive,
-                found.frame_octets,
-                millions(&found.frames_per_core_second),
-                plain(&found.cpu_ns_per_frame),
-                some(&found.frames_per_second),
-                some(&found.offered_per_second),
-                found.waits,
-            );
+            let cells: [&dyn fmt::Display; 11] = [
+                &found.host_port,
+                &found.lan_receive,
+                &way,
+                &found.frame_octets,
+                &millions(&found.frames_per_core_second),
+                &plain(&found.cpu_ns_per_frame),
+                &bare,
+                &some(&found.frames_per_second),
+                &some(&found.offered_per_second),
+                &delivered,
+                &found.waits,
+            ];
+            write_row(text, &cells);
         }
         text.push('\n');
     }
@@ -228,19 +229,18 @@ impl Results {
              | p99 | ratio of p50 | lost |\n|---|---|---|---|---|---|---|---|---|\n",
         );
         for found in &self.round_trip {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
-                found.host_port,
-                found.lan_receive,
-                found.far_end,
-                plain(&found.daemon_median_ns),
-                plain(&found.daemon_p99_ns),
-                plain(&found.bridge_median_ns),
-                plain(&found.bridge_p99_ns),
-                spread_text(&found.ratio, 2),
-                found.lost,
-            );
+            let cells: [&dyn fmt::Display; 9] = [
+                &found.host_port,
+                &found.lan_receive,
+                &found.far_end,
+                &plain(&found.daemon_median_ns),
+                &plain(&found.daemon_p99_ns),
+                &plain(&found.bridge_median_ns),
+                &plain(&found.bridge_p99_ns),
+                &spread_text(&found.ratio, 2),
+                &found.lost,
+            ];
+            write_row(text, &cells);
         }
         text.push('\n');
     }
@@ -267,6 +267,13 @@ impl Results {
         fs::write(folder.join("results.json"), json + "\n")?;
         Ok(folder)
     }
+}
+
+fn write_row(text: &mut String, cells: &[&dyn fmt::Display]) {
+    for cell in cells {
+        let _ = write!(text, "| {cell} ");
+    }
+    text.push_str("|\n");
 }
 
 /// Where there is nothing to tell.
