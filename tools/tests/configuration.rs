@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 use prp::lre::config::{DuplicateMode, LreConfig, SanUnicast, TransparentReception};
+use prp::os::lan_port::TransmitPath;
 use prp::types::{LanId, MacAddress};
 use prp::wire::vlan::VlanTag;
 use rt_core::time::Duration;
 use tools::args::DaemonArgs;
 use tools::config::{
-    Checked, DaemonConfig, HostConfig, HostPort, LanReceive, LanTransmit, Promiscuous, ReceiveMode,
-    SocketGroup, ThreadConfig, ThreadPolicy, describe, keys,
+    Checked, DaemonConfig, HostConfig, HostPort, LanReceive, Promiscuous, ReceiveMode, SocketGroup,
+    ThreadConfig, ThreadPolicy, describe, keys,
 };
 use tools::exit::{ExitCode, Failure};
 
@@ -103,7 +104,7 @@ fn everything_that_is_said_is_understood() {
     assert_eq!(config.receive_mode, ReceiveMode::Adaptive { spin: Duration::from_micros(20) });
     assert_eq!(config.host, HostConfig { port: HostPort::Veth, mtu: 1400 });
     assert_eq!(config.lan_receive, LanReceive::Xdp);
-    assert_eq!(config.lan_transmit, LanTransmit::Xdp);
+    assert_eq!(config.lan_transmit, TransmitPath::Xdp);
     assert_eq!(config.promiscuous, Promiscuous::Off);
     assert_eq!(config.node_table_size, 16_384);
     assert_eq!(config.cpu_dma_latency_us, Some(0));

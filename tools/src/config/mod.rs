@@ -16,6 +16,7 @@
 use std::path::PathBuf;
 
 use prp::lre::config::LreConfig;
+use prp::os::lan_port::TransmitPath;
 use prp::types::{LanId, MacAddress};
 use rt_core::time::Duration;
 
@@ -122,29 +123,6 @@ impl LanReceive {
         match self {
             Self::Auto => "auto",
             Self::Ring => "ring",
-            Self::Xdp => "xdp",
-        }
-    }
-}
-
-/// How frames leave on a LAN.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LanTransmit {
-    /// AF_XDP where it works, a packet socket elsewhere.
-    Auto,
-    /// A packet socket.
-    Packet,
-    /// AF_XDP, or nothing.
-    Xdp,
-}
-
-impl LanTransmit {
-    /// The word users see.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Packet => "packet",
             Self::Xdp => "xdp",
         }
     }
@@ -264,8 +242,8 @@ pub struct DaemonConfig {
     pub host: HostConfig,
     /// See [`LanReceive`].
     pub lan_receive: LanReceive,
-    /// See [`LanTransmit`].
-    pub lan_transmit: LanTransmit,
+    /// See [`TransmitPath`].
+    pub lan_transmit: TransmitPath,
     /// See [`Promiscuous`].
     pub promiscuous: Promiscuous,
     /// See [`LreConfig`].

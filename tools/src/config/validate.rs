@@ -6,6 +6,7 @@ use std::path::Path;
 use prp::lre::config::{
     DuplicateMode, LreConfig, SanUnicast, SupervisionConfig, TransparentReception,
 };
+use prp::os::lan_port::TransmitPath;
 use prp::types::MacAddress;
 use prp::wire::vlan::VlanTag;
 use rt_core::limits::{
@@ -18,7 +19,7 @@ use rt_core::time::Duration;
 use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
-    LanReceive, LanTransmit, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
+    LanReceive, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
     ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
 };
 
@@ -121,7 +122,11 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
     let lan_transmit = check.word(
         "lan_transmit",
         raw.lan_transmit.as_deref(),
-        &[("auto", LanTransmit::Auto), ("packet", LanTransmit::Packet), ("xdp", LanTransmit::Xdp)],
+        &[
+            ("auto", TransmitPath::Auto),
+            ("packet", TransmitPath::Packet),
+            ("xdp", TransmitPath::Xdp),
+        ],
     );
     let promiscuous = check.word(
         "promiscuous",

@@ -17,7 +17,7 @@ use super::lan_life::LanLife;
 use super::lan_lock::LanLock;
 use super::lan_terms::{Defect, Defects, Needs, Seen, defects, every_frame};
 use super::marker::{Marker, OwnedLan};
-use crate::config::{DaemonConfig, LanReceive, LanTransmit, Promiscuous};
+use crate::config::{DaemonConfig, LanReceive, Promiscuous};
 use crate::exit::Failure;
 use crate::report::{EveryFrame, Link};
 
@@ -497,11 +497,7 @@ fn open_port(config: &DaemonConfig, claim: &LanClaim) -> Result<LanPort, Failure
             LanReceive::Ring => prp::os::lan_port::LanReceive::Ring,
             LanReceive::Xdp => prp::os::lan_port::LanReceive::Xdp,
         },
-        transmit: match config.lan_transmit {
-            LanTransmit::Auto => TransmitPath::Auto,
-            LanTransmit::Packet => TransmitPath::Packet,
-            LanTransmit::Xdp => TransmitPath::Xdp,
-        },
+        transmit: config.lan_transmit,
         ..LanPortOptions::new(claim.index, claim.mtu)
     };
     LanPort::open(&options).map_err(|error| failure::open(&claim.interface, &error))
