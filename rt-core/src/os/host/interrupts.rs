@@ -1,7 +1,7 @@
 //! Interrupts and threads that compete with ours for a CPU.
 
 use super::texts::number_in;
-use super::view::{View, common, format_mask, lacking, parse_mask, words};
+use super::view::{View, common, format_mask, lacking, words};
 use super::{Change, Check, Finding, Level, PlannedThread, Policy, Remedy, format_cpu_list};
 use crate::os::procfs::parse_cpu_list;
 
@@ -147,11 +147,7 @@ fn some_of(list: &[String]) -> String {
 
 fn default_affinity(view: &View<'_>, out: &mut Vec<Finding>) {
     const ID: &str = "irq_default_affinity";
-    let Some((text, mask)) =
-        view.get(DEFAULT_AFFINITY).and_then(|text| Some((text, parse_mask(text)?)))
-    else {
-        return;
-    };
+    let Some((text, mask)) = view.mask(DEFAULT_AFFINITY) else { return };
     let ours = common(&view.pinned, &mask);
     let others = view.others();
     out.push(if ours.is_empty() || others.is_empty() {

@@ -1,6 +1,6 @@
 //! CPUs for real-time threads: that they run, are ours to use, and are kept free of other work.
 
-use super::view::{View, common, format_mask, lacking, parse_mask, union, words};
+use super::view::{View, common, format_mask, lacking, union, words};
 use super::{Change, Check, Finding, Level, PROCESS, Policy, Remedy, boot, format_cpu_list};
 use crate::os::procfs::{field, parse_cpu_list};
 
@@ -347,9 +347,7 @@ fn smt(view: &View<'_>, out: &mut Vec<Finding>) {
 
 fn workqueues(view: &View<'_>, out: &mut Vec<Finding>) {
     const ID: &str = "workqueues";
-    let Some((text, mask)) = view.get(WORKQUEUE).and_then(|t| Some((t, parse_mask(t)?))) else {
-        return;
-    };
+    let Some((text, mask)) = view.mask(WORKQUEUE) else { return };
     let ours = common(&view.pinned, &mask);
     let others = view.others();
     out.push(if ours.is_empty() || others.is_empty() {

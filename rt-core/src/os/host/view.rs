@@ -63,6 +63,12 @@ impl<'a> View<'a> {
         parse_cpu_list(self.texts.get(path)?)
     }
 
+    /// A file that holds a mask of CPUs: its text, and them.
+    pub(super) fn mask(&self, path: &str) -> Option<(&'a str, Vec<usize>)> {
+        let text = self.get(path)?;
+        Some((text, parse_mask(text)?))
+    }
+
     /// A file of one CPU.
     pub(super) fn of_cpu(&self, cpu: usize, file: &str) -> Option<&'a str> {
         self.get(&format!("{CPU_FOLDER}/cpu{cpu}/{file}"))
