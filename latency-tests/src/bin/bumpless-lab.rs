@@ -77,6 +77,7 @@ impl Hardware {
             counts_instructions: self.count_instructions,
             kernel_arguments: self.append,
             limit: Duration::from_secs(self.limit_s),
+            ..Machine::default()
         }
     }
 }

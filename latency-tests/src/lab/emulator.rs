@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tools::netlab::{Process, Scratch};
 use tools::os::parent::end_with_parent;
 
@@ -18,7 +18,7 @@ use super::agent::PORT;
 use super::hardware::{Card, boot, hardware, shares, write_order};
 use super::image::Image;
 use super::qmp::Qmp;
-use super::{LabError, Machine, tail};
+use super::{LabError, Machine, own_root, tail};
 use crate::os::clock;
 
 /// The emulator.
@@ -87,6 +87,9 @@ impl Emulator {
         // Beside the log: what was said last is asked for when this value is gone.
         let console = out.join(".lab/console");
         write_order(&image, name, out, cards)?;
+        if machine.can_suspend {
+            own_root::write_list(out)?;
+        }
         let mut command = Command::new(PROGRAM);
         command.args(hardware(machine, cards)).args(boot(machine, &image));
         command.args(["-serial", &format!("file:{}", console.display())]);
@@ -122,6 +125,11 @@ impl Emulator {
     /// Tells the emulator to do something.
     pub(super) fn execute(&mut self, command: &str, arguments: &Value) -> Result<(), LabError> {
         self.qmp.execute(command, arguments).map(drop)
+    }
+
+    /// Whether the machine is suspended to its memory.
+    pub(super) fn is_suspended(&mut self) -> Result<bool, LabError> {
+        Ok(self.qmp.execute("query-status", &json!({}))?["status"] == "suspended")
     }
 
     /// Stops the emulator itself, or lets it go on.

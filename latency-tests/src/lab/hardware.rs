@@ -57,7 +57,9 @@ fn plug(card: &Card) -> [String; 4] {
 /// What is booted.
 pub(super) fn boot(machine: &Machine, image: &Image) -> [String; 6] {
     let path = |path: &Path| path.to_string_lossy().into_owned();
-    let words = format!("{KERNEL_ARGUMENTS} {}", machine.kernel_arguments);
+    // The kernel hands this word to its first process.
+    let root = if machine.can_suspend { "own_root=1" } else { "" };
+    let words = format!("{KERNEL_ARGUMENTS} {root} {}", machine.kernel_arguments);
     let (kernel, initrd) = (path(&image.kernel()), path(image.initrd()));
     let [k, i, a] = ["-kernel", "-initrd", "-append"].map(str::to_owned);
     [k, kernel, i, initrd, a, words]

@@ -35,6 +35,7 @@
 //! | `scenario` | a test that runs itself inside |
 //! | `network` | several machines and the links that join them |
 //! | `node` | one of them, and what can befall it |
+//! | `suspension`, `own_root` | a machine that sleeps, and what it has to have for it |
 //! | `hub` | a LAN between machines |
 //! | `agent`, `guest` | programs in a machine: the side inside, the side of the host |
 //!
@@ -56,9 +57,11 @@ mod hub;
 mod image;
 mod network;
 mod node;
+mod own_root;
 mod packages;
 mod qmp;
 mod scenario;
+mod suspension;
 
 pub use agent::serve_agent;
 pub use emulator::End;
@@ -111,6 +114,10 @@ pub struct Machine {
     /// Whether one instruction is one virtual nanosecond. Such a machine has one processor,
     /// whatever [`Self::cpus`] says.
     pub counts_instructions: bool,
+    /// Whether it can be suspended ([`Node::suspend`]); in a [`Lab`] only. Such a machine has a
+    /// root in its memory with few programs: the project's, `sh`, `ip`, and what busybox has.
+    /// Nothing is kept of what it says but its console, and no module is loaded on demand.
+    pub can_suspend: bool,
     /// What its kernel is told beyond what the lab tells it, as in `isolcpus=1`.
     pub kernel_arguments: String,
     /// How long it may run until it is ended as hung; in a [`Lab`], how long it may take to boot.
@@ -124,6 +131,7 @@ impl Default for Machine {
             cpus: 2,
             memory_mib: 3072,
             counts_instructions: false,
+            can_suspend: false,
             kernel_arguments: String::new(),
             limit: Duration::from_secs(300),
         }

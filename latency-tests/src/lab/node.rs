@@ -1,5 +1,6 @@
 //! One machine of several: programs in it, and what can befall it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::emulator::{Emulator, End};
 use super::guest::{Background, Guest};
 use super::hardware::Card;
 use super::scenario::{last_words, quoted, write_job};
+use super::suspension::{Sleep, take_up_shares};
 use super::{LabError, Machine};
 
 /// The program that holds the agent.
@@ -39,6 +41,9 @@ enum State {
 struct Running {
     emulator: Emulator,
     guest: Guest,
+    /// Links whose cables are out.
+    unplugged: BTreeSet<String>,
+    sleep: Option<Sleep>,
 }
 
 impl Node {
@@ -151,7 +156,7 @@ impl Node {
     /// # Errors
     /// It is off.
     pub fn stall(&mut self) -> Result<(), LabError> {
-        self.emulator()?.signal(Signal::SIGSTOP)
+        self.running()?.emulator.signal(Signal::SIGSTOP)
     }
 
     /// Lets a machine that was stalled go on.
@@ -159,7 +164,7 @@ impl Node {
     /// # Errors
     /// It is off.
     pub fn go_on(&mut self) -> Result<(), LabError> {
-        self.emulator()?.signal(Signal::SIGCONT)
+        self.running()?.emulator.signal(Signal::SIGCONT)
     }
 
     /// Stops its processors and its time: it will not notice.
@@ -178,12 +183,65 @@ impl Node {
         self.execute("cont", &json!({}))
     }
 
+    /// Suspends it to its memory, and waits until it sleeps: its programs are frozen, its cards
+    /// without power, its processors stopped; its clock of the time since boot runs on. Until it is
+    /// woken nothing can be run in it, and what is sent to it is lost. No program in it may use
+    /// `/run/out` in this moment.
+    ///
+    /// # Errors
+    /// It is off, sleeps already, is none that can be suspended, or does not fall asleep.
+    pub fn suspend(&mut self) -> Result<(), LabError> {
+        if !self.machine.can_suspend {
+            return Err(self.failure("it is none that can be suspended"));
+        }
+        let Running { emulator, guest, .. } = self.awake()?;
+        let sleep = Sleep::begin(emulator, guest);
+        let sleep = sleep.map_err(|error| self.failure(&error.to_string()))?;
+        self.running()?.sleep = Some(sleep);
+        // The emulator would keep for it what is sent to it, a megabyte long.
+        self.set_links(false)
+    }
+
+    /// Wakes it, as somebody does who presses a key, and waits until its programs run and its
+    /// results folder is there. Its cards are connected some tenths of a second after its programs
+    /// run, without a sign of it: they show a carrier from the start.
+    ///
+    /// # Errors
+    /// It is off or awake, or does not wake up.
+    pub fn wake(&mut self) -> Result<(), LabError> {
+        let Some(sleep) = self.running()?.sleep.take() else {
+            return Err(self.failure("it is awake"));
+        };
+        let woken = sleep.end(&mut self.running()?.emulator);
+        woken.map_err(|error| self.failure(&error.to_string()))?;
+        self.set_links(true)?;
+        take_up_shares(self.guest()?)
+    }
+
     /// Pulls the cable of a card out, or plugs it in: the machine sees its carrier go or come.
     ///
     /// # Errors
-    /// It is off, or has no such card.
+    /// It is off or sleeps, or has no such card.
     pub fn set_cable(&mut self, link: &str, is_plugged: bool) -> Result<(), LabError> {
-        self.execute("set_link", &json!({"name": link, "up": is_plugged}))
+        let running = self.awake()?;
+        running.emulator.execute("set_link", &json!({"name": link, "up": is_plugged}))?;
+        if is_plugged {
+            running.unplugged.remove(link);
+        } else {
+            running.unplugged.insert(link.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Connects all cards that have their cables, or disconnects them.
+    fn set_links(&mut self, is_up: bool) -> Result<(), LabError> {
+        for card in self.cards.clone() {
+            let Running { emulator, unplugged, .. } = self.running()?;
+            let is_plugged = !unplugged.contains(&card.name);
+            let state = json!({"name": card.name, "up": is_up && is_plugged});
+            emulator.execute("set_link", &state)?;
+        }
+        Ok(())
     }
 
     /// Makes its kernel panic, and waits until it has.
@@ -227,7 +285,12 @@ impl Node {
         let mut emulator = Emulator::start(&self.machine, &self.name, &self.out, &self.cards)?;
         let stream = emulator.take_agent().ok_or_else(|| self.failure("it has no agent"))?;
         let guest = Guest::new(&self.name, stream, &self.out)?;
-        self.state = State::On(Box::new(Running { emulator, guest }));
+        self.state = State::On(Box::new(Running {
+            emulator,
+            guest,
+            unplugged: BTreeSet::new(),
+            sleep: None,
+        }));
         Ok(())
     }
 
@@ -244,22 +307,31 @@ impl Node {
 
     fn guest(&self) -> Result<&Guest, LabError> {
         match &self.state {
+            State::On(running) if running.sleep.is_some() => Err(self.failure("it is suspended")),
             State::On(running) => Ok(&running.guest),
             State::Off(end) => Err(self.failure(&format!("it is off: {end}"))),
         }
     }
 
-    fn emulator(&mut self) -> Result<&mut Emulator, LabError> {
-        // What is said when it is off.
-        self.guest()?;
+    fn running(&mut self) -> Result<&mut Running, LabError> {
+        if let State::Off(end) = &self.state {
+            return Err(self.failure(&format!("it is off: {end}")));
+        }
         match &mut self.state {
-            State::On(running) => Ok(&mut running.emulator),
+            State::On(running) => Ok(running),
             State::Off(end) => Err(LabError::Program(end.to_string())),
         }
     }
 
+    /// The same, of one that does not sleep.
+    fn awake(&mut self) -> Result<&mut Running, LabError> {
+        // What is said when it does.
+        self.guest()?;
+        self.running()
+    }
+
     fn execute(&mut self, command: &str, arguments: &Value) -> Result<(), LabError> {
-        self.emulator()?.execute(command, arguments)
+        self.running()?.emulator.execute(command, arguments)
     }
 
     fn failure(&self, what: &str) -> LabError {
