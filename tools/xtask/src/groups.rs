@@ -35,6 +35,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/machines", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },
+    Need { group: "latency-tests/suspend", packages: LAB },
     Need { group: "latency-tests/ebpf_kernels", packages: LAB },
     Need { group: "tools/xtask/bpf_objects", packages: &["clang-14", "llvm-14"] },
     Need { group: "latency-tests/interop", packages: LAB },
