@@ -11,6 +11,7 @@ use latency_tests::os::packet::{Inbox, Offload, Options, Outgoing, PacketSocket}
 use latency_tests::stream::bulk::BulkReport;
 use nix::sys::signal::Signal;
 use prp::os::ingress::IngressDrop;
+use prp::os::link::Links;
 use prp::os::netns::{command_in, command_in_user_namespace};
 use support::traffic::{Traffic, flows};
 use support::{Cluster, can_run, ip, mac, report, wait_until};
@@ -225,6 +226,35 @@ fn a_card_that_comes_and_goes_quickly_leaves_nothing_behind() {
     assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
     wait_until("what was opened to be closed", || (holdings(process) == before).then_some(()));
     assert_eq!(cluster.node(2).status().rt_allocations, 0);
+}
+
+/// Its XDP program goes with it, and is still there when it is back.
+#[test]
+fn a_card_that_goes_to_another_namespace_and_back_at_once_is_taken_at_once() {
+    const ROUNDS: usize = 10;
+    let test = "a_card_that_goes_to_another_namespace_and_back_at_once_is_taken_at_once";
+    if !can_run_xdp(test) {
+        return;
+    }
+    let cluster = Cluster::running(2, 76, XDP);
+    let (host, node) = (cluster.host(2), cluster.node(2));
+    let elsewhere = tools::netlab::quiet_namespace().unwrap();
+    let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 3.0);
+    for round in 1..=ROUNDS {
+        let mut links = host.links().unwrap();
+        let index = links.by_name("lan_a").unwrap().index;
+        links.move_to_ns(index, &elsewhere).unwrap();
+        let mut far = Links::open_in(&elsewhere).unwrap();
+        let there = far.by_name("lan_a").unwrap().index;
+        far.move_to_ns(there, host.namespace()).unwrap();
+        wait_until("the card to be used", || {
+            (node.event_count("interface_back") == round).then_some(())
+        });
+    }
+    assert_eq!(node.event_count("interface_refused"), 0, "{}", cluster.describe());
+    assert_eq!(path_of(&node.status().ports.a), "xdp_native");
+    let outcome = traffic.finish();
+    assert!(outcome.is_seamless(), "{}\n{}", outcome.complaints.join("\n"), cluster.describe());
 }
 
 /// Over a veth a singly attached node's stack leaves its checksums open, and no driver completes

@@ -134,6 +134,44 @@ fn an_interface_that_comes_back_from_another_namespace_is_given_back_as_it_was_a
 }
 
 #[test]
+fn of_an_interface_that_comes_back_is_told_what_happened_and_no_more() {
+    const ROUNDS: usize = 6;
+    let test = "of_an_interface_that_comes_back_is_told_what_happened_and_no_more";
+    if !can_run(test) {
+        return;
+    }
+    let cluster = Cluster::running(1, 77, "");
+    let (host, node) = (cluster.host(1), cluster.node(1));
+    let elsewhere = tools::netlab::quiet_namespace().unwrap();
+    let told = |after: usize| -> Vec<String> {
+        let events = node.events();
+        events[after..].iter().map(|event| event.kind.clone()).collect()
+    };
+    for round in 0..ROUNDS {
+        let before = node.events().len();
+        if round % 2 == 0 {
+            let mut links = host.links().unwrap();
+            let index = links.by_name("lan_b").unwrap().index;
+            links.move_to_ns(index, &elsewhere).unwrap();
+            let mut far = Links::open_in(&elsewhere).unwrap();
+            let there = far.by_name("lan_b").unwrap().index;
+            far.move_to_ns(there, host.namespace()).unwrap();
+        } else {
+            cluster.net.remove_card("n1", "lan_b").unwrap();
+            cluster.net.insert_card("n1", "lan_b").unwrap();
+        }
+        wait_until("its link", || {
+            let is_up = node.status().ports.b.link == Link::Up;
+            (is_up && told(before).contains(&"interface_back".to_owned())).then_some(())
+        });
+        // Longer than what is seen late.
+        sleep(Duration::from_millis(1_200));
+        let told = told(before);
+        assert_eq!(told, ["interface_gone", "interface_back", "link_up"], "round {round}");
+    }
+}
+
+#[test]
 fn after_a_crash_a_renamed_interface_is_adopted_unless_another_one_has_the_name() {
     if !can_run("after_a_crash_a_renamed_interface_is_adopted_unless_another_one_has_the_name") {
         return;

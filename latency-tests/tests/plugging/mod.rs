@@ -90,7 +90,7 @@ impl Act {
     const fn told(self) -> &'static [(&'static str, usize)] {
         match self {
             Self::Replug | Self::ReplugAtOnce | Self::Move => {
-                &[("interface_gone", 1), ("interface_back", 1)]
+                &[("interface_gone", 1), ("interface_back", 1), ("link_up", 1)]
             }
             Self::Rename => &[("interface_renamed", 2)],
             Self::Impostor => &[("interface_renamed", 2), ("interface_name_taken", 1)],

@@ -34,8 +34,8 @@ pub enum Command {
 /// What the `lre` thread gives the control thread.
 #[derive(Debug)]
 pub enum Reply {
-    /// A port that is no longer used: to be closed here, for closing takes time.
-    Retired(Box<LanPort>),
+    /// A LAN's port that is no longer used: to be closed here, for closing takes time.
+    Retired(LanId, Box<LanPort>),
     /// A node of the table.
     Node(NodeRecord),
     /// All nodes have been sent.

@@ -44,6 +44,8 @@ pub struct LanSide {
     pub transmit_path: Option<TransmitPath>,
     /// Why frames leave by another way than the fastest.
     pub transmit_fallback: Option<TransmitFallback>,
+    /// Whether `info` was read while older descriptions may wait to be told: these are no news.
+    pub is_ahead: bool,
     /// The last trouble with the interface that was told, so that it is told once.
     pub trouble: Option<String>,
     /// Tells our interface from any other.
@@ -61,6 +63,22 @@ pub struct LanSide {
     /// Of the interface that is gone: it may come back as we left it.
     lost: Option<LanClaim>,
     merged: Merged,
+}
+
+/// An interface that has appeared, closed and not yet taken.
+#[derive(Debug)]
+pub struct Met {
+    name: String,
+    lock: LanLock,
+    originals: LanOriginals,
+}
+
+impl Met {
+    /// Leaves it as it was.
+    pub fn leave(self) {
+        // What could not be given back is told when it is taken.
+        drop(release(&self.name, &self.originals));
+    }
 }
 
 /// What came of putting an interface right.
@@ -97,6 +115,7 @@ impl LanSide {
             receive_fallback: None,
             transmit_path: None,
             transmit_fallback: None,
+            is_ahead: false,
             trouble: None,
             presence: None,
             promiscuity: None,
@@ -125,19 +144,13 @@ impl LanSide {
         self.claim_and_open(interface, lock, config, marker, mac, originals)
     }
 
-    /// Takes an interface that has appeared. Somebody may set it up at any moment, so its ingress
+    /// Meets an interface that has appeared. Somebody may set it up at any moment, so its ingress
     /// is closed before anything else is looked at. One that comes back from another network
     /// namespace as we left it is to be what it was before that.
     ///
     /// # Errors
     /// The interface cannot be a LAN port; then it is as before.
-    pub fn take(
-        &mut self,
-        index: u32,
-        config: &DaemonConfig,
-        marker: &mut Marker,
-        mac: MacAddress,
-    ) -> Result<Box<LanPort>, Failure> {
+    pub fn meet(&self, index: u32) -> Result<Met, Failure> {
         let lan = self.lan;
         let info = Links::open().and_then(|mut links| links.by_index(index));
         let info = info.map_err(failure::link)?;
@@ -151,8 +164,23 @@ impl LanSide {
             let clsact = originals.clsact;
             originals = LanOriginals { index, clsact, ..lost.originals.clone() };
         }
-        self.claim_and_open(&info.name, lock, config, marker, mac, originals.clone())
-            .inspect_err(|_| drop(release(&info.name, &originals)))
+        Ok(Met { name: info.name, lock, originals })
+    }
+
+    /// Takes the interface that was met.
+    ///
+    /// # Errors
+    /// The interface cannot be a LAN port; then it is as before.
+    pub fn take(
+        &mut self,
+        met: Met,
+        config: &DaemonConfig,
+        marker: &mut Marker,
+        mac: MacAddress,
+    ) -> Result<Box<LanPort>, Failure> {
+        let Met { name, lock, originals } = met;
+        self.claim_and_open(&name, lock, config, marker, mac, originals.clone())
+            .inspect_err(|_| drop(release(&name, &originals)))
     }
 
     fn claim_and_open(
@@ -187,6 +215,7 @@ impl LanSide {
         self.transmit_path = Some(port.transmit_path());
         self.transmit_fallback = port.transmit_fallback().cloned();
         self.info = Links::open().and_then(|mut links| links.by_index(index)).ok();
+        self.is_ahead = true;
         self.claim = Some(claim);
         self.presence = Some(presence);
         self.lock = Some(lock);
@@ -370,6 +399,7 @@ impl LanSide {
         let told = std::mem::replace(&mut self.unmended, left);
         let reasons = mended.warnings.iter().map(ToString::to_string).collect();
         self.info = Some(info);
+        self.is_ahead |= mended.interrupted;
         self.claim = Some(mended);
         Ok(Mended { fixed: wrong.without(left), left: left.without(told), reasons })
     }

@@ -9,6 +9,7 @@ use super::exchange::Command;
 use super::lan_life::{Sight, Step};
 use super::lan_side::Mended;
 use super::supervisor::{MEND_INTERVAL, Supervisor};
+use crate::exit::Failure;
 use crate::report::{DaemonEvent, LanEvent, Link};
 
 /// More than two LANs can need at once; what is left waits for the next look.
@@ -75,13 +76,19 @@ impl Supervisor {
         let before = side.link();
         self.mend_due |= side.is_changed(&info, self.mac);
         side.info = Some(info);
+        self.tell_link(now, lan, before);
+    }
+
+    /// Tells what has become of a link that was in the state `before`.
+    fn tell_link(&mut self, now: Instant, lan: LanId, before: Link) {
+        let side = &self.lans[lan.index()];
         let link = side.link();
-        if link == before || before == Link::Absent {
-            return;
-        }
         let is_set_up = side.info.as_ref().is_some_and(|info| info.up);
         let event = match (link, is_set_up) {
+            _ if link == before => return,
             (Link::Up, _) => LanEvent::LinkUp,
+            // It never was up.
+            _ if before == Link::Absent => return,
             (_, true) => LanEvent::LinkDown,
             (_, false) => LanEvent::SetDown,
         };
@@ -100,10 +107,10 @@ impl Supervisor {
     }
 
     fn take(&mut self, now: Instant, lan: LanId, index: u32) {
-        let side = &mut self.lans[lan.index()];
-        match side.take(index, &self.config, &mut self.marker, self.mac) {
+        match self.try_take(lan, index) {
             Ok(port) => self.use_port(now, lan, port),
             Err(failure) => {
+                let side = &mut self.lans[lan.index()];
                 side.life.refused(index, now);
                 let why = failure.to_string();
                 // Often it is just being set up by somebody, and tried many times.
@@ -115,6 +122,18 @@ impl Supervisor {
         }
     }
 
+    /// The former port is closed before there is another: a card that went to another network
+    /// namespace and came back at once still has its XDP program.
+    fn try_take(&mut self, lan: LanId, index: u32) -> Result<Box<LanPort>, Failure> {
+        let met = self.lans[lan.index()].meet(index)?;
+        if !self.has_port_back(lan) {
+            met.leave();
+            let why = "the thread that carries the frames has not yet given up the former port";
+            return Err(Failure::failed(why.to_owned(), "it is tried again"));
+        }
+        self.lans[lan.index()].take(met, &self.config, &mut self.marker, self.mac)
+    }
+
     fn use_port(&mut self, now: Instant, lan: LanId, port: Box<LanPort>) {
         if self.exchange.send(Command::ReplaceLan(lan, Some(port))).is_err() {
             // Never seen: the thread takes commands in every turn. The next look takes it again.
@@ -122,8 +141,11 @@ impl Supervisor {
             self.lans[lan.index()].lose();
             return;
         }
+        self.lent[lan.index()] = true;
         self.told[lan.index()] = None;
-        self.tell_lan(now, lan, LanEvent::Back);
+        let has_link = self.lans[lan.index()].link() == Link::Up;
+        self.tell_lan(now, lan, LanEvent::Back { has_link });
+        self.tell_link(now, lan, Link::Absent);
         if let Some(paths) = self.lans[lan.index()].paths() {
             self.journal.line("info", &paths);
         }
@@ -176,10 +198,12 @@ impl Supervisor {
         for lan in LanId::BOTH {
             let side = &mut self.lans[lan.index()];
             let begins = side.watch_merged(now, figures.ports[lan.index()].rx_merged);
+            let before = side.link();
             let mended = side.mend(&self.config, self.mac);
             if begins {
                 self.tell_lan(now, lan, LanEvent::MergedFrames);
             }
+            self.tell_link(now, lan, before);
             match mended {
                 Ok(mended) => self.tell_mended(now, lan, &mended),
                 Err(why) if self.lans[lan.index()].trouble.as_deref() != Some(&why) => {

@@ -228,7 +228,8 @@ impl LreThread {
         *retired = sum(*retired, port.statistics());
         // Closing here would cost time and free memory: rather leave the port open for good than
         // do that, should the queue ever be full.
-        if let Err(Reply::Retired(port)) = self.exchange.replies.push(Reply::Retired(port)) {
+        if let Err(Reply::Retired(_, port)) = self.exchange.replies.push(Reply::Retired(lan, port))
+        {
             std::mem::forget(port);
         }
         self.exchange.wake_control.signal();

@@ -388,6 +388,7 @@ impl Start {
         }
         self.journal.daemon(now, &DaemonEvent::Started);
         let Interfaces { mac, marker, lans, host, .. } = interfaces;
+        let lent = lans.each_ref().map(|side| side.claim.is_some());
         for paths in lans.iter().filter_map(LanSide::paths) {
             self.journal.line("info", &paths);
         }
@@ -405,6 +406,7 @@ impl Start {
             carrier: false,
             nodes: NodeFetch::default(),
             told: [None; 2],
+            lent,
             look_due: true,
             mend_due: false,
             mend_from: now,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
-use prp::os::link::{LinkChange, LinkMonitor, MonitorFault, WhatChanged};
+use prp::os::link::{LinkChange, LinkMonitor, Links, MonitorFault, WhatChanged};
 use prp::types::{LanId, MacAddress};
 use rt_core::limits::TRACE_DRAIN_INTERVAL;
 use rt_core::os::clock::{self, BootClock};
@@ -33,6 +33,9 @@ const SLEPT_MIN: Duration = Duration::from_millis(10);
 /// What somebody changes is put right at once, but no more often than this: who puts it wrong again
 /// each time must not keep us busy.
 pub(super) const MEND_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a port that is no longer used may take to come back from the `lre` thread, which gives
+/// it back in its next turn.
+const PORT_BACK: Duration = Duration::from_millis(500);
 /// Interfaces are read anew so often, in case a notification was missed.
 const RECHECK: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,8 @@ pub struct Supervisor {
     pub nodes: NodeFetch,
     /// By LAN: the link and the MTU that the `lre` thread was told last.
     pub told: [Option<(bool, Option<u32>)>; 2],
+    /// By LAN: whether the `lre` thread has a port of it, in use or not yet given back.
+    pub lent: [bool; 2],
     /// Whether the LANs' interfaces have to be looked at.
     pub look_due: bool,
     /// Whether what somebody changed on them has to be put right, and from when on it may be.
@@ -92,8 +97,13 @@ impl Supervisor {
     /// Tells the `lre` thread, and the host, how the links are at start.
     pub fn begin(&mut self, now: Instant) {
         self.look_at_host(now);
+        let mut links = Links::open().ok();
         for lan in LanId::BOTH {
-            let side = &self.lans[lan.index()];
+            let side = &mut self.lans[lan.index()];
+            // Since it was claimed, its link may have come up.
+            if let Some(info) = links.as_mut().and_then(|links| side.look(links)) {
+                side.info = Some(info);
+            }
             let event = match side.link() {
                 Link::Up => continue,
                 Link::Down => LanEvent::LinkDown,
@@ -165,7 +175,13 @@ impl Supervisor {
         for _ in 0..CHANGES_PER_TURN {
             match monitor.next_change() {
                 Ok(Some(change)) => self.link_changed(now, change),
-                Ok(None) => return,
+                Ok(None) => {
+                    // What is told from here on is newer than what we know.
+                    for side in &mut self.lans {
+                        self.look_due |= std::mem::take(&mut side.is_ahead);
+                    }
+                    return;
+                }
                 Err(MonitorFault::Overrun) => {
                     self.look_at_host(now);
                     self.look_due = true;
@@ -185,8 +201,15 @@ impl Supervisor {
             let side = &self.lans[lan.index()];
             let is_ours = side.life.held() == Some(change.index);
             self.look_due |= is_ours || change.name == side.configured;
-            if let (true, WhatChanged::Changed(info)) = (is_ours, &change.what) {
-                self.link_seen(now, lan, info.clone());
+            if let (true, WhatChanged::Changed(info)) = (is_ours && !side.is_ahead, &change.what) {
+                // On its way out an interface is set down; that is not what has become of it. The
+                // kernel answers who asks for it when it is out.
+                let goes_down = side.link() == Link::Up && !info.running;
+                let is_there =
+                    || Links::open().is_ok_and(|mut links| side.look(&mut links).is_some());
+                if !goes_down || is_there() {
+                    self.link_seen(now, lan, info.clone());
+                }
             }
         }
     }
@@ -242,10 +265,32 @@ impl Supervisor {
         taken
     }
 
+    /// Waits until the `lre` thread has given back a LAN's former port, and closes it; whether that
+    /// was so.
+    pub(super) fn has_port_back(&mut self, lan: LanId) -> bool {
+        const LOOK_MS: u16 = 10;
+        let deadline = BootClock::now() + PORT_BACK;
+        loop {
+            self.take_replies();
+            if !self.lent[lan.index()] {
+                return true;
+            }
+            if BootClock::now() >= deadline {
+                return false;
+            }
+            let mut wait = [PollFd::new(self.exchange.wake_control.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut wait, PollTimeout::from(LOOK_MS));
+            self.exchange.wake_control.clear();
+        }
+    }
+
     fn take_replies(&mut self) {
         while let Some(reply) = self.exchange.replies.pop() {
             match reply {
-                Reply::Retired(port) => drop(port),
+                Reply::Retired(lan, port) => {
+                    drop(port);
+                    self.lent[lan.index()] = false;
+                }
                 Reply::Node(node) => self.nodes.collected.push(Node::from(&node)),
                 Reply::NodesEnd => {
                     let nodes = std::mem::take(&mut self.nodes.collected);

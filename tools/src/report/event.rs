@@ -113,7 +113,10 @@ pub enum LanEvent {
     /// Its interface was deleted, or moved to another network namespace.
     Gone,
     /// Its interface is there again, and used.
-    Back,
+    Back {
+        /// Whether its link is up already.
+        has_link: bool,
+    },
     /// An interface of its name is there but cannot be used; the words say why.
     Refused(String),
     /// Its interface has another name; it stays in use.
@@ -145,6 +148,10 @@ pub enum LanEvent {
 pub enum HostEvent {
     /// Somebody removed it.
     Gone,
+    /// Somebody moved it to another network namespace, where it works on.
+    Moved,
+    /// It is in the daemon's namespace again.
+    MovedBack,
     /// Somebody set it up.
     SetUp,
     /// Somebody set it down.
@@ -337,6 +344,16 @@ fn host_parts(event: &HostEvent) -> Parts {
             let text = "the host interface was deleted by somebody: the daemon ends";
             Parts::new(Alarm, "host_interface_gone", text)
         }
+        HostEvent::Moved => {
+            let text = "somebody moved the host interface to another network namespace: it works \
+                        on there, once it is set up and has an address";
+            Parts::new(Warning, "host_interface_moved", text)
+        }
+        HostEvent::MovedBack => {
+            let text = "the host interface is in the daemon's network namespace again, down until \
+                        somebody sets it up";
+            Parts::new(Warning, "host_interface_moved_back", text)
+        }
         HostEvent::SetUp => {
             Parts::new(Info, "host_interface_up", "somebody set the host interface up")
         }
@@ -374,7 +391,10 @@ fn lan_words(event: &LanEvent) -> (Severity, &'static str, String) {
             "its interface was removed (deleted, or moved to another network namespace), no \
              redundancy",
         ),
-        LanEvent::Back => (Info, "interface_back", "its interface is back"),
+        LanEvent::Back { has_link: true } => (Info, "interface_back", "its interface is back"),
+        LanEvent::Back { has_link: false } => {
+            (Info, "interface_back", "its interface is back, its link is not up yet")
+        }
         LanEvent::Refused(why) => {
             let text = format!("its interface is there but not usable yet: {why}");
             return (Warning, "interface_refused", text);

@@ -179,7 +179,7 @@ pub fn all_events() -> Vec<Event> {
         lan(LanId::A, LanEvent::SetDown),
         lan(LanId::A, LanEvent::Missing("eth1".to_owned())),
         lan(LanId::B, LanEvent::Gone),
-        lan(LanId::B, LanEvent::Back),
+        lan(LanId::B, LanEvent::Back { has_link: true }),
         lan(LanId::B, LanEvent::Refused("eth2 is enslaved to br0".to_owned())),
         lan(LanId::B, LanEvent::Renamed { from: "eth2".to_owned(), to: "eth9".to_owned() }),
         lan(LanId::B, LanEvent::NameTaken { ours: "eth9".to_owned(), name: "eth2".to_owned() }),
