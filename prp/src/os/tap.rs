@@ -25,6 +25,7 @@ mod ioctl {
     nix::ioctl_write_int_bad!(set_persist, libc::TUNSETPERSIST);
     nix::ioctl_write_int_bad!(set_offload, libc::TUNSETOFFLOAD);
     nix::ioctl_write_ptr_bad!(set_carrier, libc::TUNSETCARRIER, libc::c_int);
+    nix::ioctl_read_bad!(interface, libc::TUNGETIFF, libc::ifreq);
 }
 
 /// A TAP interface that this process holds.
@@ -98,10 +99,7 @@ impl Tap {
     /// # Errors
     /// [`OpenError`].
     pub fn set_persistent(&self, persistent: bool) -> Result<(), OpenError> {
-        // SAFETY: a number.
-        let result =
-            unsafe { ioctl::set_persist(self.device.as_raw_fd(), c_int::from(persistent)) };
-        result.map(drop).map_err(|errno| refuse("make TAP interface persistent", errno))
+        set_persistent(&self.device, persistent)
     }
 
     /// Fills the buffer of this port and writes it.
@@ -154,6 +152,35 @@ impl TapControl {
         let result = unsafe { ioctl::set_carrier(self.device.as_raw_fd(), &raw const value) };
         result.map(drop).map_err(|errno| refuse("set TAP carrier", errno))
     }
+
+    /// See [`Tap::set_persistent`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn set_persistent(&self, persistent: bool) -> Result<(), OpenError> {
+        set_persistent(&self.device, persistent)
+    }
+
+    /// Whether the interface is there, in whichever network namespace.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn is_there(&self) -> Result<bool, OpenError> {
+        let mut answer = no_request();
+        let answer_ptr: *mut libc::ifreq = &raw mut answer;
+        // SAFETY: the answer lives over the call and is what this ioctl writes.
+        match unsafe { ioctl::interface(self.device.as_raw_fd(), answer_ptr) } {
+            Ok(_) => Ok(true),
+            Err(Errno::EBADFD) => Ok(false),
+            Err(errno) => Err(refuse("ask for the TAP interface", errno)),
+        }
+    }
+}
+
+fn set_persistent(device: &File, persistent: bool) -> Result<(), OpenError> {
+    // SAFETY: a number.
+    let result = unsafe { ioctl::set_persist(device.as_raw_fd(), c_int::from(persistent)) };
+    result.map(drop).map_err(|errno| refuse("make TAP interface persistent", errno))
 }
 
 /// A TAP takes a frame whole or not at all.
@@ -163,6 +190,11 @@ fn write(device: &mut File, frame: &[u8]) -> Result<(), PortFault> {
         Errno::EIO => PortFault::Down,
         errno => fault_of(errno),
     })
+}
+
+fn no_request() -> libc::ifreq {
+    // SAFETY: all zero is a valid `ifreq`: characters and a union of integers.
+    unsafe { std::mem::zeroed() }
 }
 
 fn request(name: &str) -> Result<libc::ifreq, OpenError> {
@@ -176,8 +208,7 @@ fn request(name: &str) -> Result<libc::ifreq, OpenError> {
     if !is_name {
         return Err(bad_name());
     }
-    // SAFETY: all zero is a valid `ifreq`: characters and a union of integers.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let mut request = no_request();
     for (to, from) in request.ifr_name.iter_mut().zip(text.as_bytes()) {
         *to = c_char::from_ne_bytes([*from]);
     }

@@ -40,8 +40,9 @@ pub(super) fn render(status: &Status, style: Style) -> String {
         HostKind::Veth => "veth",
     };
     let carrier = if host.carrier { "carrier up" } else { "no carrier" };
+    let place = if host.elsewhere { " in another network namespace" } else { "" };
     text += &format!(
-        "Host     {} ({kind}), MTU {}, {carrier}, {} sent, {} received, {} dropped\n",
+        "Host     {} ({kind}){place}, MTU {}, {carrier}, {} sent, {} received, {} dropped\n",
         host.interface,
         host.mtu,
         number(host.counters.rx_frames),

@@ -1,4 +1,9 @@
 //! The host interface: created, or adopted from a former life that crashed; removed at the end.
+//!
+//! Somebody may move it to another network namespace, as one does for a container: it works there
+//! as before, because its frames come through a descriptor (TAP) or the pair's other end (veth).
+//! From then on it is one that goes with this process, so that no crash leaves it where the next
+//! life would not find it. Where it is the kernel does not say, so nothing there is watched.
 
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::host_port::HostPort;
@@ -36,9 +41,24 @@ pub struct HostInterface {
     pub info: Option<LinkInfo>,
     /// What could not be put right, told already.
     pub trouble: Option<String>,
+    /// Whether it is in another network namespace.
+    pub is_away: bool,
+    /// The text that we attached to it.
+    alias: String,
     /// Tells it from any other interface.
     presence: Presence,
     carrier: Carrier,
+}
+
+/// Where the host interface is.
+#[derive(Debug)]
+pub enum Place {
+    /// In the namespace of the daemon.
+    Here,
+    /// In another one.
+    Elsewhere,
+    /// It was deleted.
+    Gone,
 }
 
 /// How the host is shown whether anything forwards.
@@ -49,6 +69,8 @@ enum Carrier {
     Veth {
         /// Its index.
         inner: u32,
+        /// Tells it from any other interface; it lives as long as the outer end.
+        presence: Presence,
         /// Held as long as the port is in use.
         _promiscuity: Promiscuity,
     },
@@ -75,6 +97,7 @@ impl HostInterface {
         let adopted = found.map(|info| ours(info, marker)).transpose()?;
         let is_new = adopted.is_none();
         if is_new {
+            delete_inner_end(&mut links, marker);
             // A record of an interface that is gone: another one may have its index by now.
             marker.owned.host = None;
         }
@@ -97,10 +120,71 @@ impl HostInterface {
         opened
     }
 
-    /// Whether it is still there, whatever has its name or index.
+    /// Where it is now, whatever has its name or index.
+    pub fn find(&mut self) -> Place {
+        if self.presence.is_there() {
+            return Place::Here;
+        }
+        let is_there = match &self.carrier {
+            // What cannot be asked is not given up.
+            Carrier::Tap(tap) => tap.is_there().unwrap_or(true),
+            Carrier::Veth { presence, .. } => presence.is_there(),
+        };
+        if !is_there {
+            return Place::Gone;
+        }
+        // It may have been away and be back, under another index.
+        let all = Links::open().and_then(|mut links| links.all()).unwrap_or_default();
+        let ours = all.into_iter().find(|info| info.alias.as_ref() == Some(&self.alias));
+        let Some((index, presence)) =
+            ours.and_then(|info| Some((info.index, Presence::of(info.index).ok()?)))
+        else {
+            return Place::Elsewhere;
+        };
+        (self.index, self.presence) = (index, presence);
+        Place::Here
+    }
+
+    /// Somebody has moved it to another namespace: there it is down, and goes with this process.
+    ///
+    /// # Errors
+    /// What went wrong, as a sentence.
+    pub fn leave(&mut self) -> Result<(), String> {
+        self.is_away = true;
+        if let Some(info) = &mut self.info {
+            info.up = false;
+        }
+        self.set_persistent(false)
+    }
+
+    /// It is in the daemon's namespace again, and outlives a crash there.
+    ///
+    /// # Errors
+    /// What went wrong, as a sentence.
+    pub fn come_home(&mut self) -> Result<(), String> {
+        self.is_away = false;
+        self.set_persistent(true)
+    }
+
+    fn set_persistent(&self, persistent: bool) -> Result<(), String> {
+        match &self.carrier {
+            Carrier::Tap(tap) => tap.set_persistent(persistent).map_err(|error| error.to_string()),
+            // Whoever starts next finds the inner end.
+            Carrier::Veth { .. } => Ok(()),
+        }
+    }
+
+    /// What is not done for it where it is.
     #[must_use]
-    pub fn is_there(&self) -> bool {
-        self.presence.is_there()
+    pub fn shortcoming(&self) -> Option<String> {
+        let name = &self.name;
+        self.is_away.then(|| {
+            format!(
+                "host interface {name} is in another network namespace: it works there and is \
+                 removed at the end, but what somebody does to it (another MAC address, a longer \
+                 MTU, a bridge on it) is not seen; where that matters, move it back"
+            )
+        })
     }
 
     /// Whether it receives frames for other stations.
@@ -139,11 +223,16 @@ impl HostInterface {
     ///
     /// # Errors
     /// What went wrong, as a sentence.
-    pub fn remove(self) -> Result<(), String> {
-        if !self.is_there() {
-            return Ok(());
-        }
-        match Links::open().and_then(|mut links| links.delete(self.index)) {
+    pub fn remove(mut self) -> Result<(), String> {
+        let index = match (self.find(), &self.carrier) {
+            (Place::Gone, _) => return Ok(()),
+            (Place::Here, _) => self.index,
+            // It goes with its last handle, which is ours.
+            (Place::Elsewhere, Carrier::Tap(_)) => return self.set_persistent(false),
+            // The other end goes with it.
+            (Place::Elsewhere, Carrier::Veth { inner, .. }) => *inner,
+        };
+        match Links::open().and_then(|mut links| links.delete(index)) {
             Ok(()) | Err(LinkError::NoSuchInterface { .. }) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
@@ -161,6 +250,24 @@ fn renamed_back(links: &mut Links, name: &str, marker: &mut Marker) -> Option<Li
     links.set_up(info.index, false).and_then(|()| links.rename(info.index, name)).ok()?;
     name.clone_into(&mut owned.name);
     links.by_index(info.index).ok()
+}
+
+/// The inner end of a pair whose other end was in another namespace when a former life crashed.
+fn delete_inner_end(links: &mut Links, marker: &Marker) {
+    let Some(inner) = marker.owned.host.as_ref().and_then(|owned| owned.inner.as_ref()) else {
+        return;
+    };
+    if let Ok(info) = links.by_name(inner)
+        && info.alias == Some(alias_of(inner))
+    {
+        // Should that fail, it is told that the name is taken.
+        let _ = links.delete(info.index);
+    }
+}
+
+/// The text that is attached to what is ours.
+fn alias_of(name: &str) -> String {
+    format!("bumpless {name}")
 }
 
 /// Whether an interface of our name is what a former life of ours created.
@@ -219,6 +326,8 @@ impl Opening<'_> {
             mtu: self.mtu,
             info: None,
             trouble: None,
+            is_away: false,
+            alias: alias_of(name),
             presence: Presence::of(index)?,
             carrier: Carrier::Tap(control),
         };
@@ -238,6 +347,7 @@ impl Opening<'_> {
         let outer = self.links.by_name(name).map_err(failure::link)?.index;
         let inner_index = self.links.by_name(inner).map_err(failure::link)?.index;
         self.own(outer, Some(inner))?;
+        self.links.set_alias(inner_index, &alias_of(inner)).map_err(failure::link)?;
         self.set_up_as_wanted(outer).map_err(failure::link)?;
         // The host must hand over whole frames with complete checksums.
         let ethtool = Ethtool::open().map_err(failure::link)?;
@@ -259,8 +369,14 @@ impl Opening<'_> {
             mtu: self.mtu,
             info: None,
             trouble: None,
+            is_away: false,
+            alias: alias_of(name),
             presence: Presence::of(outer).map_err(|e| failure::open(name, &e))?,
-            carrier: Carrier::Veth { inner: inner_index, _promiscuity: promiscuity },
+            carrier: Carrier::Veth {
+                inner: inner_index,
+                presence: Presence::of(inner_index).map_err(|e| failure::open(inner, &e))?,
+                _promiscuity: promiscuity,
+            },
         };
         Ok((host, port.into()))
     }
@@ -276,7 +392,7 @@ impl Opening<'_> {
     /// Writes down that the interface is ours, on itself and in the marker.
     fn own(&mut self, index: u32, inner: Option<&str>) -> Result<(), Failure> {
         let name = self.config.name.as_str();
-        let alias = format!("bumpless {name}");
+        let alias = alias_of(name);
         self.links.set_alias(index, &alias).map_err(failure::link)?;
         self.marker.owned.host = Some(OwnedHost {
             name: name.to_owned(),

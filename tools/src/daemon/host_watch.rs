@@ -1,13 +1,14 @@
 //! The control thread and the host interface: what somebody does with it.
 //!
 //! It is the host's to set down and up, to rename and to give a smaller MTU. Its address is the
-//! node's, and it takes no more than the LANs carry: these are put right. Without it there is
-//! nothing to run for.
+//! node's, and it takes no more than the LANs carry: these are put right. In another network
+//! namespace it works on, out of our sight. Without it there is nothing to run for.
 
-use prp::os::link::{LinkError, LinkInfo, Links};
+use prp::os::link::{LinkInfo, Links};
 use prp::types::MacAddress;
 use rt_core::time::Instant;
 
+use super::host_interface::Place;
 use super::supervisor::Supervisor;
 use crate::exit::Failure;
 use crate::report::{DaemonEvent, HostEvent};
@@ -53,15 +54,42 @@ fn changes(before: Option<&LinkInfo>, now: &LinkInfo, mac: MacAddress, mtu: u32)
 impl Supervisor {
     /// Looks at the host interface and does what follows.
     pub(super) fn look_at_host(&mut self, now: Instant) {
-        if !self.host.is_there() {
-            self.host_gone(now);
-            return;
+        match self.host.find() {
+            Place::Here => self.look_at_home(now),
+            Place::Elsewhere => self.host_moved(now),
+            Place::Gone => self.host_gone(now),
+        }
+    }
+
+    fn look_at_home(&mut self, now: Instant) {
+        if self.host.is_away {
+            let result = self.host.come_home();
+            if let Some(owned) = &mut self.marker.owned.host {
+                owned.index = self.host.index;
+            }
+            self.store_marker();
+            self.journal.daemon(now, &DaemonEvent::Host(HostEvent::MovedBack));
+            self.warn_of_host(result);
         }
         let Ok(mut links) = Links::open() else { return };
-        match links.by_index(self.host.index) {
-            Ok(info) => self.host_seen(now, info, &mut links),
-            Err(LinkError::NoSuchInterface { .. }) => self.host_gone(now),
-            Err(_) => {}
+        // One that is on its way out is found to be so in a moment.
+        if let Ok(info) = links.by_index(self.host.index) {
+            self.host_seen(now, info, &mut links);
+        }
+    }
+
+    fn host_moved(&mut self, now: Instant) {
+        if self.host.is_away {
+            return;
+        }
+        let result = self.host.leave();
+        self.journal.daemon(now, &DaemonEvent::Host(HostEvent::Moved));
+        self.warn_of_host(result);
+    }
+
+    fn warn_of_host(&self, result: Result<(), String>) {
+        if let Err(why) = result {
+            self.journal.line("warning", &format!("host interface: {why}"));
         }
     }
 
@@ -74,10 +102,7 @@ impl Supervisor {
         let name = &self.host.name;
         self.journal.daemon(now, &DaemonEvent::Host(HostEvent::Gone));
         self.failure = Some(Failure::failed(
-            format!(
-                "host interface {name} was deleted by somebody, or moved to another network \
-                 namespace"
-            ),
+            format!("host interface {name} was deleted by somebody"),
             "start the daemon again, and leave its interface to it",
         ));
     }

@@ -88,6 +88,7 @@ impl Supervisor {
                 kind: self.host.kind,
                 mtu: self.host.info.as_ref().map_or(self.host.mtu, |info| info.mtu),
                 carrier: self.carrier,
+                elsewhere: self.host.is_away,
                 counters: figures.ports[PortId::C.index()].into(),
             },
             ports: Ports { a: port(a, &figures), b: port(b, &figures), interlink: None },
@@ -116,6 +117,7 @@ impl Supervisor {
 
     fn degraded_now(&self) -> Vec<String> {
         let mut reasons = self.degraded.clone();
+        reasons.extend(self.host.shortcoming());
         reasons.extend(self.lans.iter().flat_map(LanSide::shortcomings));
         reasons
     }

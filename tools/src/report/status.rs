@@ -171,6 +171,9 @@ pub struct Host {
     pub mtu: u32,
     /// Whether it has carrier: something forwards.
     pub carrier: bool,
+    /// Whether somebody moved it to another network namespace.
+    #[serde(default)]
+    pub elsewhere: bool,
     /// What the host port counted: received is what the host sent.
     pub counters: PortCounters,
 }
