@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::image::Image;
-use super::{LabError, Machine};
+use super::{CardModel, LabError, Machine};
 
 /// What every kernel is told: speak on the serial line; no time for protections, no random places,
 /// so that a count of instructions repeats; a defect of the kernel ends the machine.
@@ -41,16 +41,20 @@ pub(super) fn hardware(machine: &Machine, cards: &[Card]) -> Vec<String> {
     }
     text += &format!(" -m {}", machine.memory_mib);
     let mut arguments: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
-    arguments.extend(cards.iter().flat_map(plug));
+    arguments.extend(cards.iter().flat_map(|card| plug(machine.card, card)));
     arguments
 }
 
 /// What plugs a card into its LAN.
-fn plug(card: &Card) -> [String; 4] {
+fn plug(model: CardModel, card: &Card) -> [String; 4] {
+    let model = match model {
+        CardModel::Virtio => "virtio-net-pci",
+        CardModel::E1000e => "e1000e",
+    };
     let Card { name, mac, lan } = card;
     let lan = lan.display();
     let wire = format!("stream,id={name},server=off,addr.type=unix,addr.path={lan}");
-    let device = format!("virtio-net-pci,id=card_{name},netdev={name},mac={mac}");
+    let device = format!("{model},id=card_{name},netdev={name},mac={mac}");
     ["-netdev".to_owned(), wire, "-device".to_owned(), device]
 }
 

@@ -102,6 +102,17 @@ impl FromStr for Kernel {
     }
 }
 
+/// A model of network card. With a driver of its own comes what the daemon has to find out: which
+/// ways in and out there are, and how long a link takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CardModel {
+    /// The emulator's own, which has XDP in its driver. Fast.
+    #[default]
+    Virtio,
+    /// Intel's 82574L, which has none.
+    E1000e,
+}
+
 /// What a machine is like.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Machine {
@@ -111,6 +122,8 @@ pub struct Machine {
     pub cpus: u32,
     /// Its memory in MiB; the host gives what is used.
     pub memory_mib: u32,
+    /// What its network cards are.
+    pub card: CardModel,
     /// Whether one instruction is one virtual nanosecond. Such a machine has one processor,
     /// whatever [`Self::cpus`] says.
     pub counts_instructions: bool,
@@ -130,6 +143,7 @@ impl Default for Machine {
             kernel: Kernel::default(),
             cpus: 2,
             memory_mib: 3072,
+            card: CardModel::default(),
             counts_instructions: false,
             can_suspend: false,
             kernel_arguments: String::new(),

@@ -59,6 +59,10 @@ pub struct OwnedLan {
     gro: Option<bool>,
     lro: Option<bool>,
     gro_hw: Option<bool>,
+    #[serde(default)]
+    rx_vlan: Option<bool>,
+    #[serde(default)]
+    rx_vlan_service: Option<bool>,
     clsact: bool,
 }
 
@@ -78,6 +82,8 @@ impl OwnedLan {
             gro: originals.gro,
             lro: originals.lro,
             gro_hw: originals.gro_hw,
+            rx_vlan: originals.rx_vlan,
+            rx_vlan_service: originals.rx_vlan_service,
             clsact: originals.clsact,
         }
     }
@@ -102,6 +108,8 @@ impl OwnedLan {
             gro: self.gro,
             lro: self.lro,
             gro_hw: self.gro_hw,
+            rx_vlan: self.rx_vlan,
+            rx_vlan_service: self.rx_vlan_service,
             clsact: self.clsact,
         })
     }
@@ -191,6 +199,8 @@ mod tests {
             gro: Some(true),
             lro: None,
             gro_hw: None,
+            rx_vlan: Some(true),
+            rx_vlan_service: None,
             clsact: false,
         };
         let mut marker = Marker::open(&folder);

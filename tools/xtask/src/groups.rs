@@ -32,6 +32,8 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/lab", packages: LAB },
     Need { group: "latency-tests/lab_network", packages: LAB },
     Need { group: "latency-tests/instruction_cost", packages: LAB },
+    Need { group: "latency-tests/card_models", packages: LAB },
+    Need { group: "latency-tests/card_models", packages: &["ethtool"] },
     Need { group: "latency-tests/machines", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: LAB },
     Need { group: "latency-tests/rt_machine", packages: &["rt-tests", "util-linux"] },

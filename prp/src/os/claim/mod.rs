@@ -359,8 +359,11 @@ impl Port {
             let noarp = self.links.set_noarp(index, originals.noarp);
             self.note(noarp, remedy);
         }
-        for which in Offload::MERGING {
-            if let Some(state) = originals.offload(which) {
+        for which in Offload::MERGING.into_iter().chain(Offload::TAKING_TAGS_OUT) {
+            let now = self.ethtool.offload(&self.info.name, which).ok().flatten();
+            if let Some(state) = originals.offload(which)
+                && now != Some(state)
+            {
                 let set = self.ethtool.set_offload(&self.info.name, which, state);
                 self.note(set, remedy);
             }

@@ -36,6 +36,11 @@ pub struct LanOriginals {
     pub lro: Option<bool>,
     /// Receive offload by the device; `None` when the device does not know it.
     pub gro_hw: Option<bool>,
+    /// Whether the device takes VLAN tags out of frames; `None` when it does not know that. No
+    /// claim changes it, but a port that receives by AF_XDP does, and a crash leaves it so.
+    pub rx_vlan: Option<bool>,
+    /// The same for service tags.
+    pub rx_vlan_service: Option<bool>,
     /// Whether there was a `clsact` qdisc of somebody else.
     pub clsact: bool,
 }
@@ -130,6 +135,8 @@ impl LanOriginals {
             gro: offload(Offload::Gro)?,
             lro: offload(Offload::Lro)?,
             gro_hw: offload(Offload::GroHw)?,
+            rx_vlan: offload(Offload::RxVlan)?,
+            rx_vlan_service: offload(Offload::RxVlanService)?,
             clsact,
         })
     }
@@ -140,11 +147,11 @@ impl LanOriginals {
             Offload::Gro => self.gro,
             Offload::Lro => self.lro,
             Offload::GroHw => self.gro_hw,
+            Offload::RxVlan => self.rx_vlan,
+            Offload::RxVlanService => self.rx_vlan_service,
             Offload::Tso
             | Offload::Gso
             | Offload::TxChecksum
-            | Offload::RxVlan
-            | Offload::RxVlanService
             | Offload::VlanFilter
             | Offload::VlanServiceFilter => None,
         }
