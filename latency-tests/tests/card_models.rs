@@ -22,8 +22,8 @@ const OURS: [usize; 2] = [1, 2];
 const RATE: u32 = 100;
 const PAYLOADS: u32 = 600;
 /// How long numbers are remembered. The emulator keeps what arrives for a card whose link is being
-/// negotiated, for half a second, and delivers it then: copies that are later than the 400 ms of the
-/// standard.
+/// negotiated, for half a second, and delivers it then: copies that are later than the 400 ms of
+/// the standard.
 const MEMORY_MS: u32 = 4_000;
 /// VID and PCP of the tagged streams.
 const TAG: (u16, u16) = (7, 4);

@@ -33,7 +33,8 @@ const INIT: &str = include_str!("init.sh");
 /// What is loaded at boot: ways to the host, and what tests use most, for a machine loads from its
 /// first root faster than from the host. All else is loaded on demand.
 const MODULES: &str = "9p 9pnet_virtio overlay virtio_pci virtio_console virtio_net e1000e \
-    virtio-rng pvpanic-pci veth hsr tun bridge sch_netem sch_ingress cls_bpf cls_matchall act_mirred";
+    virtio-rng pvpanic-pci veth hsr tun bridge sch_netem sch_ingress cls_bpf cls_matchall \
+    act_mirred";
 /// How long somebody else may build.
 const LOCK_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// The file that cargo puts into a build folder.
