@@ -126,6 +126,21 @@ fn a_panic_of_the_kernel_is_told_as_one() {
 }
 
 #[test]
+fn a_kernel_that_falls_before_its_first_program_is_started_again_but_not_for_ever() {
+    let test = "a_kernel_that_falls_before_its_first_program_is_started_again_but_not_for_ever";
+    let kernel_arguments = "rdinit=/none root=/none".to_owned();
+    let machine = Machine { kernel_arguments, ..Machine::default() };
+    if can_run(test, &machine) {
+        let scratch = Scratch::new().unwrap();
+        let mut said = Vec::new();
+        let say = |line: &str| said.push(line.to_owned());
+        let ran = run_script(&machine, "falls", "true", scratch.path(), say).unwrap();
+        assert!(matches!(ran.end, End::Panicked(_)), "{ran:?}");
+        assert_eq!(said.iter().filter(|line| line.contains("started again")).count(), 2);
+    }
+}
+
+#[test]
 fn a_hang_is_ended() {
     let test = "a_hang_is_ended";
     if can_run(test, &Machine::default()) {

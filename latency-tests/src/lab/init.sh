@@ -47,6 +47,7 @@ mount -t tmpfs tmpfs /new/run
 mount -t tmpfs -o mode=1777 tmpfs /new/tmp
 mkdir -p /new/run/out /new/run/lock
 mount -t 9p -o "$p9,rw,cache=none" out /new/run/out || fail 'the results cannot be mounted'
+: > /new/run/out/.lab/booted
 
 log=/new/run/out/log
 if [ -n "$own_root" ]; then

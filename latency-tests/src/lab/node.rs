@@ -11,7 +11,7 @@ use tools::netlab::Ended;
 use super::emulator::{Emulator, End};
 use super::guest::{Background, Guest};
 use super::hardware::Card;
-use super::scenario::{last_words, quoted, write_job};
+use super::scenario::{BOOTS_MAX, fell_booting, last_words, quoted, write_job};
 use super::suspension::{Sleep, take_up_shares};
 use super::{LabError, Machine};
 
@@ -296,10 +296,19 @@ impl Node {
 
     pub(super) fn wait_until_booted(&mut self) -> Result<(), LabError> {
         let limit = self.machine.limit;
-        if self.guest()?.wait_until_there(limit) {
-            return Ok(());
-        }
-        let end = self.end().unwrap_or(End::Hung(limit));
+        let mut boots = 1;
+        let end = loop {
+            if self.guest()?.wait_until_there(limit) {
+                return Ok(());
+            }
+            let end = self.end().unwrap_or(End::Hung(limit));
+            if boots == BOOTS_MAX || !fell_booting(&end, &self.out) {
+                break end;
+            }
+            println!("machine {}: its kernel fell while it booted; started again", self.name);
+            self.switch_on()?;
+            boots += 1;
+        };
         let error = self.failure(&format!("it did not boot, {end}"));
         self.cut_power();
         Err(error)

@@ -22,6 +22,13 @@ const INSIDE: (&str, &str) = ("BUMPLESS_LAB", "inside");
 const RESULTS: &str = "/run/out";
 /// Variables that a test takes along, by the start of their names.
 const ENVIRONMENT: [&str; 4] = ["BUMPLESS_", "CARGO_", "RUST_", "PROPTEST_"];
+/// What a machine's first program leaves in the results folder.
+const BOOTED: &str = ".lab/booted";
+/// How often a machine is started whose kernel falls before its first program runs. A kernel that
+/// boots changes its own code by way of breakpoints, and an emulator with several processors now
+/// and then meets one that is not there any more: seen once in some hundreds of boots, at a jump
+/// label. Nothing of ours runs by then.
+pub(super) const BOOTS_MAX: u32 = 3;
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a program may take to list its tests.
@@ -224,6 +231,28 @@ pub fn run_script(
     out: &Path,
     mut say: impl FnMut(&str),
 ) -> Result<Ran, LabError> {
+    for _ in 1..BOOTS_MAX {
+        let ran = run_once(machine, name, script, out, &mut say)?;
+        if !fell_booting(&ran.end, out) {
+            return Ok(ran);
+        }
+        say(&format!("machine {name}: its kernel fell while it booted; started again"));
+    }
+    run_once(machine, name, script, out, &mut say)
+}
+
+/// Whether a machine's kernel fell before its first program had the results folder.
+pub(super) fn fell_booting(end: &End, out: &Path) -> bool {
+    matches!(end, End::Panicked(_)) && !out.join(BOOTED).exists()
+}
+
+fn run_once(
+    machine: &Machine,
+    name: &str,
+    script: &str,
+    out: &Path,
+    mut say: impl FnMut(&str),
+) -> Result<Ran, LabError> {
     let io = || LabError::io(out.display().to_string());
     write_job(out, script)?;
     let out = out.canonicalize().map_err(io())?;
@@ -257,6 +286,7 @@ pub(super) fn write_job(out: &Path, script: &str) -> Result<(), LabError> {
     // Of another run, if they are there.
     let _ = fs::remove_file(out.join("log"));
     let _ = fs::remove_file(out.join(".lab/status"));
+    let _ = fs::remove_file(out.join(BOOTED));
     let job = out.join(".lab/job");
     fs::write(&job, script).map_err(io())?;
     fs::set_permissions(&job, fs::Permissions::from_mode(0o755)).map_err(io())
