@@ -1,6 +1,11 @@
 //! A controller's state, published through shared memory and rebuilt on a standby.
 //!
-//! The crate holds its place in the workspace and in the dependency rule; the image ring, the
-//! segments, the replication protocol and the C ABI are not built yet.
+//! | Module | Holds |
+//! |---|---|
+//! | [`word`] | a word of shared memory |
+//! | [`ring`] | one writer, any number of readers, no waiting |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
+
+pub mod ring;
+pub mod word;

@@ -1,0 +1,138 @@
+//! The readers' half.
+
+use core::ops::Deref;
+use core::sync::atomic::Ordering;
+
+use thiserror::Error;
+
+use super::{ATTEMPTS, Place, Ring, committed, sequence_of};
+use crate::word::Word;
+
+/// A reader of a ring, with its own place in it. It stores nothing.
+#[derive(Clone, Debug)]
+pub struct Reader<M> {
+    ring: Ring<M>,
+    /// The commit that was read last; none before the first look, zero after one at an empty ring.
+    last: Option<u64>,
+}
+
+/// What a read found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Step<T> {
+    /// The commit's number, from 1.
+    pub sequence: u64,
+    /// Commits between the one read before and this one.
+    pub skipped: u64,
+    /// What the copying function returned.
+    pub copied: T,
+}
+
+/// Why there is nothing to return.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Missed {
+    /// Nothing that was not read before.
+    #[error("nothing new")]
+    Nothing,
+    /// The writer was faster than each of the attempts.
+    #[error("lapped by the writer in each attempt")]
+    Lapped,
+}
+
+impl<M, W> Reader<M>
+where
+    M: Deref<Target = [W]>,
+    W: Word,
+{
+    /// A reader that has read nothing; none where the ring does not fit the memory.
+    #[must_use]
+    pub fn new(memory: M, place: Place) -> Option<Self> {
+        Some(Self { ring: Ring::new(memory, place)?, last: None })
+    }
+
+    /// Copies the newest commit, if it was not read before. Real-time class: no system call, at
+    /// most [`ATTEMPTS`] copies.
+    ///
+    /// # Errors
+    /// See [`Missed`].
+    pub fn newest<T>(&mut self, mut copy: impl FnMut(&[W]) -> T) -> Result<Step<T>, Missed> {
+        for _ in 0..ATTEMPTS {
+            let newest = Self::newest_of(&self.ring);
+            // Never back: not even if the writer means harm.
+            if newest <= self.last.unwrap_or(0) {
+                self.last = self.last.or(Some(0));
+                return Err(Missed::Nothing);
+            }
+            if let Ok(copied) = self.read(newest, &mut copy) {
+                return Ok(self.stepped_to(newest, copied));
+            }
+        }
+        Err(Missed::Lapped)
+    }
+
+    /// Copies the commit after the one read last; the oldest that is not about to be overwritten,
+    /// if that one is gone; at first the newest. Real-time class: as [`Self::newest`].
+    ///
+    /// # Errors
+    /// See [`Missed`].
+    pub fn next<T>(&mut self, mut copy: impl FnMut(&[W]) -> T) -> Result<Step<T>, Missed> {
+        let Some(last) = self.last else { return self.newest(copy) };
+        let mut wanted = last.saturating_add(1);
+        for _ in 0..ATTEMPTS {
+            match self.read(wanted, &mut copy) {
+                Ok(copied) => return Ok(self.stepped_to(wanted, copied)),
+                Err(Missed::Nothing) => return Err(Missed::Nothing),
+                Err(Missed::Lapped) => {
+                    let newest = Self::newest_of(&self.ring);
+                    // The newest, and all before it but the one that is written next.
+                    let spare = self.ring.place.count as u64 - 2;
+                    wanted = newest.saturating_sub(spare).max(wanted);
+                }
+            }
+        }
+        Err(Missed::Lapped)
+    }
+
+    /// Copies one certain commit, once, and leaves the reader's place alone. Real-time class: one
+    /// copy.
+    ///
+    /// # Errors
+    /// It is not there yet ([`Missed::Nothing`]) or no more ([`Missed::Lapped`]).
+    pub fn read<T>(&self, sequence: u64, mut copy: impl FnMut(&[W]) -> T) -> Result<T, Missed> {
+        let (word, body) = self.ring.slot(sequence);
+        let before = word.load(Ordering::Acquire);
+        if before != committed(sequence) {
+            let overtaken = sequence_of(before) > sequence;
+            return Err(if overtaken { Missed::Lapped } else { Missed::Nothing });
+        }
+        let copied = copy(body);
+        // After all words of the body: see the module's text.
+        W::fence(Ordering::Acquire);
+        if word.load(Ordering::Relaxed) == before { Ok(copied) } else { Err(Missed::Lapped) }
+    }
+
+    /// The commit that was read last; zero before the first.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last.unwrap_or(0)
+    }
+
+    /// The memory.
+    pub const fn memory(&self) -> &M {
+        &self.ring.memory
+    }
+
+    fn stepped_to<T>(&mut self, sequence: u64, copied: T) -> Step<T> {
+        // Who comes late has skipped nothing.
+        let after = self.last.map_or(sequence, |last| last.saturating_add(1));
+        self.last = Some(sequence);
+        Step { sequence, skipped: sequence.saturating_sub(after), copied }
+    }
+
+    /// The newest commit, from the hint and one slot beyond it; zero where there is none.
+    pub(super) fn newest_of(ring: &Ring<M>) -> u64 {
+        let hint = ring.newest().load(Ordering::Acquire) & (u64::MAX >> 1);
+        let beyond = hint.wrapping_add(1) & (u64::MAX >> 1);
+        let (word, _) = ring.slot(beyond);
+        if word.load(Ordering::Acquire) == committed(beyond) { beyond } else { hint }
+    }
+}

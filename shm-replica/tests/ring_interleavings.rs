@@ -1,0 +1,134 @@
+//! The ring under every interleaving, and every order that the memory may show, of small programs.
+//!
+//! The model checker's words stand in for the shared memory; the ring's code is the one that ships.
+//! Its bounds: it takes sequentially consistent accesses for acquire and release (the ring has
+//! none) and does not let a load see a store that comes later in program order.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ops::Deref;
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
+use loom::thread;
+use shm_replica::ring::{Missed, Place, Reader, Writer};
+use shm_replica::word::Word;
+
+struct Modelled(AtomicU64);
+
+impl Word for Modelled {
+    fn load(&self, ordering: Ordering) -> u64 {
+        self.0.load(ordering)
+    }
+
+    fn store(&self, value: u64, ordering: Ordering) {
+        self.0.store(value, ordering);
+    }
+
+    fn fence(ordering: Ordering) {
+        fence(ordering);
+    }
+}
+
+#[derive(Clone)]
+struct Memory(Arc<Vec<Modelled>>);
+
+impl Deref for Memory {
+    type Target = [Modelled];
+
+    fn deref(&self) -> &[Modelled] {
+        &self.0
+    }
+}
+
+const BODY: usize = 2;
+
+const fn place(slots: usize) -> Place {
+    Place { newest: 0, slots: 1, stride: 1 + BODY, count: slots, body: BODY }
+}
+
+fn memory(slots: usize) -> Memory {
+    let words = 1 + slots * (1 + BODY);
+    Memory(Arc::new((0..words).map(|_| Modelled(AtomicU64::new(0))).collect()))
+}
+
+fn commit(writer: &mut Writer<Memory>) {
+    writer.begin();
+    let value = writer.sequence() + 1;
+    for word in writer.body() {
+        word.store(value, Ordering::Relaxed);
+    }
+    writer.commit();
+}
+
+fn values(body: &[Modelled]) -> Vec<u64> {
+    body.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+}
+
+/// Runs a writer of `commits` commits beside `read`.
+fn beside(
+    slots: usize,
+    before: u64,
+    commits: u64,
+    read: impl Fn(&mut Reader<Memory>) + Sync + Send + Copy + 'static,
+) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(move || {
+        let memory = memory(slots);
+        let mut writer = Writer::new(memory.clone(), place(slots)).unwrap();
+        (0..before).for_each(|_| commit(&mut writer));
+        let mut reader = Reader::new(memory, place(slots)).unwrap();
+        let writes = thread::spawn(move || (0..commits).for_each(|_| commit(&mut writer)));
+        read(&mut reader);
+        writes.join().unwrap();
+    });
+}
+
+#[test]
+fn an_image_that_is_read_is_whole() {
+    for (slots, before, commits) in [(2, 0, 2), (2, 1, 2), (2, 2, 2), (3, 1, 3)] {
+        beside(slots, before, commits, move |reader| {
+            if let Ok(step) = reader.newest(values) {
+                assert_eq!(step.copied, [step.sequence; BODY]);
+                assert!(step.sequence >= before);
+            }
+        });
+    }
+}
+
+#[test]
+fn images_are_read_in_order_each_once() {
+    beside(3, 1, 3, |reader| {
+        let mut last = 0;
+        for _ in 0..2 {
+            match reader.next(values) {
+                Ok(step) => {
+                    assert_eq!(step.copied, [step.sequence; BODY]);
+                    assert!(step.sequence > last);
+                    assert!(last == 0 || step.sequence == last + 1 + step.skipped);
+                    last = step.sequence;
+                }
+                Err(missed) => assert!(missed == Missed::Lapped || last > 0),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_comes_after_the_last_commit_finds_it() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
+        let memory = memory(2);
+        let mut writer = Writer::new(memory.clone(), place(2)).unwrap();
+        let writes = thread::spawn(move || {
+            commit(&mut writer);
+            commit(&mut writer);
+            writer.begin();
+        });
+        writes.join().unwrap();
+        let mut reader = Reader::new(memory, place(2)).unwrap();
+        assert_eq!(reader.newest(values).unwrap().sequence, 2);
+    });
+}
