@@ -134,6 +134,25 @@ pub const CONTROL_CLIENTS_MAX: usize = 16;
 /// A client that takes longer to send its request, or to take its answer, is hung up on.
 pub const CONTROL_CLIENT_PATIENCE: Duration = Duration::from_secs(5);
 
+// ---- Regions ------------------------------------------------------------------------------------
+
+/// Octets of a region's image: what locked memory holds four times over, twice.
+pub const IMAGE_OCTETS_MAX: usize = 64 * 1024 * 1024;
+
+/// Slots of a region's ring. With four, a reader is lapped only by a writer that commits three
+/// times while one copy is made.
+pub const RING_SLOTS_MIN: usize = 4;
+/// The most; more than four are for those who read each image in order and may be late.
+pub const RING_SLOTS_MAX: usize = 64;
+/// What a region gets that says nothing.
+pub const RING_SLOTS_DEFAULT: usize = RING_SLOTS_MIN;
+
+/// Octets of a region's name.
+pub const REGION_NAME_OCTETS_MAX: usize = 63;
+
+/// Octets of a schema as it stands in a segment: a thousand blocks with long names.
+pub const SCHEMA_OCTETS_MAX: usize = 128 * 1024;
+
 // ---- How they relate ----------------------------------------------------------------------------
 
 const _: () =
@@ -178,6 +197,17 @@ const _: () = assert!(
 const _: () = assert!(TRACE_SLOTS.is_power_of_two(), "the ring's positions are taken by mask");
 const _: () =
     assert!(TRACE_SLOTS >= 4 * BATCH_FRAMES, "one batch of events must not fill the ring");
+const _: () = assert!(
+    RING_SLOTS_MIN >= 4
+        && RING_SLOTS_MIN <= RING_SLOTS_DEFAULT
+        && RING_SLOTS_DEFAULT <= RING_SLOTS_MAX
+);
+const _: () =
+    assert!((REGION_NAME_OCTETS_MAX + 1).is_multiple_of(8), "a name is stored in whole words");
+const _: () = assert!(
+    IMAGE_OCTETS_MAX.checked_mul(2 * RING_SLOTS_MAX).is_some(),
+    "the largest segment has a size"
+);
 const _: () = assert!(EVENT_HISTORY >= TRACE_SLOTS, "a ring's worth of history can be kept");
 
 #[cfg(test)]

@@ -2,10 +2,16 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`segment`] | the memory of a region: sizes, places, header |
 //! | [`word`] | a word of shared memory |
+//! | [`crc`] | the checksum of an image |
+//! | [`image`] | what a slot holds: stamp, checksum, image |
 //! | [`ring`] | one writer, any number of readers, no waiting |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
 
+pub mod crc;
+pub mod image;
 pub mod ring;
+pub mod segment;
 pub mod word;

@@ -1,6 +1,6 @@
 //! The readers' half.
 
-use core::ops::Deref;
+use core::ops::{ControlFlow, Deref};
 use core::sync::atomic::Ordering;
 
 use thiserror::Error;
@@ -108,6 +108,17 @@ where
         // After all words of the body: see the module's text.
         W::fence(Ordering::Acquire);
         if word.load(Ordering::Relaxed) == before { Ok(copied) } else { Err(Missed::Lapped) }
+    }
+
+    /// Shows `look` the commits that may be there, the newest first, until it breaks; at most as
+    /// many as there are slots.
+    pub fn back_from_newest<B>(
+        &self,
+        mut look: impl FnMut(u64, &Self) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let newest = Self::newest_of(&self.ring);
+        let oldest = newest.saturating_sub(self.ring.place.count as u64 - 1).max(1);
+        (oldest..=newest).rev().try_for_each(|sequence| look(sequence, self))
     }
 
     /// The commit that was read last; zero before the first.
