@@ -7,6 +7,7 @@
 //! | [`crc`] | the checksum of an image |
 //! | [`image`] | what a slot holds: stamp, checksum, image |
 //! | [`ring`] | one writer, any number of readers, no waiting |
+//! | `os` | sealed segments, handed from process to process (feature `os`) |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
 
@@ -15,3 +16,7 @@ pub mod image;
 pub mod ring;
 pub mod segment;
 pub mod word;
+
+#[cfg(feature = "os")]
+#[allow(unsafe_code, reason = "shared memory; each block carries its proof")]
+pub mod os;

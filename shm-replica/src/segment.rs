@@ -286,9 +286,9 @@ pub struct Header {
 /// Why a memory is no segment that can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum WrongHeader {
-    /// The memory is smaller than a header, or than the header says.
+    /// The memory is smaller than a header, or not as large as the header's parts make it.
     #[error("the segment has {found} octets, not the {wanted} that it must have")]
-    TooSmall {
+    Size {
         /// What it must have.
         wanted: u64,
         /// What it has.
@@ -356,11 +356,12 @@ impl Header {
         Ok(())
     }
 
-    /// Reads the header of a segment that somebody else made. `memory` is all of it.
+    /// Reads the header of a segment that somebody else made. `memory` begins with it; the segment
+    /// has `octets` octets.
     ///
     /// # Errors
     /// It is none, or none that can be used here.
-    pub fn read<W: Word>(memory: &[W]) -> Result<Self, WrongHeader> {
+    pub fn read<W: Word>(memory: &[W], octets: u64) -> Result<Self, WrongHeader> {
         enough(memory, HEADER_OCTETS)?;
         let ready = memory[at::READY].load(Ordering::Acquire);
         let words: [u64; at::CRC] =
@@ -385,11 +386,11 @@ impl Header {
         }
         let size = |index: usize| usize::try_from(words[index]).unwrap_or(usize::MAX);
         let layout = Layout::new(size(at::IMAGE_OCTETS), size(at::SLOTS), size(at::SCHEMA_OCTETS))?;
-        if words[at::SEGMENT_OCTETS] != layout.segment_octets() as u64 {
-            let wanted = layout.segment_octets() as u64;
-            return Err(WrongHeader::TooSmall { wanted, found: words[at::SEGMENT_OCTETS] });
+        let wanted = layout.segment_octets() as u64;
+        if let Some(found) = [words[at::SEGMENT_OCTETS], octets].into_iter().find(|&o| o != wanted)
+        {
+            return Err(WrongHeader::Size { wanted, found });
         }
-        enough(memory, layout.segment_octets())?;
         let name = core::array::from_fn(|index| words[at::NAME + index]);
         Ok(Self {
             layout,
@@ -405,7 +406,7 @@ fn enough<W>(memory: &[W], wanted: usize) -> Result<(), WrongHeader> {
     if found >= wanted {
         return Ok(());
     }
-    Err(WrongHeader::TooSmall { wanted: wanted as u64, found: found as u64 })
+    Err(WrongHeader::Size { wanted: wanted as u64, found: found as u64 })
 }
 
 fn checksum(words: &[u64; at::CRC]) -> u64 {
@@ -471,6 +472,10 @@ mod tests {
         }
     }
 
+    fn read(memory: &[AtomicU64]) -> Result<Header, WrongHeader> {
+        Header::read(memory, memory.len() as u64 * 8)
+    }
+
     fn memory(octets: usize) -> Vec<AtomicU64> {
         (0..octets / 8).map(|_| AtomicU64::new(0)).collect()
     }
@@ -479,9 +484,9 @@ mod tests {
     fn a_header_reads_as_it_was_written() {
         let header = header();
         let memory = memory(header.layout.segment_octets());
-        assert_eq!(Header::read(&memory), Err(WrongHeader::Magic(0)));
+        assert_eq!(read(&memory), Err(WrongHeader::Magic(0)));
         header.write(&memory).unwrap();
-        assert_eq!(Header::read(&memory), Ok(header));
+        assert_eq!(read(&memory), Ok(header));
     }
 
     #[test]
@@ -493,12 +498,12 @@ mod tests {
         for word in &memory[..=at::CRC] {
             for bit in 0..64 {
                 let whole = word.fetch_xor(1 << bit, Ordering::Relaxed);
-                let refusal = Header::read(&memory).unwrap_err();
+                let refusal = read(&memory).unwrap_err();
                 refusals.insert(format!("{refusal:?}").split(['(', ' ']).next().map(str::to_owned));
                 word.store(whole, Ordering::Relaxed);
             }
         }
-        assert_eq!(Header::read(&memory), Ok(header));
+        assert_eq!(read(&memory), Ok(header));
         assert_eq!(refusals.len(), 5, "{refusals:?}");
     }
 
@@ -510,17 +515,17 @@ mod tests {
             memory[index].store(value, Ordering::Relaxed);
             let words = core::array::from_fn(|index| memory[index].load(Ordering::Relaxed));
             memory[at::CRC].store(checksum(&words), Ordering::Relaxed);
-            Header::read(&memory).unwrap_err()
+            read(&memory).unwrap_err()
         };
         for huge in [u64::MAX, 1 << 62, u64::MAX - 4_095] {
-            assert!(matches!(write(at::SEGMENT_OCTETS, huge), WrongHeader::TooSmall { .. }));
+            assert!(matches!(write(at::SEGMENT_OCTETS, huge), WrongHeader::Size { .. }));
             for index in [at::IMAGE_OCTETS, at::SLOTS, at::SCHEMA_OCTETS] {
                 assert!(matches!(write(index, huge), WrongHeader::Layout(_)));
             }
         }
         assert!(matches!(write(at::IMAGE_OCTETS, 0), WrongHeader::Layout(_)));
-        assert!(matches!(write(at::IMAGE_OCTETS, 2_000), WrongHeader::TooSmall { .. }));
-        assert!(matches!(write(at::SLOTS, 8), WrongHeader::TooSmall { .. }));
+        assert!(matches!(write(at::IMAGE_OCTETS, 2_000), WrongHeader::Size { .. }));
+        assert!(matches!(write(at::SLOTS, 8), WrongHeader::Size { .. }));
         assert!(matches!(write(at::MACHINE, 1), WrongHeader::Machine(1)));
         assert!(matches!(write(at::NAME, 0), WrongHeader::Name(_)));
         assert!(matches!(write(at::NAME, u64::MAX), WrongHeader::Name(_)));
@@ -534,8 +539,8 @@ mod tests {
         let whole = memory(octets);
         header.write(&whole).unwrap();
         for words in [0, 1, at::CRC, HEADER_OCTETS / 8 - 1, HEADER_OCTETS / 8, octets / 8 - 1] {
-            let refusal = Header::read(&whole[..words]).unwrap_err();
-            assert!(matches!(refusal, WrongHeader::TooSmall { .. }), "{words}: {refusal}");
+            let refusal = read(&whole[..words]).unwrap_err();
+            assert!(matches!(refusal, WrongHeader::Size { .. }), "{words}: {refusal}");
             assert!(header.write(&whole[..words]).is_err());
         }
     }
@@ -584,6 +589,6 @@ mod tests {
         state.set_epoch(7);
         state.supersede(8);
         assert_eq!((state.epoch(), state.superseded_by()), (Some(7), Some(8)));
-        assert_eq!(Header::read(&memory), Ok(header));
+        assert_eq!(read(&memory), Ok(header));
     }
 }
