@@ -11,8 +11,11 @@ use std::sync::atomic::Ordering;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::time::{Duration, Instant};
 use shm_replica::image::{ImageReader, ImageWriter, Stamp};
 use shm_replica::os::segment::{Segment, SegmentError, boot_id};
+use shm_replica::os::wake;
 use shm_replica::segment::{Header, Layout, RegionName, WrongHeader};
 
 const OCTETS: usize = 1_000;
@@ -63,6 +66,49 @@ fn an_image_crosses_from_the_writers_descriptor_to_the_readers() {
 }
 
 #[test]
+fn who_waits_is_woken_by_each_commit_through_a_mapping_for_reading() {
+    let segment = Segment::create(&header()).unwrap();
+    let memory = Segment::open(segment.for_reading().unwrap(), false).unwrap().into_memory();
+    let place = header().layout.place();
+    let far = MonotonicClock::now() + Duration::from_secs(60);
+    const COMMITS: u64 = 2_000;
+    let waiter = std::thread::spawn(move || {
+        let mut reader = ImageReader::new(memory, place, OCTETS, 5).unwrap();
+        let mut into = vec![0; OCTETS];
+        let (mut last, mut waits) = (0, 0);
+        while last < COMMITS {
+            assert!(wake::wait(reader.memory(), &place, last, far).unwrap(), "slept over a commit");
+            waits += 1;
+            if let Ok(image) = reader.newest(&mut into) {
+                last = image.sequence;
+            }
+        }
+        waits
+    });
+    let mut writer = ImageWriter::new(segment.into_memory(), place, OCTETS).unwrap();
+    for cycle in 1..=COMMITS {
+        let stamp = Stamp { epoch: 5, cycle, ..Stamp::default() };
+        writer.publish(&[1; OCTETS], stamp).unwrap();
+        wake::wake_all(writer.memory(), &place);
+        if cycle % 16 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    let waits = waiter.join().unwrap();
+    assert!((1..=2 * COMMITS).contains(&waits), "{waits} waits for {COMMITS} commits");
+}
+
+#[test]
+fn a_wait_for_a_commit_that_does_not_come_ends_when_it_should() {
+    let segment = Segment::create(&header()).unwrap();
+    let place = header().layout.place();
+    let until = MonotonicClock::now() + Duration::from_millis(20);
+    assert!(!wake::wait(segment.memory(), &place, 0, until).unwrap());
+    assert!(MonotonicClock::now() >= until);
+    assert!(wake::wait(segment.memory(), &place, 1, Instant::FAR_FUTURE).unwrap());
+}
+
+#[test]
 fn a_reader_cannot_write_whatever_it_does_with_its_descriptor() {
     let segment = Segment::create(&header()).unwrap();
     let file = segment.for_reading().unwrap();
@@ -110,18 +156,22 @@ fn a_segment_of_another_boot_is_refused() {
 
 #[test]
 fn nothing_is_left_of_a_segment_that_nobody_has() {
-    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let ours = |path: &std::path::Path| path.to_string_lossy().contains("memfd:bumpless:left");
+    let open_files = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        // Other tests open and close files of theirs meanwhile.
+        files.filter_map(|file| file.unwrap().path().read_link().ok()).filter(|f| ours(f)).count()
+    };
     let mappings = || {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         maps.lines().filter(|line| line.contains("memfd:bumpless:left")).count()
     };
     let header = Header { name: RegionName::new("left").unwrap(), ..header() };
-    let before = open_files();
     for _ in 0..100 {
         let segment = Segment::create(&header).unwrap();
         let reader = Segment::open(segment.for_reading().unwrap(), false).unwrap();
-        assert_eq!(mappings(), 2);
+        assert_eq!((open_files(), mappings()), (2, 2));
         let _ = (segment.file().as_raw_fd(), reader.header());
     }
-    assert_eq!((open_files(), mappings()), (before, 0));
+    assert_eq!((open_files(), mappings()), (0, 0));
 }
