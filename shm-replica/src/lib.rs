@@ -4,15 +4,19 @@
 //! |---|---|
 //! | [`segment`] | the memory of a region: sizes, places, header |
 //! | [`word`] | a word of shared memory |
+//! | [`attach`] | what participants and the daemon say to each other |
 //! | [`crc`] | the checksum of an image |
 //! | [`image`] | what a slot holds: stamp, checksum, image |
+//! | [`page`] | what the daemon tells a participant |
 //! | [`ring`] | one writer, any number of readers, no waiting |
 //! | `os` | sealed segments, handed from process to process (feature `os`) |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
 
+pub mod attach;
 pub mod crc;
 pub mod image;
+pub mod page;
 pub mod ring;
 pub mod segment;
 pub mod word;

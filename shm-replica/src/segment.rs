@@ -146,6 +146,12 @@ impl Layout {
         self.slots
     }
 
+    /// The same, as it travels.
+    #[allow(clippy::cast_possible_truncation, reason = "at most RING_SLOTS_MAX")]
+    pub(crate) const fn slots_u32(&self) -> u32 {
+        self.slots as u32
+    }
+
     /// Where the schema stands in the segment, in octets.
     #[must_use]
     pub const fn schema(&self) -> core::ops::Range<usize> {
