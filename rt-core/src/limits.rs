@@ -156,6 +156,12 @@ pub const PARTICIPANT_REGIONS_MAX: usize = 64;
 /// Octets of a schema as it stands in a segment: a thousand blocks with long names.
 pub const SCHEMA_OCTETS_MAX: usize = 128 * 1024;
 
+/// Blocks of a schema. Names are looked for one by one, so the work grows with the square.
+pub const SCHEMA_BLOCKS_MAX: usize = 1_024;
+
+/// Octets of a block's name: a path through nested function blocks.
+pub const BLOCK_NAME_OCTETS_MAX: usize = 63;
+
 // ---- How they relate ----------------------------------------------------------------------------
 
 const _: () =
@@ -211,6 +217,15 @@ const _: () = assert!(
     IMAGE_OCTETS_MAX.checked_mul(2 * RING_SLOTS_MAX).is_some(),
     "the largest segment has a size"
 );
+const _: () = assert!(
+    SCHEMA_BLOCKS_MAX * (BLOCK_NAME_OCTETS_MAX + 16) <= SCHEMA_OCTETS_MAX,
+    "as many blocks as there may be, with the longest names, fit a schema"
+);
+const _: () = assert!(
+    BLOCK_NAME_OCTETS_MAX <= u8::MAX as usize && SCHEMA_BLOCKS_MAX <= u16::MAX as usize,
+    "a schema counts its blocks in two octets and a name's octets in one"
+);
+const _: () = assert!(IMAGE_OCTETS_MAX <= u32::MAX as usize, "a block counts elements in 32 bits");
 const _: () = assert!(EVENT_HISTORY >= TRACE_SLOTS, "a ring's worth of history can be kept");
 
 #[cfg(test)]

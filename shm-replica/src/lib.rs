@@ -8,6 +8,7 @@
 //! | [`crc`] | the checksum of an image |
 //! | [`image`] | what a slot holds: stamp, checksum, image |
 //! | [`page`] | what the daemon tells a participant |
+//! | [`schema`] | what an image holds: named blocks and their kinds |
 //! | [`ring`] | one writer, any number of readers, no waiting |
 //! | `os` | sealed segments, handed from process to process (feature `os`) |
 
@@ -18,6 +19,7 @@ pub mod crc;
 pub mod image;
 pub mod page;
 pub mod ring;
+pub mod schema;
 pub mod segment;
 pub mod word;
 
