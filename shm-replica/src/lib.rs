@@ -2,14 +2,14 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`segment`] | the memory of a region: sizes, places, header |
-//! | [`word`] | a word of shared memory |
 //! | [`attach`] | what participants and the daemon say to each other |
 //! | [`crc`] | the checksum of an image |
 //! | [`image`] | what a slot holds: stamp, checksum, image |
 //! | [`page`] | what the daemon tells a participant |
-//! | [`schema`] | what an image holds: named blocks and their kinds |
 //! | [`ring`] | one writer, any number of readers, no waiting |
+//! | [`schema`] | what an image holds: named blocks and their kinds |
+//! | [`segment`] | the memory of a region: sizes, places, header |
+//! | [`word`] | a word of shared memory |
 //! | `os` | sealed segments, handed from process to process (feature `os`) |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]

@@ -1,9 +1,9 @@
 //! A participant's page: what the daemon tells one process, without a system call on either side of
 //! a cycle.
 //!
-//! The daemon writes it, the participant maps it for reading, and nobody else has it. Role and epoch
-//! are one word, so that no cycle sees the one without the other. The word that counts changes is
-//! stored last, and can be waited on like a ring's.
+//! The daemon writes it, the participant maps it for reading, and nobody else has it. Role and
+//! epoch are one word, so that no cycle sees the one without the other. The word that counts
+//! changes is stored last, and can be waited on like a ring's.
 
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
@@ -123,7 +123,7 @@ where
     /// Index of the word that counts changes.
     pub const CHANGES: usize = at::CHANGES;
 
-    /// Whether somebody wants to be woken by the commits of the participant's region number `index`.
+    /// Whether somebody wants to be woken by the commits of the participant's region `index`.
     /// Real-time class: one load.
     #[must_use]
     pub fn wake_wanted(&self, index: usize) -> bool {

@@ -28,7 +28,7 @@ impl<'a> SchemaBuilder<'a> {
         Self { buffer, filled: HEAD_OCTETS, blocks: 0, end: 0, with_pointers: false }
     }
 
-    /// One that pointers are admitted to, for [`super::lint`] to find all of them and whatever else
+    /// One that pointers are admitted to, for [`super::lint()`] to find all of them and what else
     /// there is. It goes no further: [`Schema::parse`] refuses what it encodes.
     #[must_use]
     pub const fn for_lint(buffer: &'a mut [u8]) -> Self {

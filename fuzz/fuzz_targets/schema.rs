@@ -1,0 +1,8 @@
+//! See `schema` in `shm-replica/tests/support/fuzz_schema.rs`.
+
+#![no_main]
+
+#[path = "../../shm-replica/tests/support/mod.rs"]
+mod support;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| support::fuzz_bodies::schema(octets));
