@@ -2,6 +2,7 @@
 //! seeded random octets and the committed corpus (`tests/fuzz_replay.rs`), and under libFuzzer
 //! (`fuzz/`).
 
+pub(crate) use super::fuzz_attach::attach;
 pub(crate) use super::fuzz_schema::schema;
 pub(crate) use super::fuzz_segment::segment;
 
@@ -9,7 +10,8 @@ pub(crate) use super::fuzz_segment::segment;
 pub(crate) type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 2] = [("schema", schema), ("segment", segment)];
+pub(crate) const TARGETS: [Target; 3] =
+    [("attach", attach), ("schema", schema), ("segment", segment)];
 
 /// Reads decisions from octets; zeros when they are used up.
 pub(super) struct Choices<'a>(pub(super) &'a [u8]);

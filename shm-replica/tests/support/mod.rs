@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::cast_possible_truncation, reason = "random numbers are cut to size on purpose")]
 
+mod fuzz_attach;
 pub(crate) mod fuzz_bodies;
 mod fuzz_schema;
 mod fuzz_segment;
