@@ -121,7 +121,7 @@ where
         if image.len() != self.image_octets {
             return Err(WrongSize { given: image.len(), agreed: self.image_octets });
         }
-        Ok(self.seal(padded(Crc::new(), image), stamp))
+        Ok(self.seal(Crc::new().extend_padded(image), stamp))
     }
 
     fn seal(&mut self, image: Crc, stamp: Stamp) -> u64 {
@@ -160,8 +160,8 @@ where
         if block.len() > image_octets.saturating_sub(at) {
             return Err(WrongSize { given: at.saturating_add(block.len()), agreed: image_octets });
         }
-        W::store_octets(&self.writer.ring.body()[STAMP_WORDS + self.filled..], block);
-        self.crc = padded(self.crc, block);
+        let words = &self.writer.ring.body()[STAMP_WORDS + self.filled..];
+        self.crc = W::store_summed(words, block, self.crc);
         self.filled += words_of(block.len());
         Ok(())
     }
@@ -177,13 +177,6 @@ where
         }
         Ok(self.writer.seal(self.crc, stamp))
     }
-}
-
-/// `crc` with `octets` behind it, filled up to a whole word with zeros as in the slot.
-fn padded(crc: Crc, octets: &[u8]) -> Crc {
-    let over = octets.len() % WORD_OCTETS;
-    let crc = crc.extend(octets);
-    if over == 0 { crc } else { crc.extend(&[0; WORD_OCTETS][over..]) }
 }
 
 /// An image is not as large as was agreed when its region was registered.
@@ -257,6 +250,8 @@ impl From<Missed> for NoImage {
 #[derive(Clone, Copy)]
 struct Copied {
     stamp: [u64; CRC_WORD],
+    /// Of the image that was copied.
+    image: Crc,
     crc: u64,
 }
 
@@ -282,7 +277,7 @@ where
     pub fn newest(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
         self.fits(into)?;
         let step = self.ring.newest(|body| copy(body, into))?;
-        self.verified(step, into)
+        self.verified(step)
     }
 
     /// Reads the image after the one read last, or the oldest that is left. Otherwise as
@@ -293,7 +288,7 @@ where
     pub fn next(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
         self.fits(into)?;
         let step = self.ring.next(|body| copy(body, into))?;
-        self.verified(step, into)
+        self.verified(step)
     }
 
     /// Reads the newest image that is whole, whether it was read before or not, going back over
@@ -310,7 +305,7 @@ where
             let walk = self.ring.back_from_newest(|sequence, ring| {
                 let read = ring.read(sequence, |body| copy(body, into)).map_err(NoImage::from);
                 let step = |copied| Step { sequence, skipped: 0, copied };
-                match read.and_then(|copied| self.verified(step(copied), into)) {
+                match read.and_then(|copied| self.verified(step(copied))) {
                     Ok(image) => ControlFlow::Break(image),
                     Err(NoImage::Nothing) => ControlFlow::Continue(()),
                     Err(fault) => {
@@ -344,24 +339,24 @@ where
         Err(NoImage::WrongSize(WrongSize { given: into.len(), agreed: self.image_octets }))
     }
 
-    fn verified(&self, step: Step<Copied>, image: &[u8]) -> Result<Image, NoImage> {
+    fn verified(&self, step: Step<Copied>) -> Result<Image, NoImage> {
         let Step { sequence, skipped, copied } = step;
         let stamp = Stamp::from_words(copied.stamp);
-        let whole = copied.crc == stamp.seal(padded(Crc::new(), image), sequence)
+        let whole = copied.crc == stamp.seal(copied.image, sequence)
             && copied.stamp == stamp.words()
             && stamp.epoch == self.epoch;
         if whole { Ok(Image { sequence, skipped, stamp }) } else { Err(NoImage::Corrupt(sequence)) }
     }
 }
 
-/// Copies stamp and image out of a slot.
+/// Copies stamp and image out of a slot, each word once: what is summed is what is copied.
 fn copy<W: Word>(body: &[W], into: &mut [u8]) -> Copied {
     let mut stamp = [0; CRC_WORD];
     for (value, word) in stamp.iter_mut().zip(body) {
         *value = word.load(Ordering::Relaxed);
     }
-    W::load_octets(&body[STAMP_WORDS..], into);
-    Copied { stamp, crc: body[CRC_WORD].load(Ordering::Relaxed) }
+    let image = W::load_summed(&body[STAMP_WORDS..], into, Crc::new());
+    Copied { stamp, image, crc: body[CRC_WORD].load(Ordering::Relaxed) }
 }
 
 #[cfg(test)]

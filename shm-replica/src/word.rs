@@ -8,6 +8,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering, fence};
 
+use crate::crc::Crc;
+
 /// Octets of a word.
 pub const WORD_OCTETS: usize = size_of::<u64>();
 
@@ -47,6 +49,23 @@ pub trait Word: Sized {
             rest.copy_from_slice(&last[..rest.len()]);
         }
     }
+
+    /// Stores as [`Self::store_octets`] does. The sum is `crc` with what was stored behind it, and
+    /// that is whole words.
+    fn store_summed(words: &[Self], octets: &[u8], crc: Crc) -> Crc {
+        let octets = &octets[..octets.len().min(WORD_OCTETS * words.len())];
+        Self::store_octets(words, octets);
+        crc.extend_padded(octets)
+    }
+
+    /// Loads as [`Self::load_octets`] does, each word once. The sum is `crc` with what was loaded
+    /// behind it, filled up to a whole word with zeros, whatever there is in memory.
+    fn load_summed(words: &[Self], octets: &mut [u8], crc: Crc) -> Crc {
+        let fits = octets.len().min(WORD_OCTETS * words.len());
+        let octets = &mut octets[..fits];
+        Self::load_octets(words, octets);
+        crc.extend_padded(octets)
+    }
 }
 
 impl Word for AtomicU64 {
@@ -63,6 +82,16 @@ impl Word for AtomicU64 {
     #[inline]
     fn fence(ordering: Ordering) {
         fence(ordering);
+    }
+
+    #[cfg(feature = "os")]
+    fn store_summed(words: &[Self], octets: &[u8], crc: Crc) -> Crc {
+        crate::os::summed::store(words, octets, crc)
+    }
+
+    #[cfg(feature = "os")]
+    fn load_summed(words: &[Self], octets: &mut [u8], crc: Crc) -> Crc {
+        crate::os::summed::load(words, octets, crc)
     }
 }
 

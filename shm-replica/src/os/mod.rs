@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`mapping`] | a shared memory as words |
 //! | [`segment`] | making a segment, and taking one that somebody else made |
+//! | `summed` | copies with their checksum, by the processor's instructions |
 //! | [`wake`] | waiting for a commit |
 
 pub mod mapping;
 pub mod segment;
+pub(crate) mod summed;
 pub mod wake;

@@ -1,0 +1,312 @@
+//! Copying to and from shared words and the checksum in one pass, with what this processor has for
+//! it.
+//!
+//! A commit is a copy and a checksum. One after the other they cost their sum, for each is at its
+//! own limit: the copy waits for the caches, the checksum for carry-less products. In one pass, the
+//! products are made of what is in a register anyway, and the slower of the two is what is left.
+//!
+//! | Way | Needs | How |
+//! |---|---|---|
+//! | wide | VPCLMULQDQ, AVX-512 | lines of 64 octets, folded |
+//! | half | VPCLMULQDQ, AVX2 | the same in halves |
+//! | quarter | PCLMULQDQ, SSE4.2 | the same in quarters |
+//! | by instruction | SSE4.2 | a word at a time |
+//! | by tables | nothing | a word at a time |
+//!
+//! Little is done a word at a time by the instruction whatever there is: folding pays from
+//! [`FOLDED_OCTETS_MIN`] octets on, and a commit of a few octets should not wake a vector unit that
+//! sleeps.
+//!
+//! **Shared words and this language.** Another process may write a word while it is read here (a
+//! reader that is being lapped) or read it while it is written. A plain load or store would be a
+//! data race, and the compiler would be free to repeat it: to check what it then loads again. So
+//! each access to shared words is one that the compiler neither sees through nor divides, repeats
+//! nor leaves out: a relaxed atomic one, or one instruction in an `asm!` block of its own. Such a
+//! block does what a relaxed load or store of each of its words does. The processor may divide it
+//! into words (even octets would do), and no more than that is relied on: whether the words belong
+//! together is found out by the sequence word, and then by the checksum. What was loaded goes from
+//! the register both into the copy and into the sum; so what was checked is what is used.
+//!
+//! **Order.** The blocks are not declared free of effects on memory, so the compiler moves none of
+//! them across the fences and the accesses of the sequence word. The processor keeps vector loads
+//! in order among loads and vector stores among stores, as it does any other; it would not with
+//! non-temporal stores or string instructions, so there are none.
+//!
+//! (A checksum that is faster to compute was the alternative. This one detects every error of few
+//! bits at all lengths, and anybody can compute it. A copy in pieces, each summed while it is in
+//! the nearest cache, was tried and is slower than copy and sum apart.)
+
+mod fold;
+#[cfg(test)]
+mod tests;
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod x86_64;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::crc::{Crc, octet_bit_by_bit, padded, word_by_tables};
+use crate::word::WORD_OCTETS;
+
+/// Octets of what is folded at once; a cache line.
+const LINE: usize = 64;
+/// Words of it.
+const LINE_WORDS: usize = LINE / WORD_OCTETS;
+
+/// From how many octets on folding is faster than the instruction.
+const FOLDED_OCTETS_MIN: usize = 256;
+
+/// Steps of the checksum's register (the checksum's complement). A value of the type is the proof
+/// that the processor can.
+trait Step: Copy {
+    /// By eight octets, least first.
+    fn word(self, state: u32, word: u64) -> u32;
+
+    /// By one octet.
+    fn octet(self, state: u32, octet: u8) -> u32;
+
+    /// Does `job` a word at a time, with the processor's means switched on.
+    fn by_words<J: Job>(self, state: u32, job: J) -> u32;
+}
+
+/// Folds lines. A value of the type is the proof that the processor can.
+trait Fold: Step {
+    type Line: Copy;
+    type Key: Copy;
+
+    fn load(self, from: &[u8; LINE]) -> Self::Line;
+    fn store(self, line: Self::Line, to: &mut [u8; LINE]);
+    /// Each word once, and as if by relaxed loads.
+    fn load_shared(self, from: &[AtomicU64; LINE_WORDS]) -> Self::Line;
+    /// Each word once, and as if by relaxed stores.
+    fn store_shared(self, line: Self::Line, to: &[AtomicU64; LINE_WORDS]);
+    fn key(self, key: [u64; 2]) -> Self::Key;
+    fn xor(self, line: Self::Line, other: Self::Line) -> Self::Line;
+    /// `line`, moved to where `next` is, and added to it.
+    fn fold(self, line: Self::Line, key: Self::Key, next: Self::Line) -> Self::Line;
+
+    /// Does `job` line by line, with the processor's means switched on.
+    fn by_lines<J: Job>(self, state: u32, job: J) -> u32;
+}
+
+/// What is done beside the sum, with each line or word once.
+trait Job {
+    /// How many whole words there are.
+    fn words(&self) -> usize;
+    /// Moves line `at`, counted in lines from the first word.
+    fn line<F: Fold>(&mut self, with: F, at: usize) -> F::Line;
+    /// Moves word `at`.
+    fn word(&mut self, at: usize) -> u64;
+}
+
+/// Nothing but the sum.
+struct Sum<'a>(&'a [u8]);
+
+impl Job for Sum<'_> {
+    #[inline(always)]
+    fn words(&self) -> usize {
+        self.0.len() / WORD_OCTETS
+    }
+
+    #[inline(always)]
+    fn line<F: Fold>(&mut self, with: F, at: usize) -> F::Line {
+        with.load(&self.0.as_chunks().0[at])
+    }
+
+    #[inline(always)]
+    fn word(&mut self, at: usize) -> u64 {
+        u64::from_le_bytes(self.0.as_chunks().0[at])
+    }
+}
+
+/// From private octets into as many shared words.
+struct Store<'a> {
+    octets: &'a [u8],
+    words: &'a [AtomicU64],
+}
+
+impl Job for Store<'_> {
+    #[inline(always)]
+    fn words(&self) -> usize {
+        self.words.len()
+    }
+
+    #[inline(always)]
+    fn line<F: Fold>(&mut self, with: F, at: usize) -> F::Line {
+        let line = with.load(&self.octets.as_chunks().0[at]);
+        with.store_shared(line, &self.words.as_chunks().0[at]);
+        line
+    }
+
+    #[inline(always)]
+    fn word(&mut self, at: usize) -> u64 {
+        let word = u64::from_le_bytes(self.octets.as_chunks().0[at]);
+        self.words[at].store(word, Ordering::Relaxed);
+        word
+    }
+}
+
+/// From shared words into as many private octets.
+struct Load<'a> {
+    words: &'a [AtomicU64],
+    octets: &'a mut [u8],
+}
+
+impl Job for Load<'_> {
+    #[inline(always)]
+    fn words(&self) -> usize {
+        self.words.len()
+    }
+
+    #[inline(always)]
+    fn line<F: Fold>(&mut self, with: F, at: usize) -> F::Line {
+        let line = with.load_shared(&self.words.as_chunks().0[at]);
+        with.store(line, &mut self.octets.as_chunks_mut().0[at]);
+        line
+    }
+
+    #[inline(always)]
+    fn word(&mut self, at: usize) -> u64 {
+        let word = self.words[at].load(Ordering::Relaxed);
+        self.octets.as_chunks_mut().0[at] = word.to_le_bytes();
+        word
+    }
+}
+
+/// What takes no instruction of its own.
+#[derive(Clone, Copy, Debug)]
+struct Tables;
+
+impl Step for Tables {
+    fn word(self, state: u32, word: u64) -> u32 {
+        word_by_tables(state, word)
+    }
+
+    fn octet(self, state: u32, octet: u8) -> u32 {
+        octet_bit_by_bit(state, octet)
+    }
+
+    fn by_words<J: Job>(self, state: u32, job: J) -> u32 {
+        fold::by_words_from(self, state, job, 0)
+    }
+}
+
+/// The ways, of which the processor at hand knows some.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Tables,
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Instruction(x86_64::Instruction),
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Quarter(x86_64::Quarter),
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Half(x86_64::Half),
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    Wide(x86_64::Wide),
+}
+
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+impl Way {
+    /// The fastest for so many octets. The standard library looks at the processor once; after
+    /// that, this loads its answer.
+    #[inline]
+    fn for_octets(octets: usize) -> Self {
+        let folded = if octets < FOLDED_OCTETS_MIN { None } else { Self::folded() };
+        let instruction = || x86_64::Instruction::new().map(Self::Instruction);
+        folded.or_else(instruction).unwrap_or(Self::Tables)
+    }
+
+    #[inline]
+    fn folded() -> Option<Self> {
+        let half = || x86_64::Half::new().map(Self::Half);
+        let quarter = || x86_64::Quarter::new().map(Self::Quarter);
+        x86_64::Wide::new().map(Self::Wide).or_else(half).or_else(quarter)
+    }
+
+    #[inline]
+    fn run<J: Job>(self, state: u32, job: J) -> u32 {
+        match self {
+            Self::Tables => Tables.by_words(state, job),
+            Self::Instruction(with) => with.by_words(state, job),
+            Self::Quarter(with) => with.by_lines(state, job),
+            Self::Half(with) => with.by_lines(state, job),
+            Self::Wide(with) => with.by_lines(state, job),
+        }
+    }
+
+    #[inline]
+    fn octet(self, state: u32, octet: u8) -> u32 {
+        match self {
+            Self::Tables => Tables.octet(state, octet),
+            Self::Instruction(with) => with.octet(state, octet),
+            Self::Quarter(with) => with.octet(state, octet),
+            Self::Half(with) => with.octet(state, octet),
+            Self::Wide(with) => with.octet(state, octet),
+        }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+impl Way {
+    fn for_octets(_octets: usize) -> Self {
+        Self::Tables
+    }
+
+    fn run<J: Job>(self, state: u32, job: J) -> u32 {
+        Tables.by_words(state, job)
+    }
+
+    fn octet(self, state: u32, octet: u8) -> u32 {
+        Tables.octet(state, octet)
+    }
+}
+
+impl Way {
+    fn extend(self, crc: Crc, octets: &[u8]) -> Crc {
+        let (whole, rest) = octets.as_chunks::<WORD_OCTETS>();
+        let state = self.run(crc.state(), Sum(whole.as_flattened()));
+        Crc::of(rest.iter().fold(state, |state, octet| self.octet(state, *octet)))
+    }
+
+    fn store(self, words: &[AtomicU64], octets: &[u8], crc: Crc) -> Crc {
+        let (whole, rest) = octets.as_chunks::<WORD_OCTETS>();
+        let count = whole.len().min(words.len());
+        let (to, behind) = words.split_at(count);
+        let state =
+            self.run(crc.state(), Store { octets: whole[..count].as_flattened(), words: to });
+        let (false, Some(last)) = (rest.is_empty(), behind.first()) else { return Crc::of(state) };
+        let octets = &padded(rest);
+        Crc::of(self.run(state, Store { octets, words: core::slice::from_ref(last) }))
+    }
+
+    fn load(self, words: &[AtomicU64], octets: &mut [u8], crc: Crc) -> Crc {
+        let (whole, rest) = octets.as_chunks_mut::<WORD_OCTETS>();
+        let count = whole.len().min(words.len());
+        let (from, behind) = words.split_at(count);
+        let octets = whole[..count].as_flattened_mut();
+        let state = self.run(crc.state(), Load { words: from, octets });
+        let (false, Some(last)) = (rest.is_empty(), behind.first()) else { return Crc::of(state) };
+        let last = last.load(Ordering::Relaxed).to_le_bytes();
+        rest.copy_from_slice(&last[..rest.len()]);
+        Crc::of(self.run(state, Sum(&padded(rest))))
+    }
+}
+
+/// `crc` with `octets` behind what came before.
+#[inline]
+pub(crate) fn extend(crc: Crc, octets: &[u8]) -> Crc {
+    Way::for_octets(octets.len()).extend(crc, octets)
+}
+
+/// Stores `octets` in the first words of `words`; `crc` with what was stored behind it. See
+/// [`crate::word::Word::store_summed`].
+#[inline]
+pub(crate) fn store(words: &[AtomicU64], octets: &[u8], crc: Crc) -> Crc {
+    Way::for_octets(octets.len()).store(words, octets, crc)
+}
+
+/// Loads `octets` from the first words of `words`; `crc` with what was loaded behind it. See
+/// [`crate::word::Word::load_summed`].
+#[inline]
+pub(crate) fn load(words: &[AtomicU64], octets: &mut [u8], crc: Crc) -> Crc {
+    Way::for_octets(octets.len()).load(words, octets, crc)
+}
