@@ -80,9 +80,20 @@ pub(crate) fn padded(rest: &[u8]) -> [u8; WORD_OCTETS] {
 /// The polynomial, least power in the highest bit.
 pub(crate) const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The register, one bit on.
+/// The register, one bit on: times the power 1.
 pub(crate) const fn bit(state: u32) -> u32 {
     (state >> 1) ^ (POLYNOMIAL * (state & 1))
+}
+
+/// The remainder of the power `n`.
+pub(crate) const fn power(n: usize) -> u32 {
+    let mut remainder = 1 << 31;
+    let mut at = 0;
+    while at < n {
+        remainder = bit(remainder);
+        at += 1;
+    }
+    remainder
 }
 
 /// What each half octet of a word does to the register by the word's end.

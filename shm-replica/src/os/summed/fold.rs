@@ -6,29 +6,18 @@
 //! that of all. Several lines are moved at a time, for a product takes longer than the next one has
 //! to wait.
 
-use super::{Fold, Job, LINE, LINE_WORDS, Step};
-use crate::crc::bit;
+use super::streams::one_by_one;
+use super::{Fold, Job, LINE, LINE_WORDS, Sum};
+use crate::crc::power;
 
 /// Bits of a line.
 const LINE_BITS: usize = 8 * LINE;
-
-/// The remainder of the power `n`, least power in the highest bit.
-const fn power(n: usize) -> u64 {
-    // The power 0.
-    let mut remainder = 1 << 31;
-    let mut at = 0;
-    while at < n {
-        remainder = bit(remainder);
-        at += 1;
-    }
-    remainder as u64
-}
 
 /// What moves 128 bits by so many: the factor for the half that stands first, and for the other.
 /// A product of reflected factors comes out by 33 powers too high, for there are 64 and 32 bits of
 /// them in a place for 128.
 const fn key(bits: usize) -> [u64; 2] {
-    [power(bits + 64 - 33), power(bits - 33)]
+    [power(bits + 64 - 33) as u64, power(bits - 33) as u64]
 }
 
 /// Does `job`, `LINES` lines at a time, from the register's state `state` on; the state after it.
@@ -40,7 +29,7 @@ pub(super) fn by_lines<F: Fold, J: Job, const LINES: usize>(
 ) -> u32 {
     let count = job.words() / LINE_WORDS;
     if count < LINES {
-        return by_words_from(with, state, job, 0);
+        return with.by_words(state, job);
     }
     // What is in the register is added to what comes first.
     let mut first = [0; LINE];
@@ -71,20 +60,6 @@ pub(super) fn by_lines<F: Fold, J: Job, const LINES: usize>(
     }
     let mut octets = [0; LINE];
     with.store(last, &mut octets);
-    let state = octets
-        .as_chunks()
-        .0
-        .iter()
-        .fold(0, |state, word| with.word(state, u64::from_le_bytes(*word)));
-    by_words_from(with, state, job, at * LINE_WORDS)
-}
-
-/// Does `job` from word `from` on, a word at a time.
-#[inline(always)]
-pub(super) fn by_words_from<S: Step, J: Job>(with: S, state: u32, mut job: J, from: usize) -> u32 {
-    let mut state = state;
-    for at in from..job.words() {
-        state = with.word(state, job.word(at));
-    }
-    state
+    let state = one_by_one(with, 0, Sum(&octets), 0);
+    one_by_one(with, state, job, at * LINE_WORDS)
 }

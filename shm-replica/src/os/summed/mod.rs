@@ -9,13 +9,11 @@
 //! |---|---|---|
 //! | wide | VPCLMULQDQ, AVX-512 | lines of 64 octets, folded |
 //! | half | VPCLMULQDQ, AVX2 | the same in halves |
-//! | quarter | PCLMULQDQ, SSE4.2 | the same in quarters |
-//! | by instruction | SSE4.2 | a word at a time |
-//! | by tables | nothing | a word at a time |
+//! | by instruction | SSE4.2, or ARMv8's CRC | words, of three pieces side by side |
+//! | by tables | nothing | words, one by one |
 //!
-//! Little is done a word at a time by the instruction whatever there is: folding pays from
-//! [`FOLDED_OCTETS_MIN`] octets on, and a commit of a few octets should not wake a vector unit that
-//! sleeps.
+//! A few octets go by the instruction whatever there is: folding pays from `FOLDED_OCTETS_MIN`
+//! octets on, and a small commit should not wake a vector unit that sleeps.
 //!
 //! **Shared words and this language.** Another process may write a word while it is read here (a
 //! reader that is being lapped) or read it while it is written. A plain load or store would be a
@@ -32,17 +30,28 @@
 //! in order among loads and vector stores among stores, as it does any other; it would not with
 //! non-temporal stores or string instructions, so there are none.
 //!
-//! (A checksum that is faster to compute was the alternative. This one detects every error of few
-//! bits at all lengths, and anybody can compute it. A copy in pieces, each summed while it is in
-//! the nearest cache, was tried and is slower than copy and sum apart.)
+//! (A checksum that is faster to compute was the alternative. Of this one it is known which errors
+//! it finds, and anybody can compute it. Also tried: a copy in pieces, each summed while it is in
+//! the nearest cache, which is hardly faster than copy and sum apart; folding by registers of 128
+//! bits, which is slower than the instruction; fetching the lines of the slot ahead, which is
+//! slower than not to.)
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
 mod fold;
+mod streams;
 #[cfg(test)]
 mod tests;
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(target_arch = "x86_64")]
 mod x86_64;
 
 use core::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(target_arch = "aarch64")]
+use aarch64::Instruction;
+#[cfg(target_arch = "x86_64")]
+use x86_64::Instruction;
 
 use crate::crc::{Crc, octet_bit_by_bit, padded, word_by_tables};
 use crate::word::WORD_OCTETS;
@@ -53,13 +62,15 @@ const LINE: usize = 64;
 const LINE_WORDS: usize = LINE / WORD_OCTETS;
 
 /// From how many octets on folding is faster than the instruction.
+#[cfg(target_arch = "x86_64")]
 const FOLDED_OCTETS_MIN: usize = 256;
 
 /// Steps of the checksum's register (the checksum's complement). A value of the type is the proof
 /// that the processor can.
 trait Step: Copy {
-    /// By eight octets, least first.
-    fn word(self, state: u32, word: u64) -> u32;
+    /// By eight octets, least first. The upper half of a state is zero; it is there because the
+    /// instruction has it, and to narrow it between two steps would be a step more to wait for.
+    fn word(self, state: u64, word: u64) -> u64;
 
     /// By one octet.
     fn octet(self, state: u32, octet: u8) -> u32;
@@ -68,7 +79,16 @@ trait Step: Copy {
     fn by_words<J: Job>(self, state: u32, job: J) -> u32;
 }
 
+/// A state without its upper half.
+#[inline(always)]
+fn narrow(state: u64) -> u32 {
+    #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
+    let state = state as u32;
+    state
+}
+
 /// Folds lines. A value of the type is the proof that the processor can.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "what a job could be done by"))]
 trait Fold: Step {
     type Line: Copy;
     type Key: Copy;
@@ -89,13 +109,14 @@ trait Fold: Step {
 }
 
 /// What is done beside the sum, with each line or word once.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "nothing folds lines there"))]
 trait Job {
     /// How many whole words there are.
     fn words(&self) -> usize;
     /// Moves line `at`, counted in lines from the first word.
     fn line<F: Fold>(&mut self, with: F, at: usize) -> F::Line;
-    /// Moves word `at`.
-    fn word(&mut self, at: usize) -> u64;
+    /// Moves word `at` of piece `piece`, where pieces have `WORDS` words.
+    fn word<const WORDS: usize>(&mut self, piece: usize, at: usize) -> u64;
 }
 
 /// Nothing but the sum.
@@ -113,8 +134,8 @@ impl Job for Sum<'_> {
     }
 
     #[inline(always)]
-    fn word(&mut self, at: usize) -> u64 {
-        u64::from_le_bytes(self.0.as_chunks().0[at])
+    fn word<const WORDS: usize>(&mut self, piece: usize, at: usize) -> u64 {
+        u64::from_le_bytes(self.0.as_chunks().0.as_chunks::<WORDS>().0[piece][at])
     }
 }
 
@@ -138,9 +159,10 @@ impl Job for Store<'_> {
     }
 
     #[inline(always)]
-    fn word(&mut self, at: usize) -> u64 {
-        let word = u64::from_le_bytes(self.octets.as_chunks().0[at]);
-        self.words[at].store(word, Ordering::Relaxed);
+    fn word<const WORDS: usize>(&mut self, piece: usize, at: usize) -> u64 {
+        let octets = self.octets.as_chunks().0.as_chunks::<WORDS>().0[piece][at];
+        let word = u64::from_le_bytes(octets);
+        self.words.as_chunks::<WORDS>().0[piece][at].store(word, Ordering::Relaxed);
         word
     }
 }
@@ -165,9 +187,10 @@ impl Job for Load<'_> {
     }
 
     #[inline(always)]
-    fn word(&mut self, at: usize) -> u64 {
-        let word = self.words[at].load(Ordering::Relaxed);
-        self.octets.as_chunks_mut().0[at] = word.to_le_bytes();
+    fn word<const WORDS: usize>(&mut self, piece: usize, at: usize) -> u64 {
+        let word = self.words.as_chunks::<WORDS>().0[piece][at].load(Ordering::Relaxed);
+        let pieces = self.octets.as_chunks_mut().0.as_chunks_mut::<WORDS>().0;
+        pieces[piece][at] = word.to_le_bytes();
         word
     }
 }
@@ -177,8 +200,8 @@ impl Job for Load<'_> {
 struct Tables;
 
 impl Step for Tables {
-    fn word(self, state: u32, word: u64) -> u32 {
-        word_by_tables(state, word)
+    fn word(self, state: u64, word: u64) -> u64 {
+        word_by_tables(narrow(state), word).into()
     }
 
     fn octet(self, state: u32, octet: u8) -> u32 {
@@ -186,7 +209,7 @@ impl Step for Tables {
     }
 
     fn by_words<J: Job>(self, state: u32, job: J) -> u32 {
-        fold::by_words_from(self, state, job, 0)
+        streams::one_by_one(self, state, job, 0)
     }
 }
 
@@ -194,41 +217,43 @@ impl Step for Tables {
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Tables,
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    Instruction(x86_64::Instruction),
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    Quarter(x86_64::Quarter),
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    Instruction(Instruction),
+    #[cfg(target_arch = "x86_64")]
     Half(x86_64::Half),
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(target_arch = "x86_64")]
     Wide(x86_64::Wide),
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
 impl Way {
     /// The fastest for so many octets. The standard library looks at the processor once; after
     /// that, this loads its answer.
     #[inline]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables, reason = "one way for all"))]
     fn for_octets(octets: usize) -> Self {
-        let folded = if octets < FOLDED_OCTETS_MIN { None } else { Self::folded() };
-        let instruction = || x86_64::Instruction::new().map(Self::Instruction);
-        folded.or_else(instruction).unwrap_or(Self::Tables)
-    }
-
-    #[inline]
-    fn folded() -> Option<Self> {
-        let half = || x86_64::Half::new().map(Self::Half);
-        let quarter = || x86_64::Quarter::new().map(Self::Quarter);
-        x86_64::Wide::new().map(Self::Wide).or_else(half).or_else(quarter)
+        #[cfg(target_arch = "x86_64")]
+        if octets >= FOLDED_OCTETS_MIN {
+            let half = || x86_64::Half::new().map(Self::Half);
+            if let Some(folded) = x86_64::Wide::new().map(Self::Wide).or_else(half) {
+                return folded;
+            }
+        }
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if let Some(instruction) = Instruction::new() {
+            return Self::Instruction(instruction);
+        }
+        Self::Tables
     }
 
     #[inline]
     fn run<J: Job>(self, state: u32, job: J) -> u32 {
         match self {
             Self::Tables => Tables.by_words(state, job),
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             Self::Instruction(with) => with.by_words(state, job),
-            Self::Quarter(with) => with.by_lines(state, job),
+            #[cfg(target_arch = "x86_64")]
             Self::Half(with) => with.by_lines(state, job),
+            #[cfg(target_arch = "x86_64")]
             Self::Wide(with) => with.by_lines(state, job),
         }
     }
@@ -237,26 +262,13 @@ impl Way {
     fn octet(self, state: u32, octet: u8) -> u32 {
         match self {
             Self::Tables => Tables.octet(state, octet),
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             Self::Instruction(with) => with.octet(state, octet),
-            Self::Quarter(with) => with.octet(state, octet),
+            #[cfg(target_arch = "x86_64")]
             Self::Half(with) => with.octet(state, octet),
+            #[cfg(target_arch = "x86_64")]
             Self::Wide(with) => with.octet(state, octet),
         }
-    }
-}
-
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-impl Way {
-    fn for_octets(_octets: usize) -> Self {
-        Self::Tables
-    }
-
-    fn run<J: Job>(self, state: u32, job: J) -> u32 {
-        Tables.by_words(state, job)
-    }
-
-    fn octet(self, state: u32, octet: u8) -> u32 {
-        Tables.octet(state, octet)
     }
 }
 

@@ -4,26 +4,36 @@ use super::*;
 use crate::crc::tests::as_defined;
 
 /// Beyond several rounds of the widest way, and each rest of it.
-const LENGTH_MAX: usize = 1_100;
+const EACH_LENGTH_TO: usize = 1_100;
+/// Beyond several rounds of the longest pieces.
+const LENGTH_MAX: usize = 10_007;
 
 /// What nobody wrote.
 const UNTOUCHED: u64 = 0xa5a5_a5a5_a5a5_a5a5;
 
 fn ways(test: &str) -> Vec<Way> {
-    let mut ways = vec![Way::Tables];
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    for (name, way) in [
-        ("SSE4.2", x86_64::Instruction::new().map(Way::Instruction)),
-        ("PCLMULQDQ", x86_64::Quarter::new().map(Way::Quarter)),
+    let known: &[(&str, Option<Way>)] = &[
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        ("instruction for CRC-32C", Instruction::new().map(Way::Instruction)),
+        #[cfg(target_arch = "x86_64")]
         ("VPCLMULQDQ with AVX2", x86_64::Half::new().map(Way::Half)),
+        #[cfg(target_arch = "x86_64")]
         ("VPCLMULQDQ with AVX-512", x86_64::Wide::new().map(Way::Wide)),
-    ] {
+    ];
+    let mut ways = vec![Way::Tables];
+    for &(name, way) in known {
         match way {
             Some(way) => ways.push(way),
             None => println!("SKIP: {test}: hardware has no {name}"),
         }
     }
     ways
+}
+
+/// Each small one, and great ones with all that may be left of a word, a line and a piece.
+fn lengths() -> impl Iterator<Item = usize> {
+    let great = (EACH_LENGTH_TO..LENGTH_MAX).step_by(211);
+    (0..=EACH_LENGTH_TO).chain(3_060..3_080).chain(great).chain([LENGTH_MAX])
 }
 
 fn noise(octets: usize) -> Vec<u8> {
@@ -56,7 +66,7 @@ fn filled_up(octets: &[u8]) -> Vec<u8> {
 fn the_sum_is_the_defined_one_at_each_length_and_place() {
     let noise = noise(LENGTH_MAX + 8);
     let ways = ways("the_sum_is_the_defined_one_at_each_length_and_place");
-    for length in 0..=LENGTH_MAX {
+    for length in lengths() {
         let at = length % 8;
         let octets = &noise[at..at + length];
         let defined = as_defined(octets);
@@ -71,7 +81,7 @@ fn the_sum_is_the_defined_one_at_each_length_and_place() {
 #[test]
 fn pieces_are_summed_as_the_whole_wherever_it_is_divided() {
     let ways = ways("pieces_are_summed_as_the_whole_wherever_it_is_divided");
-    for length in [63, 300, 777, LENGTH_MAX] {
+    for length in [63, 300, 777, EACH_LENGTH_TO, 4_000] {
         let octets = noise(length);
         let defined = as_defined(&octets);
         for at in 0..=length {
@@ -91,7 +101,7 @@ fn what_is_stored_is_what_is_summed_and_nothing_around_it_is_touched() {
     let noise = noise(LENGTH_MAX + 8);
     let before = Crc::new().extend(b"before");
     for way in ways("what_is_stored_is_what_is_summed_and_nothing_around_it_is_touched") {
-        for length in 0..=LENGTH_MAX {
+        for length in lengths() {
             // Registers and lines begin at every word in turn, octets at every octet.
             let (from, to) = (length / 3 % 8, length % 8);
             let octets = &noise[from..from + length];
@@ -115,7 +125,7 @@ fn what_is_loaded_is_what_is_summed_and_nothing_around_it_is_touched() {
     let memory = words(noise.len() / WORD_OCTETS);
     Way::Tables.store(&memory, &noise, Crc::new());
     for way in ways("what_is_loaded_is_what_is_summed_and_nothing_around_it_is_touched") {
-        for length in 0..=LENGTH_MAX {
+        for length in lengths() {
             let (from, to) = (length % 7, length / 3 % 8);
             let mut into = vec![0xa5; to + length + 9];
             let sum = way.load(&memory[from..], &mut into[to..to + length], before);

@@ -6,14 +6,14 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_clmulepi64_si128, _mm_crc32_u8, _mm_crc32_u64, _mm_set_epi64x,
-    _mm_xor_si128, _mm256_broadcastsi128_si256, _mm256_clmulepi64_epi128, _mm256_xor_si256,
+    __m128i, __m256i, __m512i, _mm_crc32_u8, _mm_crc32_u64, _mm_set_epi64x,
+    _mm256_broadcastsi128_si256, _mm256_clmulepi64_epi128, _mm256_xor_si256,
     _mm512_broadcast_i32x4, _mm512_clmulepi64_epi128, _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 use core::mem::transmute;
 use core::sync::atomic::AtomicU64;
 
-use super::{Fold, Job, LINE, LINE_WORDS, Step, fold};
+use super::{Fold, Job, LINE, LINE_WORDS, Step, fold, streams};
 
 /// Product of the halves that stand last in memory, and of those that stand first.
 const LAST: i32 = 0x11;
@@ -32,7 +32,7 @@ impl Instruction {
 
 impl Step for Instruction {
     #[inline(always)]
-    fn word(self, state: u32, word: u64) -> u32 {
+    fn word(self, state: u64, word: u64) -> u64 {
         // SAFETY: SSE4.2 is there: `self` says so.
         unsafe { crc_word(state, word) }
     }
@@ -47,7 +47,7 @@ impl Step for Instruction {
     fn by_words<J: Job>(self, state: u32, job: J) -> u32 {
         #[target_feature(enable = "sse4.2")]
         fn inner<J: Job>(with: Instruction, state: u32, job: J) -> u32 {
-            fold::by_words_from(with, state, job, 0)
+            streams::by_streams(with, state, job)
         }
         // SAFETY: SSE4.2 is there: `self` says so.
         unsafe { inner(self, state, job) }
@@ -56,10 +56,8 @@ impl Step for Instruction {
 
 #[inline]
 #[target_feature(enable = "sse4.2")]
-fn crc_word(state: u32, word: u64) -> u32 {
-    #[allow(clippy::cast_possible_truncation, reason = "the upper half is zero")]
-    let state = _mm_crc32_u64(state.into(), word) as u32;
-    state
+fn crc_word(state: u64, word: u64) -> u64 {
+    _mm_crc32_u64(state, word)
 }
 
 #[inline]
@@ -97,7 +95,7 @@ macro_rules! folding {
 
         impl Step for $name {
             #[inline(always)]
-            fn word(self, state: u32, word: u64) -> u32 {
+            fn word(self, state: u64, word: u64) -> u64 {
                 self.0.word(state, word)
             }
 
@@ -223,14 +221,6 @@ folding! {
     half_store: "vmovdqu [{to}], {register}" in ymm_reg
 }
 
-folding! {
-    /// Lines in four registers.
-    Quarter with "pclmulqdq" as "pclmulqdq,sse4.2": 4 of __m128i,
-    2 lines at a time, pair, _mm_xor_si128, quarter_fold,
-    quarter_load: "movdqu {register}, [{from}]",
-    quarter_store: "movdqu [{to}], {register}" in xmm_reg
-}
-
 #[inline]
 #[target_feature(enable = "avx512f,sse4.2")]
 fn wide_key(key: [u64; 2]) -> __m512i {
@@ -259,12 +249,4 @@ fn half_fold(line: __m256i, key: __m256i, next: __m256i) -> __m256i {
     let first = _mm256_clmulepi64_epi128::<FIRST>(line, key);
     let last = _mm256_clmulepi64_epi128::<LAST>(line, key);
     _mm256_xor_si256(_mm256_xor_si256(first, next), last)
-}
-
-#[inline]
-#[target_feature(enable = "pclmulqdq")]
-fn quarter_fold(line: __m128i, key: __m128i, next: __m128i) -> __m128i {
-    let first = _mm_clmulepi64_si128::<FIRST>(line, key);
-    let last = _mm_clmulepi64_si128::<LAST>(line, key);
-    _mm_xor_si128(_mm_xor_si128(first, next), last)
 }
