@@ -85,17 +85,6 @@ pub(crate) const fn bit(state: u32) -> u32 {
     (state >> 1) ^ (POLYNOMIAL * (state & 1))
 }
 
-/// The remainder of the power `n`.
-pub(crate) const fn power(n: usize) -> u32 {
-    let mut remainder = 1 << 31;
-    let mut at = 0;
-    while at < n {
-        remainder = bit(remainder);
-        at += 1;
-    }
-    remainder
-}
-
 /// What each half octet of a word does to the register by the word's end.
 static HALF_OCTETS: [[u32; 16]; 2 * WORD_OCTETS] = {
     let mut tables = [[0; 16]; 2 * WORD_OCTETS];

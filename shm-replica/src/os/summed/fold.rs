@@ -6,9 +6,8 @@
 //! that of all. Several lines are moved at a time, for a product takes longer than the next one has
 //! to wait.
 
-use super::streams::one_by_one;
+use super::streams::{one_by_one, power};
 use super::{Fold, Job, LINE, LINE_WORDS, Sum};
-use crate::crc::power;
 
 /// Bits of a line.
 const LINE_BITS: usize = 8 * LINE;

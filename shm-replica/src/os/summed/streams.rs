@@ -6,12 +6,23 @@
 //! it, 512 octets for each length of pieces.
 
 use super::{Job, Step, narrow};
-use crate::crc::{bit, power};
+use crate::crc::bit;
 use crate::word::WORD_OCTETS;
 
 /// Words of a piece, where there is much and where there is less.
 const LONG: usize = 128;
 const SHORT: usize = 16;
+
+/// The remainder of the power `n`, least power in the highest bit.
+pub(super) const fn power(n: usize) -> u32 {
+    let mut remainder = 1 << 31;
+    let mut at = 0;
+    while at < n {
+        remainder = bit(remainder);
+        at += 1;
+    }
+    remainder
+}
 
 /// What each half octet of the register becomes.
 type Product = [[[u32; 16]; 2]; size_of::<u32>()];
