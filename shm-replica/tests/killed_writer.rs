@@ -150,7 +150,14 @@ fn a_writer_killed_at_random_leaves_a_whole_image_and_its_successor_goes_on() {
 /// each such state is looked at, and only some of them are brought about by a kill.
 #[test]
 fn at_each_instruction_of_attach_and_of_six_commits_there_is_a_whole_image() {
-    let segment = segment(64);
+    // A few octets, and so many that they are copied by other instructions.
+    for octets in [64, 1_000] {
+        step_through_six_commits(octets);
+    }
+}
+
+fn step_through_six_commits(octets: usize) {
+    let segment = segment(octets);
     let mut watch = Watch::new(&segment);
     let mut child = writer(&segment, true);
     // A test runs in a thread of its own there, and it is that thread which asked to be traced.
@@ -179,7 +186,7 @@ fn at_each_instruction_of_attach_and_of_six_commits_there_is_a_whole_image() {
         WaitStatus::Signaled(thread, Signal::SIGKILL, false)
     );
     child.wait().unwrap();
-    println!("{steps} instructions; by newest cycle: {seen:?}");
+    println!("{octets} octets: {steps} instructions; by newest cycle: {seen:?}");
     assert_eq!(seen[7], 0);
     assert!(seen[..7].iter().all(|&count| count > 20), "{seen:?}");
     assert_eq!(watch.look(), 6);
