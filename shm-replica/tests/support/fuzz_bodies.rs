@@ -1,5 +1,5 @@
 //! The fuzz targets, and how their octets become decisions. The same bodies run on stable Rust with
-//! seeded random octets and the committed corpus (`tests/fuzz_replay.rs`), and under libFuzzer
+//! seeded random octets and the committed corpus (`tests/hostile_octets.rs`), and under libFuzzer
 //! (`fuzz/`).
 
 pub(crate) use super::fuzz_attach::attach;
