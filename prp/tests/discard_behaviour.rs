@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use prp::types::LanId;
 use rt_core::time::{Duration, Instant};
 use support::discard::{DiscardAlgorithm, NaiveModel, Setup, Subject, WholeLre};
-use support::{Random, cases};
+use support::{Random, or_soak};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -142,7 +142,7 @@ fn run<S: Subject>(setup: Setup, seed: u64, senders: &[Sender], lans: [Lan; 2]) 
 
 /// Both ways round: what holds for LAN A holds for LAN B.
 fn is_seamless_both_ways<S: Subject>(sender: Sender, one: Lan, other: Lan) {
-    for seed in 0..cases(1) {
+    for seed in 0..or_soak(1) {
         run::<S>(Setup::USUAL, seed, &[sender], [one, other]).is_seamless();
         run::<S>(Setup::USUAL, seed, &[sender], [other, one]).is_seamless();
     }
@@ -248,7 +248,7 @@ mod scenarios {
     /// Wherever the numbers begin anew: each offset of a grid, and random ones, from both ends.
     pub(super) fn a_sender_that_restarts_after_500_ms_loses_nothing<S: Subject>() {
         let mut random = Random(11);
-        let grid = (0u16..=u16::MAX).step_by(if cases(1) > 1 { 1 } else { 97 });
+        let grid = (0u16..=u16::MAX).step_by(if or_soak(1) > 1 { 1 } else { 97 });
         let near = (0u16..64).chain(u16::MAX - 63..=u16::MAX);
         let far = (0..200).map(|_| random.next() as u16).collect::<Vec<_>>();
         let mut lives = Vec::new();

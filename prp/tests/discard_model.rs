@@ -17,7 +17,7 @@ use prp::types::LanId;
 use rt_core::time::{Duration, Instant};
 use support::discard::{extend, mac_of};
 use support::frames::{Announcement, tagged, untagged};
-use support::{Memory, OWN, Random, cases, settle};
+use support::{Memory, OWN, Random, or_soak, settle};
 
 const MS: u64 = 1_000_000;
 const LIFE_MIN: u64 = 400 * MS;
@@ -190,7 +190,7 @@ fn agrees(steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(400) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(or_soak(400) as u32))]
 
     #[test]
     fn whatever_arrives_the_rule_is_kept(steps in vec(step(), 1..400)) {
@@ -200,7 +200,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases(60) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(or_soak(60) as u32))]
 
     /// Floods of nodes of every kind through a small table, with ageing and clearing.
     #[test]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use support::fuzz_bodies::TARGETS;
-use support::{Random, cases};
+use support::{Random, or_soak};
 
 #[test]
 fn the_committed_corpus_passes() {
@@ -28,7 +28,7 @@ fn random_octets_pass() {
     for (name, body) in TARGETS {
         let (runs, longest) = if name.starts_with("wire") { (5_000, 200) } else { (2_000, 600) };
         let mut random = Random(0x5eed);
-        for _ in 0..cases(runs) {
+        for _ in 0..or_soak(runs) {
             let len = random.index(longest);
             body(&random.octets(len));
         }

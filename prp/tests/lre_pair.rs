@@ -10,7 +10,7 @@ use prp::lre::config::{LreConfig, SanUnicast};
 use prp::types::MacAddress;
 use rt_core::time::Instant;
 use support::network::{Faults, MS, Network};
-use support::{Memory, OWN, PEER, Random, cases};
+use support::{Memory, OWN, PEER, Random, or_soak};
 
 const THIRD: MacAddress = MacAddress([2, 0, 0, 0, 0, 3]);
 const MACS: [MacAddress; 3] = [OWN, PEER, THIRD];
@@ -107,7 +107,7 @@ fn is_seamless(network: &Network<'_>, what: &str) {
 #[test]
 fn any_fault_of_one_lan_is_not_noticed() {
     for (what, one, other) in FAULTS {
-        for seed in 0..cases(2) {
+        for seed in 0..or_soak(2) {
             for (nodes, faults) in [(2, [one, other]), (2, [other, one]), (3, [one, other])] {
                 let mut memories = memories(nodes);
                 let mut network = network(seed, &mut memories);
@@ -127,7 +127,7 @@ fn any_fault_of_one_lan_is_not_noticed() {
 /// T16; one LAN is cut and comes back, then the other: what the working one carries suffices.
 #[test]
 fn cuts_in_turn_are_not_noticed() {
-    for seed in 0..cases(4) {
+    for seed in 0..or_soak(4) {
         let mut memories = memories(3);
         let mut network = network(seed, &mut memories);
         let mut random = Random(seed);
@@ -167,7 +167,7 @@ fn swapped_cables_are_not_noticed_by_the_hosts() {
 /// what it sends then is lost.
 #[test]
 fn restarts_of_a_node_lose_nothing() {
-    for seed in 0..cases(4) {
+    for seed in 0..or_soak(4) {
         let mut random = Random(seed);
         let (mut first, mut lives) = (memories(2), memories(6));
         let mut network = network(seed, &mut first);
@@ -200,7 +200,7 @@ fn restarts_of_a_node_lose_nothing() {
 /// (its own, under another number); what it put into the node table ages out.
 #[test]
 fn corruption_is_bounded_by_the_frames_corrupted() {
-    for seed in 0..cases(4) {
+    for seed in 0..or_soak(4) {
         let mut memories = memories(3);
         let mut network = network(seed, &mut memories);
         let bad = Faults { corrupt_percent: 20, delay: 3 * MS, ..GOOD };

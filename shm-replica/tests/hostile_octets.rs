@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use support::fuzz_bodies::TARGETS;
-use support::{Random, cases};
+use support::{Random, or_soak};
 
 #[test]
 fn the_committed_corpus_passes() {
@@ -27,7 +27,7 @@ fn the_committed_corpus_passes() {
 fn random_octets_pass() {
     for (_, body) in TARGETS {
         let mut random = Random(0x5eed);
-        for _ in 0..cases(5_000) {
+        for _ in 0..or_soak(5_000) {
             let len = random.index(400);
             body(&random.octets(len));
         }

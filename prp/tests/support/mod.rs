@@ -24,8 +24,9 @@ pub(crate) const OWN: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 /// The address of another node.
 pub(crate) const PEER: MacAddress = MacAddress([2, 0, 0, 0, 0, 2]);
 
-/// How many cases to run: fifty times as many in a soak.
-pub(crate) fn cases(usual: u64) -> u64 {
+/// How many cases to run: fifty times as many in a soak. (Who calls it has a long form; that is
+/// found out by the word.)
+pub(crate) fn or_soak(usual: u64) -> u64 {
     if std::env::var_os("BUMPLESS_SOAK").is_some_and(|v| v == "1") { usual * 50 } else { usual }
 }
 

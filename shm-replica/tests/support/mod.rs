@@ -8,8 +8,9 @@ pub(crate) mod fuzz_bodies;
 mod fuzz_schema;
 mod fuzz_segment;
 
-/// How many cases to run: fifty times as many in a soak.
-pub(crate) fn cases(usual: u64) -> u64 {
+/// How many cases to run: fifty times as many in a soak. (Who calls it has a long form; that is
+/// found out by the word.)
+pub(crate) fn or_soak(usual: u64) -> u64 {
     if std::env::var_os("BUMPLESS_SOAK").is_some_and(|v| v == "1") { usual * 50 } else { usual }
 }
 
