@@ -9,10 +9,12 @@
 //! |---|---|---|
 //! | [`Request::Hello`] | [`Reply::Welcome`] | ← the participant's page |
 //! | [`Request::Register`] | [`Reply::Registered`] | ← a segment to write; → one it holds already |
+//! | [`Request::Ready`] | [`Reply::Done`]; what follows stands in the page | |
 //! | [`Request::Attach`] | [`Reply::Attached`] | ← the segment in force, for reading |
 //! | [`Request::Wake`] | [`Reply::Done`] | |
 //! | [`Request::Leave`] | [`Reply::Done`] | |
 //! | any | [`Reply::Refused`] | |
+//! | | [`Reply::Next`], unasked: it was active, and stands by | ← a segment to write |
 //! | | [`Reply::Segment`], unasked: a takeover | ← the segment in force, for reading |
 
 use core::ops::RangeInclusive;
@@ -108,6 +110,8 @@ pub enum Request<'a> {
     },
     /// It wants to write a region, now or after a takeover.
     Register(Registration<'a>),
+    /// It has registered all that it writes, and is fit to be active.
+    Ready,
     /// It wants to read a region.
     Attach {
         /// The region.
@@ -153,6 +157,12 @@ pub enum Reply<'a> {
         index: u32,
         /// Its epoch; zero, and no segment, while nobody is active.
         epoch: u64,
+    },
+    /// The segment that comes along is the participant's to write the next time that it becomes
+    /// active: the one it had is in force no more.
+    Next {
+        /// The region's place in the participant's page.
+        index: u32,
     },
     /// Somebody took over; the segment that comes along is in force.
     Segment {
@@ -232,7 +242,7 @@ impl<'a> Message<'a> for Request<'a> {
             Self::Register(Registration { schema, .. }) | Self::Attach { schema, .. } => {
                 schema.len() <= SCHEMA_OCTETS_MAX
             }
-            Self::Wake { .. } | Self::Leave { .. } => true,
+            Self::Ready | Self::Wake { .. } | Self::Leave { .. } => true,
         }
     }
 }
@@ -344,6 +354,7 @@ mod tests {
         vec![
             Request::Hello { application: name("plc"), library: "0.1.0" },
             Request::Register(registration),
+            Request::Ready,
             Request::Attach { region: name("plant"), schema: &[] },
             Request::Wake { region: name("plant"), wanted: true },
             Request::Leave { region: name("p") },
@@ -355,6 +366,7 @@ mod tests {
             Reply::Welcome { instance: u64::MAX, daemon: "0.1.0" },
             Reply::Registered { index: 1, epoch: 0 },
             Reply::Attached { index: 2, epoch: 9 },
+            Reply::Next { index: 2 },
             Reply::Segment { index: 2, epoch: 10 },
             Reply::Done,
             Reply::Refused { code: RefusalCode::OtherSchema, why: "use the one that it has" },
@@ -378,7 +390,7 @@ mod tests {
     fn a_message_on_the_wire_stays_what_it_is() {
         let mut into = [0; 64];
         let request = Request::Wake { region: name("plant"), wanted: true };
-        assert_eq!(request.encode(&mut into).unwrap(), b"BMPR?\0\x01\0\x03\x05plant\x01");
+        assert_eq!(request.encode(&mut into).unwrap(), b"BMPR?\0\x01\0\x04\x05plant\x01");
         let reply = Reply::Registered { index: 1, epoch: 300 };
         assert_eq!(reply.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x01\x01\xac\x02");
     }
