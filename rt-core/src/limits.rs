@@ -150,8 +150,12 @@ pub const RING_SLOTS_DEFAULT: usize = RING_SLOTS_MIN;
 /// Octets of a region's name.
 pub const REGION_NAME_OCTETS_MAX: usize = 63;
 
-/// Regions of one participant, written and read together.
-pub const PARTICIPANT_REGIONS_MAX: usize = 64;
+/// Regions of one daemon: a participant's page tells of all of them.
+pub const REGIONS_MAX: usize = 64;
+/// Applications of one daemon.
+pub const APPLICATIONS_MAX: usize = 32;
+/// Processes that use the library at a time.
+pub const PARTICIPANTS_MAX: usize = 64;
 
 /// Octets of a schema as it stands in a segment: a thousand blocks with long names.
 pub const SCHEMA_OCTETS_MAX: usize = 128 * 1024;

@@ -56,9 +56,9 @@ pub struct Registration<'a> {
     /// The region.
     pub region: RegionName,
     /// Octets of its image.
-    image_octets: u64,
+    pub(crate) image_octets: u64,
     /// Slots of its ring.
-    slots: u32,
+    pub(crate) slots: u32,
     /// How soon this participant can take it over.
     pub class: StandbyClass,
     /// The application's cycle in ns; zero when it has none.

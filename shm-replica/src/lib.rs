@@ -3,6 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`attach`] | what participants and the daemon say to each other |
+//! | [`book`] | who writes which region, under which epoch |
 //! | [`crc`] | the checksum of an image |
 //! | [`image`] | what a slot holds: stamp, checksum, image |
 //! | [`page`] | what the daemon tells a participant |
@@ -15,6 +16,7 @@
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
 
 pub mod attach;
+pub mod book;
 pub mod crc;
 pub mod image;
 pub mod page;

@@ -8,7 +8,7 @@
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
 
-use rt_core::limits::PARTICIPANT_REGIONS_MAX;
+use rt_core::limits::REGIONS_MAX;
 
 use crate::word::Word;
 
@@ -29,8 +29,8 @@ mod at {
 }
 
 const _: () = assert!(
-    (at::REGIONS + 2 * PARTICIPANT_REGIONS_MAX) * size_of::<u64>() <= PAGE_OCTETS,
-    "a page has room for all regions of a participant"
+    (at::REGIONS + 2 * REGIONS_MAX) * size_of::<u64>() <= PAGE_OCTETS,
+    "a page has room for all regions"
 );
 
 /// What a participant is for its application.
@@ -123,7 +123,7 @@ where
     /// Index of the word that counts changes.
     pub const CHANGES: usize = at::CHANGES;
 
-    /// Whether somebody wants to be woken by the commits of the participant's region `index`.
+    /// Whether somebody wants to be woken by the commits of the region `index`.
     /// Real-time class: one load.
     #[must_use]
     pub fn wake_wanted(&self, index: usize) -> bool {
@@ -166,7 +166,7 @@ where
 
     fn region(&self, index: usize) -> Option<&[W; 2]> {
         let (pairs, _) = self.memory.get(at::REGIONS..)?.as_chunks();
-        pairs.get(..PARTICIPANT_REGIONS_MAX)?.get(index)
+        pairs.get(..REGIONS_MAX)?.get(index)
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
             told.set_office(office);
             assert_eq!((found.office(), found.changes()), (office, changes + 1));
         }
-        for index in [0, 1, PARTICIPANT_REGIONS_MAX - 1] {
+        for index in [0, 1, REGIONS_MAX - 1] {
             assert!(!found.wake_wanted(index));
             told.set_wakes(index, 3);
             told.set_region_epoch(index, 9);
@@ -207,7 +207,7 @@ mod tests {
     fn a_region_beyond_the_last_is_none_and_changes_nothing() {
         let memory = memory();
         let page = Page::create(&*memory, 1).unwrap();
-        for index in [PARTICIPANT_REGIONS_MAX, 1_000_000, usize::MAX] {
+        for index in [REGIONS_MAX, 1_000_000, usize::MAX] {
             page.set_wakes(index, 1);
             page.set_region_epoch(index, 1);
             assert!(!page.wake_wanted(index));

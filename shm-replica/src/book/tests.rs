@@ -1,0 +1,434 @@
+use super::*;
+
+fn name(text: &str) -> RegionName {
+    RegionName::new(text).unwrap()
+}
+
+const BOTH: Rights = Rights { write: true, read: true };
+
+fn registration(region: &str) -> Registration<'static> {
+    Registration::new(name(region), Layout::new(1_000, 4, 0).unwrap(), &[])
+}
+
+/// A book with an application `plc` of two regions and one `hmi` of one, and what it ordered.
+struct Bench {
+    book: Book,
+    orders: Vec<Order>,
+    /// What each participant was told last, as its page would say.
+    offices: [Office; PARTICIPANTS_MAX],
+    in_force: [Option<(ParticipantId, u64)>; REGIONS_MAX],
+    /// Every epoch that was ever in force, by application.
+    epochs: [Vec<u64>; 2],
+}
+
+impl Bench {
+    fn new(takeover: Takeover) -> Self {
+        let mut book = Book::new(20);
+        book.add_application(name("plc"), takeover, 100).unwrap();
+        book.add_application(name("hmi"), takeover, 0).unwrap();
+        book.add_region(name("plant"), name("plc")).unwrap();
+        book.add_region(name("trend"), name("plc")).unwrap();
+        book.add_region(name("view"), name("hmi")).unwrap();
+        let mut bench = Self {
+            book,
+            orders: Vec::new(),
+            offices: [Office::default(); PARTICIPANTS_MAX],
+            in_force: [None; REGIONS_MAX],
+            epochs: [Vec::new(), Vec::new()],
+        };
+        bench.act(|book, order| book.set_in_charge(true, order));
+        bench
+    }
+
+    fn act<T>(&mut self, act: impl FnOnce(&mut Book, &mut dyn FnMut(Order)) -> T) -> T {
+        let mut orders = Vec::new();
+        let done = act(&mut self.book, &mut |order| orders.push(order));
+        for order in &orders {
+            match *order {
+                Order::Office(who, office) => self.offices[who.index()] = office,
+                Order::PutInForce(region, who, epoch) => {
+                    self.in_force[region.index()] = Some((who, epoch));
+                }
+                _ => {}
+            }
+            let active = |office: &&Office| office.role == Role::Active;
+            assert!(self.offices.iter().filter(active).count() <= 2, "one for each application");
+        }
+        self.orders.extend(orders);
+        done
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..10 {
+            let Some(due) = self.book.due() else { return };
+            let epochs = &mut self.epochs[due.application];
+            let known = epochs.last().copied().unwrap_or(0);
+            assert!(
+                due.epoch > known || due.resumes && due.epoch >= known,
+                "{due:?} after {known}"
+            );
+            epochs.push(due.epoch);
+            self.act(|book, order| book.promote(due, order));
+        }
+        panic!("it does not settle");
+    }
+
+    fn join(&mut self, application: &str) -> ParticipantId {
+        self.book.join(name(application)).unwrap()
+    }
+
+    fn register(&mut self, who: ParticipantId, region: &str) -> Result<Registered, RefusalCode> {
+        self.book.register(who, &registration(region), 5, BOTH)
+    }
+
+    fn ready(&mut self, who: ParticipantId) -> Result<(), RefusalCode> {
+        let done = self.act(|book, order| book.ready(who, order));
+        self.settle();
+        done
+    }
+
+    /// A participant that writes both regions of `plc` and is ready.
+    fn controller(&mut self) -> ParticipantId {
+        let who = self.join("plc");
+        self.register(who, "plant").unwrap();
+        self.register(who, "trend").unwrap();
+        self.ready(who).unwrap();
+        who
+    }
+
+    fn gone(&mut self, who: ParticipantId) {
+        self.act(|book, order| book.gone(who, order));
+        self.offices[who.index()] = Office::default();
+        self.settle();
+    }
+
+    fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn office(&self, who: ParticipantId) -> (Role, u64) {
+        let Office { role, epoch } = self.offices[who.index()];
+        (role, epoch)
+    }
+}
+
+#[test]
+fn the_first_that_is_ready_is_active_and_the_next_stands_by() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let first = bench.controller();
+    let second = bench.controller();
+    assert_eq!(bench.office(first), (Role::Active, 101));
+    assert_eq!(bench.office(second), (Role::Standby, 101));
+    assert_eq!(bench.book.active(name("plc")), Some((Some(first), 101)));
+    assert_eq!(bench.in_force[..3], [Some((first, 101)), Some((first, 101)), None]);
+}
+
+#[test]
+fn who_stands_by_takes_over_when_the_active_one_is_gone() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let (first, second) = (bench.controller(), bench.controller());
+    let reader = bench.join("hmi");
+    bench.book.attach(reader, name("plant"), 5, BOTH).unwrap();
+    bench.take_orders();
+    bench.gone(first);
+    let (plant, trend) = (RegionId(0), RegionId(1));
+    let active = Office { role: Role::Active, epoch: 102 };
+    let expected = [
+        Order::Supersede(plant, 102),
+        Order::PutInForce(plant, second, 102),
+        Order::Wakes(plant, 0),
+        Order::Supersede(trend, 102),
+        Order::PutInForce(trend, second, 102),
+        Order::Wakes(trend, 0),
+        Order::Office(second, active),
+        Order::Show(plant, reader),
+    ];
+    assert_eq!(bench.take_orders(), expected);
+}
+
+#[test]
+fn an_ordered_switchover_tells_the_former_owner_first_and_prepares_its_next_segments() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let (first, second) = (bench.controller(), bench.controller());
+    bench.take_orders();
+    assert_eq!(bench.book.order_active(first), Err(RefusalCode::BadRequest), "it is");
+    bench.book.order_active(second).unwrap();
+    bench.settle();
+    let orders = bench.take_orders();
+    let standby = Office { role: Role::Standby, epoch: 101 };
+    assert_eq!(orders[0], Order::Office(first, standby));
+    assert_eq!(orders[1..3], [0, 1].map(|region| Order::Prepare(RegionId(region), first)));
+    assert_eq!(
+        orders.last(),
+        Some(&Order::Office(second, Office { role: Role::Active, epoch: 102 }))
+    );
+    assert_eq!(bench.office(second), (Role::Active, 102));
+    bench.gone(second);
+    assert_eq!(bench.office(first), (Role::Active, 103), "and back, when that one is gone");
+}
+
+#[test]
+fn where_takeover_is_ordered_only_a_newcomer_starts_by_itself() {
+    let mut bench = Bench::new(Takeover::Ordered);
+    let (first, second) = (bench.controller(), bench.controller());
+    assert_eq!(bench.office(first), (Role::Active, 101));
+    bench.gone(first);
+    assert_eq!(bench.office(second).0, Role::Standby);
+    bench.book.order_active(second).unwrap();
+    bench.settle();
+    assert_eq!(bench.office(second), (Role::Active, 102));
+    bench.gone(second);
+    let restarted = bench.controller();
+    assert_eq!(bench.office(restarted), (Role::Active, 103));
+}
+
+#[test]
+fn an_application_that_lived_on_goes_on_in_its_epoch_when_the_daemon_is_new() {
+    let resuming = |held_epoch| {
+        let mut bench = Bench::new(Takeover::OnExit);
+        let who = bench.join("plc");
+        for region in ["plant", "trend"] {
+            let registration = Registration { held_epoch, ..registration(region) };
+            let resumes = bench.book.register(who, &registration, 5, BOTH).unwrap().resumes;
+            assert_eq!(resumes, held_epoch == 100);
+        }
+        bench.ready(who).unwrap();
+        (bench.office(who), bench.take_orders())
+    };
+    let (office, orders) = resuming(100);
+    assert_eq!(office, (Role::Active, 100));
+    assert!(!orders.iter().any(|order| matches!(order, Order::Supersede(..))), "{orders:?}");
+    for stale in [99, 101] {
+        assert_eq!(resuming(stale).0, (Role::Active, 101), "not epoch {stale}");
+    }
+}
+
+#[test]
+fn who_holds_the_segments_in_force_comes_before_a_faster_standby() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.act(|book, order| book.set_in_charge(false, order));
+    let standby = bench.controller();
+    let held = bench.join("plc");
+    let holding = |region| Registration {
+        held_epoch: 100,
+        class: StandbyClass::Warm,
+        ..registration(region)
+    };
+    for region in ["plant", "trend"] {
+        // Somebody else writes it by now: it is no resumption.
+        assert!(!bench.book.register(held, &holding(region), 5, BOTH).unwrap().resumes);
+    }
+    bench.ready(held).unwrap();
+    bench.act(|book, order| book.set_in_charge(true, order));
+    bench.settle();
+    assert_eq!(bench.office(standby), (Role::Active, 101));
+    assert_eq!(bench.office(held), (Role::Standby, 100), "its page says what it was told then");
+}
+
+#[test]
+fn a_hot_standby_comes_before_a_warm_one_that_was_there_first() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let first = bench.controller();
+    let warm = bench.join("plc");
+    let slow = Registration { class: StandbyClass::Warm, ..registration("plant") };
+    bench.book.register(warm, &slow, 5, BOTH).unwrap();
+    bench.ready(warm).unwrap();
+    let hot = bench.controller();
+    bench.gone(first);
+    assert_eq!((bench.office(hot).0, bench.office(warm).0), (Role::Active, Role::Standby));
+}
+
+#[test]
+fn what_may_not_be_is_refused_and_changes_nothing() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let who = bench.join("plc");
+    let none = Rights::default();
+    let book = &mut bench.book;
+    assert_eq!(book.join(name("other")), Err(RefusalCode::UnknownRegion));
+    let mut register = |registration: &Registration<'_>, hash, rights| {
+        book.register(who, registration, hash, rights).map(|it| it.region)
+    };
+    assert_eq!(register(&registration("nowhere"), 5, BOTH), Err(RefusalCode::UnknownRegion));
+    assert_eq!(register(&registration("plant"), 5, none), Err(RefusalCode::NotPermitted));
+    assert_eq!(register(&registration("view"), 5, BOTH), Err(RefusalCode::NotPermitted));
+    let costly = Registration { cycle_ns: 1_000, commit_cost_ns: 201, ..registration("plant") };
+    assert_eq!(register(&costly, 5, BOTH), Err(RefusalCode::TooCostly));
+    let dear = Registration { cycle_ns: u64::MAX, commit_cost_ns: u64::MAX, ..costly };
+    assert_eq!(register(&dear, 5, BOTH), Err(RefusalCode::TooCostly));
+    assert_eq!(bench.ready(who), Err(RefusalCode::BadRequest), "it writes nothing");
+    let affordable = Registration { commit_cost_ns: 200, ..costly };
+    bench.book.register(who, &affordable, 5, BOTH).unwrap();
+    assert_eq!(bench.register(who, "plant"), Err(RefusalCode::Taken));
+    bench.ready(who).unwrap();
+    assert_eq!(bench.ready(who), Err(RefusalCode::BadRequest));
+    assert_eq!(bench.register(who, "trend"), Err(RefusalCode::BadRequest), "too late");
+    let second = bench.join("plc");
+    let other = Registration::new(name("plant"), Layout::new(1_001, 4, 0).unwrap(), &[]);
+    let register = |book: &mut Book, it: &Registration<'_>, hash| {
+        book.register(second, it, hash, BOTH).map(|it| it.region)
+    };
+    assert_eq!(register(&mut bench.book, &other, 5), Err(RefusalCode::OtherLayout));
+    let plant = registration("plant");
+    assert_eq!(register(&mut bench.book, &plant, 6), Err(RefusalCode::OtherSchema));
+    let attach = |book: &mut Book, region, hash, rights| {
+        book.attach(second, name(region), hash, rights).map(|(id, shown)| (id.index(), shown))
+    };
+    assert_eq!(attach(&mut bench.book, "plant", 6, BOTH), Err(RefusalCode::OtherSchema));
+    assert_eq!(attach(&mut bench.book, "plant", 5, none), Err(RefusalCode::NotPermitted));
+    assert_eq!(attach(&mut bench.book, "plant", 0, BOTH), Ok((0, true)));
+    assert_eq!(attach(&mut bench.book, "trend", 0, BOTH), Ok((1, false)));
+}
+
+#[test]
+fn who_comes_alone_may_say_anew_what_a_region_is() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let old = bench.controller();
+    bench.gone(old);
+    let new = bench.join("plc");
+    let larger = Registration::new(name("plant"), Layout::new(2_000, 8, 0).unwrap(), &[]);
+    bench.book.register(new, &larger, 9, BOTH).unwrap();
+    bench.ready(new).unwrap();
+    assert_eq!(bench.office(new), (Role::Active, 102));
+}
+
+#[test]
+fn wakes_are_counted_for_as_long_as_somebody_wants_them() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let active = bench.controller();
+    let readers = [bench.join("hmi"), bench.join("hmi")];
+    bench.take_orders();
+    let plant = name("plant");
+    for reader in readers {
+        let refused = bench.act(|book, order| book.wake(reader, plant, true, order));
+        assert_eq!(refused, Err(RefusalCode::BadRequest), "it does not read it");
+        bench.book.attach(reader, plant, 0, BOTH).unwrap();
+        for _ in 0..2 {
+            bench.act(|book, order| book.wake(reader, plant, true, order)).unwrap();
+        }
+    }
+    bench.act(|book, order| book.leave(readers[0], plant, order));
+    bench.gone(readers[1]);
+    let counts: Vec<Order> = [1, 2, 1, 0].map(|count| Order::Wakes(RegionId(0), count)).into();
+    assert_eq!(bench.take_orders(), counts);
+    assert_eq!(bench.office(active).0, Role::Active);
+}
+
+#[test]
+fn a_node_that_is_not_in_charge_has_nobody_active() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let (first, second) = (bench.controller(), bench.controller());
+    bench.act(|book, order| book.set_in_charge(false, order));
+    bench.settle();
+    assert_eq!((bench.office(first).0, bench.office(second).0), (Role::Standby, Role::Standby));
+    bench.act(|book, order| book.set_in_charge(true, order));
+    bench.settle();
+    assert_eq!(bench.office(first), (Role::Active, 102), "a new epoch all the same");
+}
+
+#[test]
+fn the_book_is_full_some_time_and_says_so() {
+    let mut book = Book::new(20);
+    for index in 0..APPLICATIONS_MAX {
+        book.add_application(name(&format!("a{index}")), Takeover::OnExit, 0).unwrap();
+    }
+    let one = name("one-more");
+    assert_eq!(book.add_application(one, Takeover::OnExit, 0), Err(RefusalCode::NoRoom));
+    let again = book.add_application(name("a0"), Takeover::OnExit, 0);
+    assert_eq!(again, Err(RefusalCode::Taken));
+    for index in 0..REGIONS_MAX {
+        book.add_region(name(&format!("r{index}")), name("a0")).unwrap();
+    }
+    assert_eq!(book.add_region(one, name("a0")), Err(RefusalCode::NoRoom));
+    assert_eq!(book.add_region(name("r0"), name("a0")), Err(RefusalCode::Taken));
+    assert_eq!(book.add_region(name("r0"), one), Err(RefusalCode::BadRequest));
+    for _ in 0..PARTICIPANTS_MAX {
+        book.join(name("a0")).unwrap();
+    }
+    assert_eq!(book.join(name("a0")), Err(RefusalCode::NoRoom));
+}
+
+#[test]
+fn an_epoch_beyond_the_last_makes_nobody_active() {
+    let mut book = Book::new(20);
+    book.add_application(name("plc"), Takeover::OnExit, u64::MAX).unwrap();
+    book.add_region(name("plant"), name("plc")).unwrap();
+    book.set_in_charge(true, &mut |_| {});
+    let who = book.join(name("plc")).unwrap();
+    book.register(who, &registration("plant"), 5, BOTH).unwrap();
+    book.ready(who, &mut |_| {}).unwrap();
+    assert_eq!(book.due(), None);
+}
+
+/// Whatever comes in whatever order, what the module says always holds.
+#[test]
+fn random_lives_keep_one_active_and_epochs_that_rise() {
+    for seed in 1..=300u64 {
+        let takeover = if seed % 2 == 0 { Takeover::OnExit } else { Takeover::Ordered };
+        let mut bench = Bench::new(takeover);
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let mut alive: Vec<ParticipantId> = Vec::new();
+        for _ in 0..300 {
+            let chosen = usize::try_from(next(8)).unwrap();
+            let who = alive.get(chosen).copied();
+            let application = ["plc", "hmi"][usize::try_from(next(2)).unwrap()];
+            let region = ["plant", "trend", "view"][usize::try_from(next(3)).unwrap()];
+            match (next(9), who) {
+                (0, _) if alive.len() < 8 => alive.push(bench.join(application)),
+                (1 | 2, Some(who)) => {
+                    let epoch = bench.book.active(name(application)).unwrap().1;
+                    let held_epoch = next(2) * epoch;
+                    let registration = Registration { held_epoch, ..registration(region) };
+                    let _ = bench.book.register(who, &registration, 5, BOTH);
+                }
+                (3, Some(who)) => {
+                    let _ = bench.ready(who);
+                }
+                (4, Some(who)) => {
+                    let _ = bench.book.attach(who, name(region), 0, BOTH);
+                }
+                (5, Some(who)) => {
+                    let wanted = next(2) == 0;
+                    let region = name(region);
+                    let _ = bench.act(|book, order| book.wake(who, region, wanted, order));
+                }
+                (6, Some(who)) => {
+                    let _ = bench.book.order_active(who);
+                    bench.settle();
+                }
+                (7, Some(who)) if next(3) == 0 => {
+                    alive.retain(|it| *it != who);
+                    bench.gone(who);
+                }
+                (8, _) if next(6) == 0 => {
+                    let in_charge = next(3) > 0;
+                    bench.act(|book, order| book.set_in_charge(in_charge, order));
+                    bench.settle();
+                }
+                _ => {}
+            }
+            for application in ["plc", "hmi"].map(name) {
+                let (active, epoch) = bench.book.active(application).unwrap();
+                for who in &alive {
+                    let told = bench.office(*who);
+                    let ours = bench.book.participants[who.index()].unwrap().application;
+                    let is_ours = bench.book.application(application) == Some(ours);
+                    if is_ours {
+                        assert_eq!(told.0 == Role::Active, active == Some(*who), "seed {seed}");
+                        assert!(told.0 != Role::Active || told.1 == epoch, "seed {seed}");
+                    }
+                }
+            }
+            for (index, found) in bench.in_force.iter().enumerate() {
+                let Some((_, epoch)) = found else { continue };
+                let application = bench.book.regions[index].unwrap().application;
+                assert!(*epoch <= bench.book.applications[application].unwrap().epoch);
+            }
+        }
+    }
+}
