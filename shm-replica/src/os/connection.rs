@@ -1,0 +1,293 @@
+//! The socket between a participant and the daemon: whole messages, a descriptor beside them, and
+//! who is at the other end.
+//!
+//! The kernel keeps the bounds of messages, says who connected, and ends the connection when the
+//! process ends. What is received is hostile: a message longer than any of ours is refused whole,
+//! and of descriptors at most one is taken and the others are closed.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    UnixAddr, accept4, bind, connect, getsockopt, listen, recvmsg, sendmsg, socket, socketpair,
+};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 16;
+/// Descriptors that fit the buffer for them: as many as the kernel lets come beside a message. Of a
+/// buffer that is too small, nobody would tell us the descriptors that did fit, and nobody close
+/// them.
+const DESCRIPTORS: usize = 253;
+
+/// Who is at the other end, as of when it connected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// The process.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// Waits for connections.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
+
+/// A connection. Never waits: an operation that would says [`io::ErrorKind::WouldBlock`].
+#[derive(Debug)]
+pub struct Connection(OwnedFd);
+
+/// A message that came.
+#[derive(Debug)]
+pub struct Received<'b> {
+    /// Its octets.
+    pub octets: &'b [u8],
+    /// What came beside it.
+    pub file: Option<OwnedFd>,
+}
+
+impl Listener {
+    /// Listens at `path`, where nothing may be. Who may connect is said by the rights of the file.
+    ///
+    /// # Errors
+    /// Something is there, or the kernel refuses.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        let socket = new_socket()?;
+        bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        listen(&socket, Backlog::new(BACKLOG)?)?;
+        Ok(Self(socket))
+    }
+
+    /// Takes a listener that somebody else made.
+    #[must_use]
+    pub const fn from_descriptor(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    /// Accepts who waits.
+    ///
+    /// # Errors
+    /// Nobody waits ([`io::ErrorKind::WouldBlock`]), or the process is out of descriptors.
+    pub fn accept(&self) -> io::Result<Connection> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let accepted = accept4(self.0.as_raw_fd(), flags)?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        Ok(Connection(unsafe { OwnedFd::from_raw_fd(accepted) }))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Connection {
+    /// Connects to a listener.
+    ///
+    /// # Errors
+    /// Nobody listens there, too many wait, or it is not permitted.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let socket = new_socket()?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+        Ok(Self(socket))
+    }
+
+    /// Both ends of a new connection.
+    ///
+    /// # Errors
+    /// The process is out of descriptors.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn peer(&self) -> io::Result<Peer> {
+        let found = getsockopt(&self.0, PeerCredentials)?;
+        Ok(Peer { pid: found.pid(), uid: found.uid(), gid: found.gid() })
+    }
+
+    /// A descriptor that becomes readable when the process at the other end has ended; it stands
+    /// for that process, and for no other that gets its number later.
+    ///
+    /// # Errors
+    /// The process has ended already, or the kernel is older than 5.3.
+    pub fn peer_process(&self) -> io::Result<OwnedFd> {
+        let pid = self.peer()?.pid;
+        // SAFETY: the system call takes two numbers.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let descriptor = RawFd::try_from(Errno::result(descriptor)?).map_err(io::Error::other)?;
+        // SAFETY: the kernel has just made the descriptor for us.
+        let process = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        // The number was the peer's when it connected. If it is somebody else's by now, the peer
+        // has ended, and with it its end of the connection.
+        if self.has_hung_up() { Err(Errno::ESRCH.into()) } else { Ok(process) }
+    }
+
+    fn has_hung_up(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        let mut octet = [0; 1];
+        nix::sys::socket::recv(self.0.as_raw_fd(), &mut octet, flags) == Ok(0)
+    }
+
+    /// Sends a message, with a descriptor beside it if one is given.
+    ///
+    /// # Errors
+    /// The other end has hung up, or does not read ([`io::ErrorKind::WouldBlock`]).
+    pub fn send(&self, message: &[u8], file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let file = file.map(|file| [file.as_raw_fd()]);
+        let beside: Vec<ControlMessage<'_>> =
+            file.iter().map(|file| ControlMessage::ScmRights(file)).collect();
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let pieces = [IoSlice::new(message)];
+        let sent = sendmsg::<UnixAddr>(self.0.as_raw_fd(), &pieces, &beside, flags, None)?;
+        if sent == message.len() { Ok(()) } else { Err(Errno::EMSGSIZE.into()) }
+    }
+
+    /// Receives a message into `buffer`; none when the other end has hung up.
+    ///
+    /// # Errors
+    /// Nothing is there ([`io::ErrorKind::WouldBlock`]), or what came is longer than the buffer or
+    /// has more than one descriptor beside it ([`io::ErrorKind::InvalidData`]); it is gone then.
+    pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<Received<'b>>> {
+        let mut beside = nix::cmsg_space!([RawFd; DESCRIPTORS]);
+        let mut pieces = [IoSliceMut::new(buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+        let socket = self.0.as_raw_fd();
+        let came = recvmsg::<UnixAddr>(socket, &mut pieces, Some(&mut beside), flags)?;
+        let (octets, flags) = (came.bytes, came.flags);
+        let mut files = Vec::new();
+        for message in came.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(descriptors) = message {
+                // SAFETY: the kernel has just made each of them for us, and nobody else has them.
+                let own = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
+                files.extend(descriptors.into_iter().map(own));
+            }
+        }
+        if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) || files.len() > 1 {
+            let why = "a message that is too long, or with too many descriptors";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        // A message of nothing is none of ours, and looks as a connection does that has ended.
+        Ok((octets > 0).then(|| Received { octets: &buffer[..octets], file: files.pop() }))
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::attach::MESSAGE_OCTETS_MAX;
+
+    #[test]
+    fn messages_keep_their_bounds_and_a_descriptor_comes_beside_its_own() {
+        let (here, there) = Connection::pair().unwrap();
+        let file = File::open("/proc/self/comm").unwrap();
+        here.send(b"one", None).unwrap();
+        here.send(b"two", Some(file.as_fd())).unwrap();
+        here.send(b"three", None).unwrap();
+        let mut buffer = [0; 64];
+        for (expected, has_file) in [(&b"one"[..], false), (b"two", true), (b"three", false)] {
+            let came = there.receive(&mut buffer).unwrap().unwrap();
+            assert_eq!((came.octets, came.file.is_some()), (expected, has_file));
+            let mut text = String::new();
+            if let Some(file) = came.file {
+                File::from(file).read_to_string(&mut text).unwrap();
+                assert!(!text.is_empty());
+            }
+        }
+        let nothing = there.receive(&mut buffer).unwrap_err();
+        assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
+        drop(here);
+        assert!(there.receive(&mut buffer).unwrap().is_none());
+        assert_eq!(there.send(b"x", None).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn the_longest_message_goes_through_and_a_longer_one_is_refused_whole() {
+        let (here, there) = Connection::pair().unwrap();
+        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+        here.send(&vec![7; MESSAGE_OCTETS_MAX], None).unwrap();
+        let came = there.receive(&mut buffer).unwrap().unwrap();
+        assert_eq!(came.octets.len(), MESSAGE_OCTETS_MAX);
+        here.send(&vec![7; MESSAGE_OCTETS_MAX + 1], None).unwrap();
+        here.send(b"next", None).unwrap();
+        let refused = there.receive(&mut buffer).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(there.receive(&mut buffer).unwrap().unwrap().octets, b"next");
+    }
+
+    #[test]
+    fn descriptors_too_many_are_refused_and_none_of_them_stays_open() {
+        let (here, there) = Connection::pair().unwrap();
+        let file = File::open("/proc/self/comm").unwrap();
+        // Of this very file, which no other test has open.
+        let marked = File::open("/proc/self/oom_score").unwrap();
+        let ours = || {
+            let files = std::fs::read_dir("/proc/self/fd").unwrap();
+            let targets = files.filter_map(|entry| entry.unwrap().path().read_link().ok());
+            targets.filter(|target| target.ends_with("oom_score")).count()
+        };
+        assert_eq!(ours(), 1);
+        for count in [2, 4, 5, DESCRIPTORS] {
+            let descriptors = vec![marked.as_raw_fd(); count];
+            let beside = [ControlMessage::ScmRights(&descriptors)];
+            let pieces = [IoSlice::new(b"many")];
+            let socket = here.0.as_raw_fd();
+            sendmsg::<UnixAddr>(socket, &pieces, &beside, MsgFlags::empty(), None).unwrap();
+            let refused = there.receive(&mut [0; 64]).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{count}");
+            assert_eq!(ours(), 1, "{count}");
+        }
+        here.send(b"one", Some(file.as_fd())).unwrap();
+        assert!(there.receive(&mut [0; 64]).unwrap().unwrap().file.is_some());
+    }
+
+    #[test]
+    fn who_connects_is_known_and_one_who_has_gone_is_not_mistaken() {
+        let folder = std::env::temp_dir().join(format!("bumpless-conn-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("socket");
+        let listener = Listener::bind(&path).unwrap();
+        assert_eq!(Listener::bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let client = Connection::open(&path).unwrap();
+        let served = listener.accept().unwrap();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(served.peer().unwrap().pid, pid);
+        served.peer_process().unwrap();
+        drop(client);
+        assert!(served.peer_process().is_err());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn who_does_not_read_makes_nobody_wait() {
+        let (here, _there) = Connection::pair().unwrap();
+        let sent = (0..10_000).find_map(|_| here.send(&[1; 1_000], None).err());
+        assert_eq!(sent.unwrap().kind(), io::ErrorKind::WouldBlock);
+    }
+}
