@@ -56,9 +56,9 @@ pub struct Registration<'a> {
     /// The region.
     pub region: RegionName,
     /// Octets of its image.
-    pub(crate) image_octets: u64,
+    pub image_octets: u64,
     /// Slots of its ring.
-    pub(crate) slots: u32,
+    pub slots: u32,
     /// How soon this participant can take it over.
     pub class: StandbyClass,
     /// The application's cycle in ns; zero when it has none.
@@ -148,8 +148,6 @@ pub enum Reply<'a> {
     Registered {
         /// Its place in the participant's page.
         index: u32,
-        /// The epoch, if the participant is active; zero while it stands by.
-        epoch: u64,
     },
     /// The region is there; the segment that comes along is in force.
     Attached {
@@ -364,7 +362,7 @@ mod tests {
     fn replies() -> Vec<Reply<'static>> {
         vec![
             Reply::Welcome { instance: u64::MAX, daemon: "0.1.0" },
-            Reply::Registered { index: 1, epoch: 0 },
+            Reply::Registered { index: 1 },
             Reply::Attached { index: 2, epoch: 9 },
             Reply::Next { index: 2 },
             Reply::Segment { index: 2, epoch: 10 },
@@ -391,8 +389,8 @@ mod tests {
         let mut into = [0; 64];
         let request = Request::Wake { region: name("plant"), wanted: true };
         assert_eq!(request.encode(&mut into).unwrap(), b"BMPR?\0\x01\0\x04\x05plant\x01");
-        let reply = Reply::Registered { index: 1, epoch: 300 };
-        assert_eq!(reply.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x01\x01\xac\x02");
+        let reply = Reply::Attached { index: 1, epoch: 300 };
+        assert_eq!(reply.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x02\x01\xac\x02");
     }
 
     #[test]

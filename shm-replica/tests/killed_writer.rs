@@ -31,7 +31,7 @@ fn segment(octets: usize) -> Segment {
         boot_id: boot_id().unwrap(),
         name: RegionName::new("torture").unwrap(),
     };
-    Segment::create(&header).unwrap()
+    Segment::create(&header, &[]).unwrap()
 }
 
 /// The image of a cycle: each octet follows from the cycle and its place.

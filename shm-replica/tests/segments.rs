@@ -35,7 +35,7 @@ fn refusal(file: OwnedFd) -> SegmentError {
 
 /// A memory file that holds what a segment's header says, changed by `change`, sealed by `seals`.
 fn forged(change: impl FnOnce(&mut Vec<u8>), seals: SealFlag) -> OwnedFd {
-    let true_one = Segment::create(&header()).unwrap();
+    let true_one = Segment::create(&header(), &[]).unwrap();
     let words = true_one.memory().iter().map(|word| word.load(Ordering::Relaxed));
     let mut octets: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
     change(&mut octets);
@@ -49,7 +49,7 @@ fn forged(change: impl FnOnce(&mut Vec<u8>), seals: SealFlag) -> OwnedFd {
 
 #[test]
 fn an_image_crosses_from_the_writers_descriptor_to_the_readers() {
-    let segment = Segment::create(&header()).unwrap();
+    let segment = Segment::create(&header(), &[]).unwrap();
     let reader = Segment::open(segment.for_reading().unwrap(), false).unwrap();
     let writer = Segment::open(segment.file().try_clone().unwrap(), true).unwrap();
     assert_eq!(*reader.header(), header());
@@ -67,7 +67,7 @@ fn an_image_crosses_from_the_writers_descriptor_to_the_readers() {
 
 #[test]
 fn who_waits_is_woken_by_each_commit_through_a_mapping_for_reading() {
-    let segment = Segment::create(&header()).unwrap();
+    let segment = Segment::create(&header(), &[]).unwrap();
     let memory = Segment::open(segment.for_reading().unwrap(), false).unwrap().into_memory();
     let place = header().layout.place();
     let far = MonotonicClock::now() + Duration::from_secs(60);
@@ -100,7 +100,7 @@ fn who_waits_is_woken_by_each_commit_through_a_mapping_for_reading() {
 
 #[test]
 fn a_wait_for_a_commit_that_does_not_come_ends_when_it_should() {
-    let segment = Segment::create(&header()).unwrap();
+    let segment = Segment::create(&header(), &[]).unwrap();
     let place = header().layout.place();
     let until = MonotonicClock::now() + Duration::from_millis(20);
     assert!(!wake::wait(segment.memory(), &place, 0, until).unwrap());
@@ -110,7 +110,7 @@ fn a_wait_for_a_commit_that_does_not_come_ends_when_it_should() {
 
 #[test]
 fn a_reader_cannot_write_whatever_it_does_with_its_descriptor() {
-    let segment = Segment::create(&header()).unwrap();
+    let segment = Segment::create(&header(), &[]).unwrap();
     let file = segment.for_reading().unwrap();
     assert!(Segment::open(file.try_clone().unwrap(), true).is_err(), "mapped for writing");
     let mode = File::from(file.try_clone().unwrap()).metadata().unwrap().permissions().mode();
@@ -150,7 +150,7 @@ fn what_is_no_segment_is_refused_with_its_reason() {
 #[test]
 fn a_segment_of_another_boot_is_refused() {
     let header = Header { boot_id: [1, 2], ..header() };
-    let segment = Segment::create(&header).unwrap();
+    let segment = Segment::create(&header, &[]).unwrap();
     assert!(matches!(refusal(segment.for_reading().unwrap()), SegmentError::OtherBoot));
 }
 
@@ -168,7 +168,7 @@ fn nothing_is_left_of_a_segment_that_nobody_has() {
     };
     let header = Header { name: RegionName::new("left").unwrap(), ..header() };
     for _ in 0..100 {
-        let segment = Segment::create(&header).unwrap();
+        let segment = Segment::create(&header, &[]).unwrap();
         let reader = Segment::open(segment.for_reading().unwrap(), false).unwrap();
         assert_eq!((open_files(), mappings()), (2, 2));
         let _ = (segment.file().as_raw_fd(), reader.header());

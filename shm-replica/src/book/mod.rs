@@ -25,13 +25,19 @@ use roster::Roster;
 
 /// A participant's place in the book.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ParticipantId(u8);
+pub struct ParticipantId(pub(crate) u8);
 
 /// A region's place in the book, and in each participant's page.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RegionId(u8);
+pub struct RegionId(pub(crate) u8);
 
 impl ParticipantId {
+    /// The one at a place, which is less than [`PARTICIPANTS_MAX`].
+    #[must_use]
+    pub(crate) const fn at(index: usize) -> Self {
+        participant_id(index)
+    }
+
     /// Less than [`PARTICIPANTS_MAX`].
     #[must_use]
     pub const fn index(self) -> usize {
@@ -436,15 +442,12 @@ impl Book {
 
     fn due_in(&self, index: usize) -> Option<Due> {
         let application = self.applications[index].as_ref()?;
-        let ours = self.participants.iter().enumerate().filter_map(|(id, place)| {
-            let participant = place.as_ref().filter(|it| it.application == index)?;
-            Some((participant_id(id), participant, participant.ready_since?))
-        });
+        let mut ours = self.ready_in(index);
         let may_by_itself = |ready_since: u64| {
             application.takeover == Takeover::OnExit || ready_since > application.vacant_since
         };
         let chosen = match (application.wanted, application.active) {
-            (Some(wanted), _) => ours.into_iter().find(|(id, ..)| *id == wanted),
+            (Some(wanted), _) => ours.find(|(id, ..)| *id == wanted),
             (None, Some(_)) => None,
             (None, None) => ours
                 .filter(|(_, _, since)| may_by_itself(*since))
@@ -522,12 +525,36 @@ impl Book {
         Some((entry.active, entry.epoch))
     }
 
+    /// Who would be made active next for an application: ready, not active, the fastest first.
+    #[must_use]
+    pub fn standby_of(&self, application: RegionName) -> Option<ParticipantId> {
+        let index = self.application(application)?;
+        let active = self.applications[index]?.active;
+        self.ready_in(index)
+            .filter(|(id, ..)| Some(*id) != active)
+            .min_by_key(|(_, it, since)| (it.class.slowness(), *since))
+            .map(|(id, ..)| id)
+    }
+
+    /// The participants of an application that are ready, and since when.
+    fn ready_in(
+        &self,
+        application: usize,
+    ) -> impl Iterator<Item = (ParticipantId, &Participant, u64)> {
+        self.participants.iter().enumerate().filter_map(move |(id, place)| {
+            let participant = place.as_ref().filter(|it| it.application == application)?;
+            Some((participant_id(id), participant, participant.ready_since?))
+        })
+    }
+
     fn application(&self, name: RegionName) -> Option<usize> {
         let is_it = |place: &Option<Application>| place.is_some_and(|it| it.name == name);
         self.applications.iter().position(is_it)
     }
 
-    fn region(&self, name: RegionName) -> Option<RegionId> {
+    /// The place of a region.
+    #[must_use]
+    pub fn region(&self, name: RegionName) -> Option<RegionId> {
         let is_it = |place: &Option<Region>| place.is_some_and(|it| it.name == name);
         self.regions.iter().position(is_it).map(region_id)
     }

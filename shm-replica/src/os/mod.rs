@@ -2,14 +2,18 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`broker`] | the daemon's side: who writes what, and with which memory |
 //! | [`connection`] | the socket between participants and the daemon |
 //! | [`mapping`] | a shared memory as words |
+//! | [`page`] | a participant's page, in a memory file |
 //! | [`segment`] | making a segment, and taking one that somebody else made |
 //! | `summed` | copies with their checksum, by the processor's instructions |
 //! | [`wake`] | waiting for a commit |
 
+pub mod broker;
 pub mod connection;
 pub mod mapping;
+pub mod page;
 pub mod segment;
 pub(crate) mod summed;
 pub mod wake;

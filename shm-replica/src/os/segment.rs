@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, OFlag, SealFlag, fallocate, fcntl, open};
@@ -19,7 +20,8 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 use thiserror::Error;
 
 use super::mapping::Mapping;
-use crate::segment::{HEADER_OCTETS, Header, WrongHeader};
+use crate::segment::{HEADER_OCTETS, Header, State, WrongHeader};
+use crate::word::{WORD_OCTETS, Word as _};
 
 /// The seals of each segment: its size is for ever, and so are the seals.
 const SEALS: SealFlag =
@@ -59,10 +61,10 @@ fn remedy(why: &io::Error) -> &'static str {
 }
 
 /// What is tried in two places.
-const MAP: &str = "map a region's memory";
+pub(super) const MAP: &str = "map a region's memory";
 
 /// The error of having tried `what`.
-fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> SegmentError {
+pub(super) fn failed<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> SegmentError {
     move |why| SegmentError::System { what, why: why.into() }
 }
 
@@ -75,20 +77,18 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment, mapped for writing. Not for a real-time thread.
+    /// Makes a segment with a schema of the header's length, mapped for writing. Not for a
+    /// real-time thread.
     ///
     /// # Errors
     /// [`SegmentError::System`].
-    pub fn create(header: &Header) -> Result<Self, SegmentError> {
+    pub fn create(header: &Header, schema: &[u8]) -> Result<Self, SegmentError> {
         let octets = header.layout.segment_octets();
-        let file = memory_file(header.name.as_str()).map_err(failed("make a memory file"))?;
-        // Who was handed the file for reading must not open it for writing by its number.
-        fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed("close a memory file"))?;
-        let length = libc::off_t::try_from(octets).unwrap_or(libc::off_t::MAX);
-        fallocate(&file, FallocateFlags::empty(), 0, length)
-            .map_err(failed("allocate a region's memory"))?;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS)).map_err(failed("seal a memory file"))?;
+        let file = sealed(header.name.as_str(), octets)?;
         let memory = Mapping::new(&file, octets, true).map_err(failed(MAP))?;
+        let place = header.layout.schema().start / WORD_OCTETS;
+        let schema = schema.get(..header.layout.schema().len()).unwrap_or_default();
+        AtomicU64::store_octets(&memory[place..], schema);
         header.write(&memory)?;
         Ok(Self { file, header: *header, memory })
     }
@@ -121,9 +121,22 @@ impl Segment {
     /// # Errors
     /// Out of descriptors, or no `/proc`.
     pub fn for_reading(&self) -> Result<OwnedFd, SegmentError> {
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .map_err(failed("open a region's memory again for reading"))
+        for_reading(&self.file)
+    }
+
+    /// Whether this user made the segment, and nobody else could have.
+    #[must_use]
+    pub fn is_of_this_user(&self) -> bool {
+        let own = nix::unistd::geteuid().as_raw();
+        fstat(&self.file).is_ok_and(|it| it.st_uid == own && it.st_mode & 0o777 == 0o600)
+    }
+
+    /// The words that change.
+    ///
+    /// # Errors
+    /// None: its header has been checked.
+    pub fn state(&self) -> Result<State<&[AtomicU64]>, SegmentError> {
+        Ok(State::new(&*self.memory)?)
     }
 
     /// The header as it was checked.
@@ -149,6 +162,25 @@ impl Segment {
     pub fn into_memory(self) -> Mapping {
         self.memory
     }
+}
+
+/// A sealed memory file of so many octets, all of them there, and closed to all other users.
+pub(super) fn sealed(name: &str, octets: usize) -> Result<OwnedFd, SegmentError> {
+    let file = memory_file(name).map_err(failed("make a memory file"))?;
+    // Who was handed the file for reading must not open it for writing by its number.
+    fchmod(&file, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed("close a memory file"))?;
+    let length = libc::off_t::try_from(octets).unwrap_or(libc::off_t::MAX);
+    fallocate(&file, FallocateFlags::empty(), 0, length)
+        .map_err(failed("allocate a region's memory"))?;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(SEALS)).map_err(failed("seal a memory file"))?;
+    Ok(file)
+}
+
+/// A descriptor of the same memory file through which nobody can write.
+pub(super) fn for_reading(file: &OwnedFd) -> Result<OwnedFd, SegmentError> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    open(path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        .map_err(failed("open a region's memory again for reading"))
 }
 
 /// A new memory file that can be sealed and not be executed.

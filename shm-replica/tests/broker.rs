@@ -1,0 +1,378 @@
+//! The broker with participants on its real socket, one message at a time.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::PathBuf;
+
+use shm_replica::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Reply, Request};
+use shm_replica::book::{Book, Rights, Takeover};
+use shm_replica::image::{ImageReader, ImageWriter, Stamp};
+use shm_replica::os::broker::{Broker, Event, Host};
+use shm_replica::os::connection::{Connection, Listener, Peer};
+use shm_replica::os::mapping::Mapping;
+use shm_replica::os::page::open_page;
+use shm_replica::os::segment::Segment;
+use shm_replica::page::{Office, Page, Role};
+use shm_replica::schema::{Block, Kind, SchemaBuilder};
+use shm_replica::segment::{Layout, RegionName};
+
+const OCTETS: usize = 256;
+
+fn name(text: &str) -> RegionName {
+    RegionName::new(text).unwrap()
+}
+
+/// The daemon's part.
+#[derive(Default)]
+struct Told {
+    epochs: HashMap<RegionName, u64>,
+    cannot_store: bool,
+    read_only: bool,
+    events: Vec<Event>,
+}
+
+impl Host for Told {
+    fn rights(&self, peer: &Peer, _: RegionName, _: RegionName) -> Rights {
+        assert_eq!(peer.pid, i32::try_from(std::process::id()).unwrap());
+        Rights { write: !self.read_only, read: true }
+    }
+
+    fn store_epoch(&mut self, application: RegionName, epoch: u64) -> io::Result<()> {
+        if self.cannot_store {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let before = self.epochs.insert(application, epoch);
+        assert!(before.is_none_or(|before| epoch >= before));
+        Ok(())
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+}
+
+struct Daemon {
+    broker: Broker,
+    host: Told,
+    folder: PathBuf,
+}
+
+impl Daemon {
+    fn start(test: &str, epoch: u64) -> Self {
+        let folder = std::env::temp_dir().join(format!("bumpless-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { broker: broker(&folder.join("socket"), epoch), host: Told::default(), folder }
+    }
+
+    /// Ends the daemon as SIGKILL does, and starts another one.
+    fn restart(&mut self, epoch: u64) {
+        let socket = self.folder.join("socket");
+        std::fs::remove_file(&socket).unwrap();
+        self.broker = broker(&socket, epoch);
+    }
+
+    fn turn(&mut self) {
+        self.broker.turn(&mut self.host);
+    }
+
+    fn join(&mut self, application: &str) -> Participant {
+        let connection = Connection::open(&self.folder.join("socket")).unwrap();
+        let mut participant = Participant { connection, page: None };
+        participant.say(&Request::Hello { application: name(application), library: "test" }, None);
+        self.turn();
+        let (reply, file) = participant.hear().unwrap();
+        assert!(reply.starts_with("Welcome"), "{reply}");
+        participant.page = Some(open_page(&file.unwrap()).unwrap());
+        participant
+    }
+
+    fn ask(
+        &mut self,
+        who: &Participant,
+        request: &Request<'_>,
+        file: Option<&OwnedFd>,
+    ) -> (String, Option<OwnedFd>) {
+        who.say(request, file);
+        self.turn();
+        who.hear().unwrap()
+    }
+
+    /// Somebody who writes `plant` and is ready.
+    fn controller(&mut self) -> (Participant, Segment) {
+        let who = self.join("plc");
+        let (reply, file) = self.ask(&who, &Request::Register(registration()), None);
+        assert_eq!(reply, "Registered { index: 0 }");
+        let segment = Segment::open(file.unwrap(), true).unwrap();
+        assert_eq!(self.ask(&who, &Request::Ready, None).0, "Done");
+        (who, segment)
+    }
+
+    fn reader(&mut self, schema: &[u8]) -> (Participant, String, Option<OwnedFd>) {
+        let who = self.join("hmi");
+        let (reply, file) =
+            self.ask(&who, &Request::Attach { region: name("plant"), schema }, None);
+        (who, reply, file)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn broker(socket: &std::path::Path, epoch: u64) -> Broker {
+    let mut book = Book::new(20);
+    book.add_application(name("plc"), Takeover::OnExit, epoch).unwrap();
+    book.add_application(name("hmi"), Takeover::OnExit, 0).unwrap();
+    book.add_region(name("plant"), name("plc")).unwrap();
+    book.set_in_charge(true, &mut |_| {});
+    Broker::new(Listener::bind(socket).unwrap(), book, epoch + 1_000).unwrap()
+}
+
+fn registration() -> Registration<'static> {
+    Registration::new(name("plant"), Layout::new(OCTETS, 4, 0).unwrap(), &[])
+}
+
+struct Participant {
+    connection: Connection,
+    page: Option<Page<Mapping>>,
+}
+
+impl Participant {
+    fn say(&self, request: &Request<'_>, file: Option<&OwnedFd>) {
+        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+        let octets = request.encode(&mut buffer).unwrap();
+        self.connection.send(octets, file.map(|file| file.as_fd())).unwrap();
+    }
+
+    /// The next message, as text; none when the daemon has hung up or says nothing.
+    fn hear(&self) -> Option<(String, Option<OwnedFd>)> {
+        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+        let came = self.connection.receive(&mut buffer).ok()??;
+        Some((format!("{:?}", Reply::decode(came.octets).unwrap()), came.file))
+    }
+
+    fn office(&self) -> (Role, u64) {
+        let Office { role, epoch } = self.page.as_ref().unwrap().office();
+        (role, epoch)
+    }
+}
+
+fn publish(segment: &Segment, cycle: u64) {
+    let epoch = segment.state().unwrap().epoch().unwrap();
+    let place = segment.header().layout.place();
+    let mut writer = ImageWriter::new(&**segment.memory(), place, OCTETS).unwrap();
+    let stamp = Stamp { epoch, cycle, ..Stamp::default() };
+    writer.publish(&[cycle.to_le_bytes()[0]; OCTETS], stamp).unwrap();
+}
+
+/// The cycle of the newest image that a reader finds in the segment it was handed.
+fn newest(file: OwnedFd) -> (u64, u64) {
+    let segment = Segment::open(file, false).unwrap();
+    let epoch = segment.state().unwrap().epoch().unwrap();
+    let place = segment.header().layout.place();
+    let reader = ImageReader::new(segment.into_memory(), place, OCTETS, epoch).unwrap();
+    let mut into = [0; OCTETS];
+    let found = reader.last_whole(&mut into).unwrap();
+    assert_eq!(into, [found.stamp.cycle.to_le_bytes()[0]; OCTETS]);
+    (found.stamp.epoch, found.stamp.cycle)
+}
+
+#[test]
+fn what_the_active_one_publishes_is_read_and_its_death_hands_over() {
+    let mut daemon = Daemon::start("handover", 7);
+    let (first, segment) = daemon.controller();
+    assert_eq!(first.office(), (Role::Active, 8));
+    publish(&segment, 41);
+    let (second, next) = daemon.controller();
+    assert_eq!(second.office(), (Role::Standby, 8));
+    assert_eq!(next.state().unwrap().epoch(), None, "not in force yet");
+    let (reader, reply, file) = daemon.reader(&[]);
+    assert_eq!(reply, "Attached { index: 0, epoch: 8 }");
+    assert_eq!(newest(file.unwrap()), (8, 41));
+    drop(first);
+    daemon.turn();
+    assert_eq!(second.office(), (Role::Active, 9));
+    assert_eq!(segment.state().unwrap().superseded_by(), Some(9));
+    let (reply, file) = reader.hear().unwrap();
+    assert_eq!(reply, "Segment { index: 0, epoch: 9 }");
+    publish(&next, 42);
+    assert_eq!(newest(file.unwrap()), (9, 42));
+    // Where the former one writes nobody looks.
+    publish(&segment, 99);
+    assert_eq!(reader.page.as_ref().unwrap().region_epoch(0), 9);
+}
+
+#[test]
+fn the_last_image_of_one_who_died_alone_stays_readable() {
+    let mut daemon = Daemon::start("alone", 0);
+    let (only, segment) = daemon.controller();
+    publish(&segment, 5);
+    drop((only, segment));
+    daemon.turn();
+    let (_reader, reply, file) = daemon.reader(&[]);
+    assert_eq!(reply, "Attached { index: 0, epoch: 1 }");
+    assert_eq!(newest(file.unwrap()), (1, 5));
+}
+
+#[test]
+fn a_switchover_by_order_leaves_the_former_one_with_a_segment_for_the_next_time() {
+    let mut daemon = Daemon::start("order", 0);
+    let (first, old) = daemon.controller();
+    let (second, _next) = daemon.controller();
+    let to = daemon.broker.standby_of(name("plc")).unwrap();
+    daemon.broker.book().order_active(to).unwrap();
+    daemon.turn();
+    assert_eq!((first.office(), second.office()), ((Role::Standby, 1), (Role::Active, 2)));
+    let (reply, file) = first.hear().unwrap();
+    assert_eq!(reply, "Next { index: 0 }");
+    let next = Segment::open(file.unwrap(), true).unwrap();
+    assert_eq!(old.state().unwrap().superseded_by(), Some(2));
+    drop(second);
+    daemon.turn();
+    assert_eq!(first.office(), (Role::Active, 3));
+    assert_eq!(next.state().unwrap().epoch(), Some(3));
+}
+
+#[test]
+fn who_lives_through_the_daemons_death_goes_on_in_its_segment() {
+    let mut daemon = Daemon::start("daemon-dies", 0);
+    let (first, segment) = daemon.controller();
+    publish(&segment, 1);
+    daemon.restart(1);
+    assert!(first.hear().is_none());
+    publish(&segment, 2);
+    let again = daemon.join("plc");
+    assert_ne!(again.page.as_ref().unwrap().instance(), first.page.as_ref().unwrap().instance());
+    let held = Registration { held_epoch: 1, ..registration() };
+    let (reply, _) = daemon.ask(&again, &Request::Register(held), Some(segment.file()));
+    assert_eq!(reply, "Registered { index: 0 }");
+    assert_eq!(daemon.ask(&again, &Request::Ready, None).0, "Done");
+    assert_eq!(again.office(), (Role::Active, 1), "the epoch that it had");
+    publish(&segment, 3);
+    let (_reader, _, file) = daemon.reader(&[]);
+    assert_eq!(newest(file.unwrap()), (1, 3));
+}
+
+#[test]
+fn a_segment_that_is_not_the_one_in_force_is_not_taken_for_it() {
+    let mut daemon = Daemon::start("forged", 0);
+    let (_first, segment) = daemon.controller();
+    let (_standby, prepared) = daemon.controller();
+    for (what, file, epoch, stored) in [
+        ("of another epoch", segment.file(), 2, 2),
+        ("never in force", prepared.file(), 1, 1),
+        ("for reading", &segment.for_reading().unwrap(), 1, 1),
+        ("none at all", &OwnedFd::from(std::fs::File::open("/dev/null").unwrap()), 1, 1),
+    ] {
+        daemon.restart(stored);
+        daemon.host = Told::default();
+        let who = daemon.join("plc");
+        let held = Registration { held_epoch: epoch, ..registration() };
+        let (reply, _) = daemon.ask(&who, &Request::Register(held), Some(file));
+        assert_eq!(reply, "Registered { index: 0 }");
+        daemon.ask(&who, &Request::Ready, None);
+        assert_eq!(who.office(), (Role::Active, stored + 1), "{what}");
+    }
+}
+
+#[test]
+fn an_epoch_that_cannot_be_stored_makes_nobody_active_until_it_can() {
+    let mut daemon = Daemon::start("storage", 0);
+    daemon.host.cannot_store = true;
+    let (who, segment) = daemon.controller();
+    assert_eq!(who.office(), (Role::Standby, 0));
+    assert_eq!(segment.state().unwrap().epoch(), None);
+    assert!(daemon.host.events.iter().any(|event| matches!(event, Event::Failed(_))));
+    daemon.host.cannot_store = false;
+    daemon.turn();
+    assert_eq!(who.office(), (Role::Active, 1));
+}
+
+#[test]
+fn other_schemas_are_refused_with_the_first_difference() {
+    let schema = |kind| {
+        let mut buffer = vec![0; 1_000];
+        let mut builder = SchemaBuilder::new(&mut buffer);
+        builder.push(Block { name: "speed", kind, count: 32 }).unwrap();
+        builder.finish().unwrap().octets().to_vec()
+    };
+    let (ours, theirs) = (schema(Kind::F64), schema(Kind::U64));
+    let mut daemon = Daemon::start("schemas", 0);
+    let register = |schema| {
+        let layout = Layout::new(OCTETS, 4, 0).unwrap();
+        Request::Register(Registration::new(name("plant"), layout, schema))
+    };
+    let first = daemon.join("plc");
+    assert_eq!(daemon.ask(&first, &register(&ours), None).0, "Registered { index: 0 }");
+    let second = daemon.join("plc");
+    let refused = daemon.ask(&second, &register(&theirs), None).0;
+    assert!(refused.contains("OtherSchema") && refused.contains("speed"), "{refused}");
+    let (_, refused, _) = daemon.reader(&theirs);
+    assert!(refused.contains("OtherSchema") && refused.contains("speed"), "{refused}");
+    let (_, attached, _) = daemon.reader(&ours);
+    assert_eq!(attached, "Attached { index: 0, epoch: 0 }");
+    let refused = daemon.ask(&second, &register(&[1, 2, 3]), None).0;
+    assert!(refused.contains("BadRequest"), "{refused}");
+}
+
+#[test]
+fn who_may_not_write_is_refused_and_nothing_of_it_stays() {
+    let mut daemon = Daemon::start("rights", 0);
+    daemon.host.read_only = true;
+    let who = daemon.join("plc");
+    let (reply, file) = daemon.ask(&who, &Request::Register(registration()), None);
+    assert!(reply.contains(&format!("{:?}", RefusalCode::NotPermitted)), "{reply}");
+    assert!(file.is_none());
+    assert!(daemon.ask(&who, &Request::Ready, None).0.contains("BadRequest"));
+    assert_eq!(who.office(), (Role::None, 0));
+}
+
+#[test]
+fn nonsense_is_answered_and_harms_nobody() {
+    let mut daemon = Daemon::start("nonsense", 0);
+    let (first, _segment) = daemon.controller();
+    let socket = daemon.folder.join("socket");
+    for octets in [&b"GET / HTTP/1.0\r\n"[..], b"BMPR?\0\xff\xff", b"BMPR?\0\x01\0\x04", b"x"] {
+        let stranger = Connection::open(&socket).unwrap();
+        stranger.send(octets, None).unwrap();
+        daemon.turn();
+        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+        let reply = stranger.receive(&mut buffer).unwrap().unwrap();
+        assert!(matches!(Reply::decode(reply.octets), Ok(Reply::Refused { .. })));
+        assert!(stranger.receive(&mut buffer).unwrap().is_none(), "hung up");
+        first.connection.send(octets, None).unwrap();
+        daemon.turn();
+        assert!(first.hear().unwrap().0.starts_with("Refused"));
+    }
+    // More strangers than there is room for, who say nothing.
+    let silent: Vec<_> = (0..40).filter_map(|_| Connection::open(&socket).ok()).collect();
+    daemon.turn();
+    assert_eq!(first.office(), (Role::Active, 1));
+    drop(silent);
+    daemon.turn();
+    daemon.join("hmi");
+}
+
+#[test]
+fn who_does_not_read_is_hung_up_on() {
+    let mut daemon = Daemon::start("deaf", 0);
+    let deaf = daemon.join("hmi");
+    let wake = Request::Wake { region: name("plant"), wanted: true };
+    for _ in 0..5_000 {
+        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+        if deaf.connection.send(wake.encode(&mut buffer).unwrap(), None).is_err() {
+            break;
+        }
+        daemon.turn();
+    }
+    let left = |event: &Event| matches!(event, Event::Left(..));
+    assert!(daemon.host.events.iter().any(left), "it still waits for it");
+    assert_eq!(deaf.office(), (Role::None, 0));
+    daemon.controller();
+}
