@@ -33,7 +33,7 @@ pub struct RegionId(pub(crate) u8);
 
 impl ParticipantId {
     /// The one at a place, which is less than [`PARTICIPANTS_MAX`].
-    #[must_use]
+    #[cfg(feature = "os")]
     pub(crate) const fn at(index: usize) -> Self {
         participant_id(index)
     }
