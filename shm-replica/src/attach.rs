@@ -39,6 +39,9 @@ pub const TEXT_OCTETS_MAX: usize = 1_024;
 /// Octets of a message: a schema, and what is said beside it.
 pub const MESSAGE_OCTETS_MAX: usize = SCHEMA_OCTETS_MAX + 2 * TEXT_OCTETS_MAX;
 
+/// Octets of what the daemon says: a text, and what stands beside it.
+pub const REPLY_OCTETS_MAX: usize = TEXT_OCTETS_MAX + 64;
+
 /// How soon a standby can take over a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum StandbyClass {
@@ -391,6 +394,19 @@ mod tests {
         assert_eq!(request.encode(&mut into).unwrap(), b"BMPR?\0\x01\0\x04\x05plant\x01");
         let reply = Reply::Attached { index: 1, epoch: 300 };
         assert_eq!(reply.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x02\x01\xac\x02");
+    }
+
+    #[test]
+    fn the_longest_reply_has_room() {
+        let text = "x".repeat(TEXT_OCTETS_MAX);
+        let mut into = [0; REPLY_OCTETS_MAX];
+        for reply in [
+            Reply::Welcome { instance: u64::MAX, daemon: &text },
+            Reply::Refused { code: RefusalCode::BadRequest, why: &text },
+            Reply::Attached { index: u32::MAX, epoch: u64::MAX },
+        ] {
+            reply.encode(&mut into).unwrap();
+        }
     }
 
     #[test]

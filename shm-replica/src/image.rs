@@ -59,6 +59,11 @@ impl Stamp {
     }
 }
 
+/// Whether a slot's body has room for an image and its stamp.
+const fn fits(place: Place, image_octets: usize) -> bool {
+    STAMP_WORDS + words_of(image_octets) <= place.body
+}
+
 /// Writes images into a ring.
 #[derive(Debug)]
 pub struct ImageWriter<M> {
@@ -83,8 +88,7 @@ where
     /// A writer of images of `image_octets` octets; none where ring or image does not fit.
     #[must_use]
     pub fn new(memory: M, place: Place, image_octets: usize) -> Option<Self> {
-        let fits = STAMP_WORDS + words_of(image_octets) <= place.body;
-        let ring = Writer::new(memory, place).filter(|_| fits)?;
+        let ring = Writer::new(memory, place).filter(|_| fits(place, image_octets))?;
         Some(Self { ring, image_octets })
     }
 
@@ -264,8 +268,7 @@ where
     /// image does not fit.
     #[must_use]
     pub fn new(memory: M, place: Place, image_octets: usize, epoch: u64) -> Option<Self> {
-        let fits = STAMP_WORDS + words_of(image_octets) <= place.body;
-        let ring = Reader::new(memory, place).filter(|_| fits)?;
+        let ring = Reader::new(memory, place).filter(|_| fits(place, image_octets))?;
         Some(Self { ring, image_octets, epoch })
     }
 

@@ -71,6 +71,8 @@ pub struct Broker {
     in_force: [Option<InForce>; REGIONS_MAX],
     /// What each region's image holds, as its writers agreed.
     schemas: Vec<Vec<u8>>,
+    /// Where messages come in; lent out for a turn.
+    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -125,6 +127,7 @@ impl Broker {
             sessions: [const { None }; PARTICIPANTS_MAX],
             in_force: [const { None }; REGIONS_MAX],
             schemas: vec![Vec::new(); REGIONS_MAX],
+            buffer: vec![0; MESSAGE_OCTETS_MAX],
         })
     }
 
@@ -153,10 +156,12 @@ impl Broker {
     /// Hears everybody who has something to say, and does what follows. Never waits.
     pub fn turn(&mut self, host: &mut impl Host) {
         self.accept();
-        self.hear_strangers(host);
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.hear_strangers(&mut buffer, host);
         for index in 0..PARTICIPANTS_MAX {
-            self.hear(index, host);
+            self.hear(index, &mut buffer, host);
         }
+        self.buffer = buffer;
         self.settle(host);
         // Who was found lost while others were heard; each time there is one less.
         while let Some(index) = self.sessions.iter().position(is_lost) {
@@ -194,10 +199,9 @@ impl Broker {
         }
     }
 
-    fn hear_strangers(&mut self, host: &mut impl Host) {
-        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+    fn hear_strangers(&mut self, buffer: &mut [u8], host: &mut impl Host) {
         for stranger in std::mem::take(&mut self.strangers) {
-            match stranger.receive(&mut buffer) {
+            match stranger.receive(buffer) {
                 Ok(Some(came)) => self.welcome(stranger, came.octets, host),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.strangers.push(stranger);
@@ -257,15 +261,14 @@ impl Broker {
         Ok((self.book.join(application)?, peer, page))
     }
 
-    fn hear(&mut self, index: usize, host: &mut impl Host) {
-        let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+    fn hear(&mut self, index: usize, buffer: &mut [u8], host: &mut impl Host) {
         for _ in 0..MESSAGES_PER_TURN {
             let Some(session) = &self.sessions[index] else { return };
             let has_ended = session.process.as_ref().is_some_and(is_readable);
             let came = if session.is_lost || has_ended {
                 Ok(None)
             } else {
-                session.connection.receive(&mut buffer)
+                session.connection.receive(buffer)
             };
             match came {
                 Ok(Some(came)) => {
@@ -347,7 +350,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let bad = |why: String| Refusal(RefusalCode::BadRequest, why);
         let layout = asked.layout().map_err(|wrong| bad(wrong.to_string()))?;
-        let schema_hash = self.schema_hash(asked.region, asked.schema, layout.image_octets())?;
+        let schema_hash = schema_hash(asked.region, asked.schema, layout.image_octets())?;
         let header = Header { layout, schema_hash, boot_id: self.boot_id, name: asked.region };
         let held = file.and_then(|file| held_segment(file, &header, asked.held_epoch));
         let held_epoch = if held.is_some() { asked.held_epoch } else { 0 };
@@ -367,9 +370,7 @@ impl Broker {
             Ok(file) => self.send(who, &Reply::Registered { index }, Some(file)),
             Err(error) => {
                 // The book has it already; who comes again finds it as before.
-                if let Some(session) = &mut self.sessions[who.index()] {
-                    session.is_lost = true;
-                }
+                self.lose(who);
                 return Err(Refusal(RefusalCode::NoRoom, error.to_string()));
             }
         }
@@ -406,27 +407,6 @@ impl Broker {
     ) -> Result<Rights, Refusal> {
         let session = self.sessions[who.index()].as_ref().ok_or(RefusalCode::BadRequest)?;
         Ok(host.rights(&session.peer, session.application, region))
-    }
-
-    /// The hash of a writer's schema, which has to describe the image.
-    fn schema_hash(
-        &self,
-        region: RegionName,
-        schema: &[u8],
-        image_octets: usize,
-    ) -> Result<u64, Refusal> {
-        if schema.is_empty() {
-            return Ok(0);
-        }
-        let schema = parsed(schema)?;
-        if schema.image_octets() == image_octets {
-            return Ok(schema.hash());
-        }
-        let described = schema.image_octets();
-        let why = format!(
-            "region {region}: the schema describes {described} octets, the image has {image_octets}"
-        );
-        Err(Refusal(RefusalCode::BadRequest, why))
     }
 
     /// What to answer, with the first difference where schemas differ.
@@ -519,9 +499,7 @@ impl Broker {
             Ok(file) => self.send(reader, &reply, Some(file)),
             Err(_) => {
                 // It asks again when it comes again.
-                if let Some(session) = &mut self.sessions[reader.index()] {
-                    session.is_lost = true;
-                }
+                self.lose(reader);
             }
         }
     }
@@ -538,11 +516,16 @@ impl Broker {
         match self.prepare(region, who, &header) {
             Ok(file) => self.send(who, &Reply::Next { index: region.0.into() }, Some(file)),
             Err(error) => {
-                if let Some(session) = &mut self.sessions[who.index()] {
-                    session.is_lost = true;
-                }
+                self.lose(who);
                 host.tell(Event::Failed(error.to_string()));
             }
+        }
+    }
+
+    /// Has a participant hung up on at the end of the turn; it may come again.
+    fn lose(&mut self, who: ParticipantId) {
+        if let Some(session) = &mut self.sessions[who.index()] {
+            session.is_lost = true;
         }
     }
 
@@ -551,6 +534,22 @@ impl Broker {
             session.send(reply, file.as_ref().map(AsFd::as_fd));
         }
     }
+}
+
+/// The hash of a writer's schema, which has to describe the image.
+fn schema_hash(region: RegionName, schema: &[u8], image_octets: usize) -> Result<u64, Refusal> {
+    if schema.is_empty() {
+        return Ok(0);
+    }
+    let schema = parsed(schema)?;
+    if schema.image_octets() == image_octets {
+        return Ok(schema.hash());
+    }
+    let described = schema.image_octets();
+    let why = format!(
+        "region {region}: the schema describes {described} octets, the image has {image_octets}"
+    );
+    Err(Refusal(RefusalCode::BadRequest, why))
 }
 
 fn parsed(schema: &[u8]) -> Result<Schema<'_>, Refusal> {

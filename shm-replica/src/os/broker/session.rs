@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::super::connection::{Connection, Peer};
 use super::super::page::PageFile;
 use super::super::segment::Segment;
-use crate::attach::{MESSAGE_OCTETS_MAX, Reply};
+use crate::attach::{REPLY_OCTETS_MAX, Reply};
 use crate::book::RegionId;
 use crate::segment::RegionName;
 
@@ -57,7 +57,7 @@ pub(super) fn send(
     reply: &Reply<'_>,
     file: Option<BorrowedFd<'_>>,
 ) -> std::io::Result<()> {
-    let mut buffer = [0; MESSAGE_OCTETS_MAX];
+    let mut buffer = [0; REPLY_OCTETS_MAX];
     let octets = reply.encode(&mut buffer).map_err(std::io::Error::other)?;
     connection.send(octets, file)
 }
