@@ -59,20 +59,6 @@ fn check_refusal(ended: &Ended, code: i32, words: &[&str]) {
     }
 }
 
-/// Waits until the host is as it was; what the kernel does on its own accord may take a moment.
-#[track_caller]
-fn check_as_before(cluster: &Cluster, n: u8, before: &Snapshot) {
-    let mut differences = Vec::new();
-    for _ in 0..100 {
-        differences = before.differences(&Snapshot::of(cluster.host(n)));
-        if differences.is_empty() {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("not as before:\n{}", differences.join("\n"));
-}
-
 /// Cards as a user's system has them: with IPv6, addresses, and one that is down.
 fn make_untidy(cluster: &Cluster, n: u8) {
     let host = cluster.host(n);
@@ -123,7 +109,7 @@ fn ready_is_all_it_says_on_stdout_and_everything_is_as_before_when_it_has_ended(
 
         let ended = daemon.stop().unwrap();
         assert_eq!((ended.status.code(), ended.out.as_str()), (Some(0), "ready\n"), "{ended:?}");
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
         let left: Vec<_> = fs::read_dir(cluster.runtime_dir(1))
             .map(|entries| entries.map(|entry| entry.unwrap().file_name()).collect())
             .unwrap_or_default();
@@ -154,7 +140,7 @@ fn sigint_and_sighup_end_it_as_sigterm_does_and_a_closed_stdout_is_no_reason_to_
         command.stdout(closed).stderr(std::process::Stdio::null());
         let mut child = KilledAtEnd(command.spawn().unwrap());
         end_when_up(&cluster, &mut child, signal);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
 }
 
@@ -187,7 +173,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     assert!(status.status.success() && status.out.starts_with("prp0: "), "{status:?}");
     end_when_up(&cluster, &mut child, Signal::SIGTERM);
     drop(reader);
-    check_as_before(&cluster, 1, &before);
+    before.check_again(cluster.host(1), "");
 }
 
 #[test]
@@ -228,7 +214,7 @@ fn after_sigkill_a_start_adopts_what_is_ours_and_goes_on_with_the_numbers() {
         let ended = cluster.take_daemon(1).process.stop().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         assert!(!ended.err.contains("silent for"), "{}", ended.err);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
 }
 
@@ -261,7 +247,7 @@ fn a_start_that_fails_after_a_crash_leaves_what_is_ours_to_the_next_one() {
     let daemon =
         Process::spawn_ready("bumplessd", bumplessd(&cluster, 1, USUAL), PATIENCE).unwrap();
     assert_eq!(daemon.stop().unwrap().status.code(), Some(0));
-    check_as_before(&cluster, 1, &before);
+    before.check_again(cluster.host(1), "");
 }
 
 #[test]
@@ -308,7 +294,7 @@ fn a_foreign_interface_of_that_name_is_refused_and_left_alone() {
         let before = Snapshot::of(cluster.host(1));
         let ended = refused(bumplessd(&cluster, 1, USUAL));
         check_refusal(&ended, 2, &["name: ", "prp0 exists already", "choose another name"]);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
     links.delete(index).unwrap();
     // The inner end of a veth pair has a name too.
@@ -316,7 +302,7 @@ fn a_foreign_interface_of_that_name_is_refused_and_left_alone() {
     let before = Snapshot::of(cluster.host(1));
     let ended = refused(bumplessd(&cluster, 1, &config(&cluster, "host_port = \"veth\"")));
     check_refusal(&ended, 2, &["name: ", "prp0.i", "choose another name"]);
-    check_as_before(&cluster, 1, &before);
+    before.check_again(cluster.host(1), "");
 }
 
 #[test]
@@ -342,7 +328,7 @@ fn interfaces_that_cannot_be_lans_are_refused_by_key_with_the_remedy() {
     ] {
         let line = format!("--name prp0 --protocol prp --lan-a {a} --lan-b {b}");
         check_refusal(&refused(bumplessd(&cluster, 1, &line)), 2, &words);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
 }
 
@@ -370,7 +356,7 @@ fn bad_arguments_end_with_2_and_name_the_argument() {
         (format!("{USUAL} --config /nowhere/bumpless.toml"), "--config"),
     ] {
         check_refusal(&refused(bumplessd(&cluster, 1, &line)), 2, &[word]);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
     let file = cluster.net.folder().join("bad.toml");
     fs::write(&file, "name = \"prp0\"\nprotocol = \"prp\"\nlan_a = \"lan_a\"\nlan_c = \"x\"\n")
@@ -389,7 +375,7 @@ fn a_second_instance_is_refused_and_the_first_goes_on() {
     let ended = refused(bumplessd(&cluster, 1, USUAL));
     assert!(matches!(ended.status.code(), Some(1 | 2)), "{ended:?}");
     assert!(ended.err.contains(&cluster.runtime_dir(1).display().to_string()), "{}", ended.err);
-    check_as_before(&cluster, 1, &before);
+    before.check_again(cluster.host(1), "");
 
     // Elsewhere than in the same runtime folder it is stopped by what the first holds.
     for name in ["prp0", "prp1"] {
@@ -402,7 +388,7 @@ fn a_second_instance_is_refused_and_the_first_goes_on() {
         assert!(status.is_some(), "{name}: a second daemon runs on the same LANs");
         let ended = second.finish(PATIENCE).unwrap();
         check_refusal(&ended, 2, &[]);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
     }
     let outcome = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 0.5).finish();
     assert!(outcome.is_seamless(), "{}", outcome.complaints.join("\n"));
@@ -449,7 +435,7 @@ fn a_missing_privilege_ends_with_3_and_the_remedy_and_leaves_no_trace() {
         let ended = refused(command);
         println!("REFUSED {options:?}: {}", ended.err.trim_end());
         check_refusal(&ended, 3, words);
-        check_as_before(&cluster, 1, &before);
+        before.check_again(cluster.host(1), "");
         let left = fs::read_dir(&open).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = left.filter(|name| name != "sequence").collect();
         assert!(left.is_empty(), "{options:?}: {left:?}");
@@ -463,7 +449,7 @@ fn a_missing_privilege_ends_with_3_and_the_remedy_and_leaves_no_trace() {
     assert!(status.degraded.iter().any(|why| why.contains("CAP_IPC_LOCK")), "{status:?}");
     assert!(status.threads.iter().all(|thread| thread.policy == "SCHED_OTHER"), "{status:?}");
     assert_eq!(daemon.stop().unwrap().status.code(), Some(0));
-    check_as_before(&cluster, 1, &before);
+    before.check_again(cluster.host(1), "");
 }
 
 #[test]

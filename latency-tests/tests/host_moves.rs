@@ -48,20 +48,6 @@ fn settle(far: &mut Links) {
     far.set_neighbour(index, ip(2).into(), mac(2)).unwrap();
 }
 
-/// What the daemon gives back, it gives back as it was; addresses take a moment.
-#[track_caller]
-fn check_as_before(cluster: &Cluster, before: &Snapshot, log: &str) {
-    let mut differences = Vec::new();
-    for _ in 0..100 {
-        differences = before.differences(&Snapshot::of(cluster.host(1)));
-        if differences.is_empty() {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("not as before:\n{}\n{log}", differences.join("\n"));
-}
-
 /// Streams both ways between n2 and the other namespace.
 fn carry(cluster: &Cluster, there: &NetNs, act: impl FnOnce()) {
     let start = |is_there: bool, arguments: &str| {
@@ -138,7 +124,7 @@ fn in_another_namespace_it_carries_and_goes_with_the_daemon() {
         let ended = cluster.take_daemon(1).process.stop().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
         assert_eq!(find(&mut far), None, "left there");
-        check_as_before(&cluster, &before, &ended.err);
+        before.check_again(cluster.host(1), &ended.err);
     }
 }
 
@@ -195,7 +181,7 @@ fn a_crash_leaves_nothing_there_that_the_next_start_does_not_replace() {
         assert!(cluster.host(1).link("prp0").is_ok());
         let ended = cluster.take_daemon(1).process.stop().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-        check_as_before(&cluster, &before, &ended.err);
+        before.check_again(cluster.host(1), &ended.err);
     }
 }
 
@@ -215,6 +201,6 @@ fn when_that_namespace_ends_the_interface_is_gone_and_the_daemon_says_so_and_end
         let ended = cluster.take_daemon(1).process.finish(PATIENCE).unwrap();
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
         assert!(ended.err.contains("prp0 was deleted by somebody"), "{}", ended.err);
-        check_as_before(&cluster, &before, &ended.err);
+        before.check_again(cluster.host(1), &ended.err);
     }
 }

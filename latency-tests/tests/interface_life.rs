@@ -41,20 +41,7 @@ fn start(cluster: &Cluster, arguments: &str) -> Process {
 fn stop(cluster: &Cluster, daemon: Process, before: &Snapshot) {
     let ended = daemon.stop().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    check_as_before(cluster, before, &ended.err);
-}
-
-#[track_caller]
-fn check_as_before(cluster: &Cluster, before: &Snapshot, log: &str) {
-    let mut differences = Vec::new();
-    for _ in 0..100 {
-        differences = before.differences(&Snapshot::of(cluster.host(1)));
-        if differences.is_empty() {
-            return;
-        }
-        sleep(Duration::from_millis(20));
-    }
-    panic!("not as before:\n{}\n{log}", differences.join("\n"));
+    before.check_again(cluster.host(1), &ended.err);
 }
 
 fn rename(host: &Host, from: &str, to: &str) {
@@ -104,7 +91,7 @@ fn renamed_interfaces_are_given_back_under_whatever_name_they_have() {
         for (from, to) in afterwards {
             rename(host, from, to);
         }
-        check_as_before(&cluster, &before, &ended.err);
+        before.check_again(cluster.host(1), &ended.err);
     }
 }
 
@@ -204,7 +191,7 @@ fn after_a_crash_a_renamed_interface_is_adopted_unless_another_one_has_the_name(
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     links.delete(other).unwrap();
     rename(host, "x", "lan_a");
-    check_as_before(&cluster, &before, &ended.err);
+    before.check_again(cluster.host(1), &ended.err);
 }
 
 #[test]

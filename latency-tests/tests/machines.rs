@@ -6,19 +6,20 @@
 //! a program that does not know the product.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
-use std::fs;
+#[path = "support/lab_nodes.rs"]
+mod lab_nodes;
+
 use std::thread::sleep;
 use std::time::Duration;
 
+use lab_nodes::{KERNELS, address, ask, program, start, start_kernels};
 use latency_tests::lab::{Background, Lab, Machine, can_run};
 use latency_tests::stream::account::LedgerReport;
 use latency_tests::stream::send::SendReport;
 use serde_json::Value;
-use tools::netlab::Programs;
 
 /// The nodes by their numbers.
 const OURS: [usize; 2] = [1, 2];
-const KERNELS: usize = 3;
 const PORT: u16 = 4000;
 /// Payloads of a stream, and how many in a second: emulated machines with emulated cards.
 const PAYLOADS: u32 = 600;
@@ -36,15 +37,6 @@ const LANS: [&str; 2] = ["lan_a", "lan_b"];
 /// VID and PCP of the tagged streams.
 const TAG: (u16, u16) = (7, 4);
 
-fn program(name: &'static str) -> String {
-    let programs = Programs::find(&[name]).unwrap();
-    programs.path(name).unwrap().to_str().unwrap().to_owned()
-}
-
-fn address(node: usize) -> String {
-    format!("10.70.0.{node}")
-}
-
 /// The machines with their nodes; the programs of `OURS` run until the lab ends.
 fn boot() -> (Lab, Vec<Background>) {
     let machine = Machine { cpus: 1, memory_mib: 1024, ..Machine::default() };
@@ -52,49 +44,6 @@ fn boot() -> (Lab, Vec<Background>) {
     let daemons = OURS.map(|n| start(&lab, n, "")).into();
     start_kernels(&lab);
     (lab, daemons)
-}
-
-/// `more` is for its configuration.
-fn start(lab: &Lab, n: usize, more: &str) -> Background {
-    let config = "name = 'prp0'\nprotocol = 'prp'\nlan_a = 'lan_a'\nlan_b = 'lan_b'\n";
-    fs::write(lab.node(n).results().join("prp0.toml"), format!("{config}{more}")).unwrap();
-    let options = "--config /run/out/prp0.toml --runtime-dir /run/bumpless";
-    let daemon = program("bumplessd");
-    let mut command = vec![daemon.as_str()];
-    command.extend(options.split_whitespace());
-    // No --allow-non-rt: a PREEMPT_RT kernel and root have all that it wants.
-    let daemon = lab.node(n).start_ready(&command).unwrap();
-    settle(lab, n);
-    daemon
-}
-
-fn start_kernels(lab: &Lab) {
-    let script = "
-        for lan in lan_a lan_b; do
-            ip link set dev $lan address $(cat /sys/class/net/lan_a/address) up
-        done
-        ip link add name prp0 type hsr slave1 lan_a slave2 lan_b supervision 0 proto 1
-        ip link set dev prp0 up";
-    lab.node(KERNELS).shell(script).unwrap();
-    settle(lab, KERNELS);
-}
-
-/// An address, and those of the others, so that nobody has to ask.
-fn settle(lab: &Lab, n: usize) {
-    let mut script = format!("ip addr add {}/24 dev prp0\n", address(n));
-    for other in (1..=3).filter(|other| *other != n) {
-        let (ip, mac) = (address(other), lab.node(other).mac("lan_a").unwrap());
-        script += &format!("ip neigh replace {ip} lladdr {mac} dev prp0 nud permanent\n");
-    }
-    lab.node(n).shell(&script).unwrap();
-}
-
-fn ask(lab: &Lab, n: usize, what: &str) -> Value {
-    let bumpless = program("bumpless");
-    let command = [bumpless.as_str(), what, "--json", "--runtime-dir", "/run/bumpless"];
-    let ended = lab.node(n).run(&command).unwrap();
-    assert!(ended.status.success(), "{ended:?}");
-    serde_json::from_str(&ended.out).unwrap()
 }
 
 /// A stream from one node to another.

@@ -6,23 +6,26 @@
 //! What is lost or comes twice is counted by a program that does not know the product.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail as the tests do")]
 
+#[path = "support/lab_nodes.rs"]
+mod lab_nodes;
+
 use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
+use lab_nodes::{KERNELS, address, ask, program, start, start_kernels};
 use latency_tests::lab::{Background, Kernel, Lab, Machine, can_run};
 use latency_tests::os::clock;
 use latency_tests::stream::account::{LedgerReport, StreamReport};
 use latency_tests::stream::send::SendReport;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tools::netlab::{Ended, Programs};
+use tools::netlab::Ended;
 
 /// Those with `bumplessd`, which sleep in turn, and their kernels.
 const OURS: [usize; 2] = [1, 2];
 const SLEEPERS: [Kernel; 2] = [Kernel::Rt612, Kernel::Rt61];
-/// One with the kernel's driver, which does not take longer payloads from these cards.
-const KERNELS: usize = 3;
+/// The kernel's driver does not take longer payloads from these cards.
 const OCTETS: u32 = 60;
 /// Payloads in a second.
 const RATE: u32 = 50;
@@ -48,15 +51,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HEARD_NS: u64 = 3_000_000_000;
 const LANS: [&str; 2] = ["a", "b"];
 
-fn program(name: &'static str) -> String {
-    let programs = Programs::find(&[name]).unwrap();
-    programs.path(name).unwrap().to_str().unwrap().to_owned()
-}
-
-fn address(node: usize) -> String {
-    format!("10.70.0.{node}")
-}
-
 fn machine(kernel: Kernel) -> Machine {
     Machine { kernel, cpus: 1, memory_mib: 1024, ..Machine::default() }
 }
@@ -64,44 +58,9 @@ fn machine(kernel: Kernel) -> Machine {
 fn boot() -> (Lab, [Background; 2]) {
     let [one, other] = SLEEPERS.map(|kernel| Machine { can_suspend: true, ..machine(kernel) });
     let lab = Lab::boot(&[one, other, machine(Kernel::Rt612)]).unwrap();
-    let daemons = OURS.map(|n| start_daemon(&lab, n));
-    let script = "
-        for lan in lan_a lan_b; do
-            ip link set dev $lan address $(cat /sys/class/net/lan_a/address) up
-        done
-        ip link add name prp0 type hsr slave1 lan_a slave2 lan_b supervision 0 proto 1
-        ip link set dev prp0 up";
-    lab.node(KERNELS).shell(script).unwrap();
-    (1..=3).for_each(|n| settle(&lab, n));
+    let daemons = OURS.map(|n| start(&lab, n, ""));
+    start_kernels(&lab);
     (lab, daemons)
-}
-
-fn start_daemon(lab: &Lab, n: usize) -> Background {
-    let config = "name = 'prp0'\nprotocol = 'prp'\nlan_a = 'lan_a'\nlan_b = 'lan_b'\n";
-    fs::write(lab.node(n).results().join("prp0.toml"), config).unwrap();
-    let options = "--config /run/out/prp0.toml --runtime-dir /run/bumpless";
-    let daemon = program("bumplessd");
-    let mut command = vec![daemon.as_str()];
-    command.extend(options.split_whitespace());
-    lab.node(n).start_ready(&command).unwrap()
-}
-
-/// An address, and those of the others, so that nobody has to ask.
-fn settle(lab: &Lab, n: usize) {
-    let mut script = format!("ip addr add {}/24 dev prp0\n", address(n));
-    for other in (1..=3).filter(|other| *other != n) {
-        let (ip, mac) = (address(other), lab.node(other).mac("lan_a").unwrap());
-        script += &format!("ip neigh replace {ip} lladdr {mac} dev prp0 nud permanent\n");
-    }
-    lab.node(n).shell(&script).unwrap();
-}
-
-fn ask(lab: &Lab, n: usize, what: &str) -> Value {
-    let bumpless = program("bumpless");
-    let command = [bumpless.as_str(), what, "--json", "--runtime-dir", "/run/bumpless"];
-    let ended = lab.node(n).run(&command).unwrap();
-    assert!(ended.status.success(), "{ended:?}");
-    serde_json::from_str(&ended.out).unwrap()
 }
 
 /// A stream of datagrams from one node to another.

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::thread::sleep;
+use std::time::Duration;
 
 use prp::os::ethtool::{Ethtool, Offload};
 use prp::os::ingress::IngressDrop;
@@ -35,6 +37,21 @@ impl Snapshot {
             Self(entries)
         })
         .unwrap()
+    }
+
+    /// Waits until the host is so again: what the kernel does on its own accord takes a moment.
+    /// What is said with a failure may be empty.
+    #[track_caller]
+    pub(crate) fn check_again(&self, host: &Host, log: &str) {
+        let mut differences = Vec::new();
+        for _ in 0..100 {
+            differences = self.differences(&Self::of(host));
+            if differences.is_empty() {
+                return;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        panic!("not as before:\n{}\n{log}", differences.join("\n"));
     }
 
     /// What is different in `other`, a line each.
