@@ -11,11 +11,11 @@ use std::error::Error;
 use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
 
+use bumpless::crc::Crc;
+use bumpless::image::{ImageReader, ImageWriter, Stamp};
+use bumpless::segment::Layout;
+use bumpless::word::WORD_OCTETS;
 use rt_core::os::clock::MonotonicClock;
-use shm_replica::crc::Crc;
-use shm_replica::image::{ImageReader, ImageWriter, Stamp};
-use shm_replica::segment::Layout;
-use shm_replica::word::WORD_OCTETS;
 
 const SIZES: [usize; 6] = [64, 128, 1_024, 4_096, 65_536, 1 << 20];
 const SLOTS: usize = 5;

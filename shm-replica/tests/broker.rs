@@ -7,17 +7,17 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
-use shm_replica::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Reply, Request};
-use shm_replica::book::{Book, Rights, Takeover};
-use shm_replica::image::{ImageReader, ImageWriter, Stamp};
-use shm_replica::os::broker::{Broker, Event, Host};
-use shm_replica::os::connection::{Connection, Listener, Peer};
-use shm_replica::os::mapping::Mapping;
-use shm_replica::os::page::open_page;
-use shm_replica::os::segment::Segment;
-use shm_replica::page::{Office, Page, Role};
-use shm_replica::schema::{Block, Kind, SchemaBuilder};
-use shm_replica::segment::{Layout, RegionName};
+use bumpless::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Reply, Request};
+use bumpless::book::{Book, Rights, Takeover};
+use bumpless::image::{ImageReader, ImageWriter, Stamp};
+use bumpless::os::broker::{Broker, Event, Host};
+use bumpless::os::connection::{Connection, Listener, Peer};
+use bumpless::os::mapping::Mapping;
+use bumpless::os::page::open_page;
+use bumpless::os::segment::Segment;
+use bumpless::page::{Office, Page, Role};
+use bumpless::schema::{Block, Kind, SchemaBuilder};
+use bumpless::segment::{Layout, RegionName};
 
 const OCTETS: usize = 256;
 

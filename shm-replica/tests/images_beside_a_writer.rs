@@ -10,9 +10,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use shm_replica::image::{ImageReader, ImageWriter, NoImage, Stamp};
-use shm_replica::segment::Layout;
-use shm_replica::word::WORD_OCTETS;
+use bumpless::image::{ImageReader, ImageWriter, NoImage, Stamp};
+use bumpless::segment::Layout;
+use bumpless::word::WORD_OCTETS;
 
 const EPOCH: u64 = 1;
 const SLOTS: usize = 4;

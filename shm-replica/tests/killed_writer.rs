@@ -6,15 +6,15 @@ use std::os::fd::AsRawFd as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use bumpless::image::{ImageReader, ImageWriter, NoImage, Stamp};
+use bumpless::os::mapping::Mapping;
+use bumpless::os::segment::{Segment, boot_id};
+use bumpless::segment::{Header, Layout, RegionName};
 use nix::fcntl::{OFlag, open};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use shm_replica::image::{ImageReader, ImageWriter, NoImage, Stamp};
-use shm_replica::os::mapping::Mapping;
-use shm_replica::os::segment::{Segment, boot_id};
-use shm_replica::segment::{Header, Layout, RegionName};
 
 /// Says to this program that it is the writer, and how large its images are.
 const WRITER: &str = "BUMPLESS_TEST_WRITER";

@@ -8,11 +8,11 @@
 
 use std::ops::Deref;
 
+use bumpless::ring::{Missed, Place, Reader, Writer};
+use bumpless::word::Word;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::thread;
-use shm_replica::ring::{Missed, Place, Reader, Writer};
-use shm_replica::word::Word;
 
 struct Modelled(AtomicU64);
 

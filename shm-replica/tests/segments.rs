@@ -8,15 +8,15 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::Ordering;
 
+use bumpless::image::{ImageReader, ImageWriter, Stamp};
+use bumpless::os::segment::{Segment, SegmentError, boot_id};
+use bumpless::os::wake;
+use bumpless::segment::{Header, Layout, RegionName, WrongHeader};
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use rt_core::os::clock::MonotonicClock;
 use rt_core::time::{Duration, Instant};
-use shm_replica::image::{ImageReader, ImageWriter, Stamp};
-use shm_replica::os::segment::{Segment, SegmentError, boot_id};
-use shm_replica::os::wake;
-use shm_replica::segment::{Header, Layout, RegionName, WrongHeader};
 
 const OCTETS: usize = 1_000;
 

@@ -1,6 +1,6 @@
 //! Messages about regions from anywhere: read, and said again.
 
-use shm_replica::attach::{MESSAGE_OCTETS_MAX, Reply, Request};
+use bumpless::attach::{MESSAGE_OCTETS_MAX, Reply, Request};
 
 /// The octets are a message of either side; one that is understood is understood again when it is
 /// said again.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shm_replica::schema::{
+use bumpless::schema::{
     Block, ENCODED_OCTETS_MAX, Kind, MapPolicy, Schema, SchemaBuilder, compare, lint, map_by_name,
     write_values,
 };

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shm_replica::crc::Crc;
-use shm_replica::image::{ImageReader, ImageWriter, NoImage, Stamp};
-use shm_replica::ring::{ATTEMPTS, Place, Reader};
-use shm_replica::schema::Schema;
-use shm_replica::segment::{Header, Layout, RegionName};
-use shm_replica::word::Word;
+use bumpless::crc::Crc;
+use bumpless::image::{ImageReader, ImageWriter, NoImage, Stamp};
+use bumpless::ring::{ATTEMPTS, Place, Reader};
+use bumpless::schema::Schema;
+use bumpless::segment::{Header, Layout, RegionName};
+use bumpless::word::Word;
 
 use super::fuzz_bodies::Choices;
 

@@ -70,7 +70,7 @@ pub(super) fn in_manifest(package: &Package) -> Vec<String> {
             line.split(['.', '=', ' ']).next()
         };
         for name in forbidden(&package.folder) {
-            if entry == Some(name) {
+            if entry.is_some_and(|entry| entry.replace('_', "-") == *name) {
                 found.push(at(&file, index, format_args!("must not depend on `{name}`")));
             }
         }
@@ -105,7 +105,7 @@ mod tests {
         let lints = "[lints]\nworkspace = true\n";
         assert_eq!(check("prp", &format!("{lints}[dependencies]\nrt-core.workspace = true")), 0);
         assert_eq!(
-            check("prp", &format!("{lints}[dependencies]\nshm-replica.workspace = true")),
+            check("prp", &format!("{lints}[dependencies]\nshm_replica.workspace = true")),
             1
         );
         assert_eq!(check("prp", &format!("{lints}[dev-dependencies.tools]\npath = \"x\"")), 1);
