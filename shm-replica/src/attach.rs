@@ -16,6 +16,7 @@
 //! | any | [`Reply::Refused`] | |
 //! | | [`Reply::Next`], unasked: it was active, and stands by | ← a segment to write |
 //! | | [`Reply::Segment`], unasked: a takeover | ← the segment in force, for reading |
+//! | | [`Reply::Office`], unasked: the page says another role or epoch | |
 
 use core::ops::RangeInclusive;
 
@@ -181,6 +182,9 @@ pub enum Reply<'a> {
         /// For people: what, and the remedy.
         why: &'a str,
     },
+    /// Role or epoch in the participant's page have changed: for a thread that waits for messages
+    /// and not for the page.
+    Office,
 }
 
 /// Why a request is not granted.
@@ -371,6 +375,7 @@ mod tests {
             Reply::Segment { index: 2, epoch: 10 },
             Reply::Done,
             Reply::Refused { code: RefusalCode::OtherSchema, why: "use the one that it has" },
+            Reply::Office,
         ]
     }
 
@@ -394,6 +399,7 @@ mod tests {
         assert_eq!(request.encode(&mut into).unwrap(), b"BMPR?\0\x01\0\x04\x05plant\x01");
         let reply = Reply::Attached { index: 1, epoch: 300 };
         assert_eq!(reply.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x02\x01\xac\x02");
+        assert_eq!(Reply::Office.encode(&mut into).unwrap(), b"BMPR!\0\x01\0\x07");
     }
 
     #[test]

@@ -137,6 +137,12 @@ where
         self.region(index).map_or(0, |[_, epoch]| epoch.load(Ordering::Acquire))
     }
 
+    /// The memory, to wait on [`Self::CHANGES`].
+    #[must_use]
+    pub const fn memory(&self) -> &M {
+        &self.memory
+    }
+
     /// Tells role and epoch. Thread: the daemon's.
     pub fn set_office(&self, office: Office) {
         self.memory[at::ROLE].store(office.word(), Ordering::Release);

@@ -15,9 +15,13 @@ use bumpless::os::connection::{Connection, Listener, Peer};
 use bumpless::os::mapping::Mapping;
 use bumpless::os::page::open_page;
 use bumpless::os::segment::Segment;
+use bumpless::os::wake;
 use bumpless::page::{Office, Page, Role};
+use bumpless::ring::Place;
 use bumpless::schema::{Block, Kind, SchemaBuilder};
 use bumpless::segment::{Layout, RegionName};
+use rt_core::os::clock::MonotonicClock;
+use rt_core::time::Duration;
 
 const OCTETS: usize = 256;
 
@@ -150,8 +154,18 @@ impl Participant {
         self.connection.send(octets, file.map(|file| file.as_fd())).unwrap();
     }
 
-    /// The next message, as text; none when the daemon has hung up or says nothing.
+    /// The next message beside those that only speak of the page, as text; none when the daemon has
+    /// hung up or says nothing.
     fn hear(&self) -> Option<(String, Option<OwnedFd>)> {
+        loop {
+            let heard = self.hear_any()?;
+            if heard.0 != "Office" {
+                return Some(heard);
+            }
+        }
+    }
+
+    fn hear_any(&self) -> Option<(String, Option<OwnedFd>)> {
         let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
         let came = self.connection.receive(&mut buffer).ok()??;
         Some((format!("{:?}", Reply::decode(came.octets).unwrap()), came.file))
@@ -206,6 +220,55 @@ fn what_the_active_one_publishes_is_read_and_its_death_hands_over() {
     // Where the former one writes nobody looks.
     publish(&segment, 99);
     assert_eq!(reader.page.as_ref().unwrap().region_epoch(0), 9);
+}
+
+#[test]
+fn who_waits_for_its_page_or_for_a_commit_is_woken_by_a_takeover() {
+    let mut daemon = Daemon::start("woken", 0);
+    let (first, segment) = daemon.controller();
+    publish(&segment, 1);
+    let (second, _next) = daemon.controller();
+    while second.hear_any().is_some() {}
+    let (_reader, _, file) = daemon.reader(&[]);
+    let shown = Segment::open(file.unwrap(), false).unwrap();
+    let place = shown.header().layout.place();
+    let page = second.page.as_ref().unwrap();
+    let until = MonotonicClock::now() + Duration::from_secs(30);
+    let changes = page.changes();
+    std::thread::scope(|scope| {
+        let (says, threads) = std::sync::mpsc::channel();
+        let tell = says.clone();
+        let page = scope.spawn(move || {
+            says.send(nix::unistd::gettid()).unwrap();
+            let word = Place { newest: Page::<Mapping>::CHANGES, ..place };
+            wake::wait(page.memory(), &word, changes, until)
+        });
+        let commit = scope.spawn(move || {
+            tell.send(nix::unistd::gettid()).unwrap();
+            wake::wait(shown.memory(), &place, 1, until)
+        });
+        for thread in threads.iter().take(2) {
+            sleeps(thread);
+        }
+        drop(first);
+        daemon.turn();
+        assert!(page.join().unwrap().unwrap(), "the page's change woke nobody");
+        assert!(commit.join().unwrap().unwrap(), "the superseded segment's readers sleep on");
+    });
+    assert_eq!(second.office(), (Role::Active, 2));
+    assert_eq!(second.hear_any().unwrap().0, "Office");
+}
+
+/// Waits until a thread of this process, whose only wait is the one it is about to begin, sleeps.
+fn sleeps(thread: nix::unistd::Pid) {
+    for _ in 0..10_000 {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+        if stat.contains(") S ") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("thread {thread} does not wait");
 }
 
 #[test]

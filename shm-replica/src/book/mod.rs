@@ -145,7 +145,8 @@ struct Agreed {
 
 #[derive(Clone, Copy, Debug)]
 struct Participant {
-    application: usize,
+    /// None where no such application is configured: it only reads.
+    application: Option<usize>,
     /// The least of all its regions.
     class: StandbyClass,
     /// When it became ready, in the book's own count.
@@ -244,12 +245,13 @@ impl Book {
         }
     }
 
-    /// Somebody says who it is.
+    /// Somebody says who it is. Who is of no application that is configured may read what it has
+    /// the right to, and write nothing.
     ///
     /// # Errors
-    /// No such application is configured, or there is no room.
+    /// There is no room.
     pub fn join(&mut self, application: RegionName) -> Result<ParticipantId, RefusalCode> {
-        let application = self.application(application).ok_or(RefusalCode::UnknownRegion)?;
+        let application = self.application(application);
         let free = self.participants.iter().position(Option::is_none);
         let free = free.ok_or(RefusalCode::NoRoom)?;
         self.participants[free] = Some(Participant {
@@ -277,7 +279,7 @@ impl Book {
         let id = self.region(registration.region).ok_or(RefusalCode::UnknownRegion)?;
         let participant = self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
         let region = self.regions[id.index()].ok_or(RefusalCode::UnknownRegion)?;
-        if !rights.write || region.application != participant.application {
+        if !rights.write || Some(region.application) != participant.application {
             return Err(RefusalCode::NotPermitted);
         }
         if participant.ready_since.is_some() {
@@ -299,7 +301,7 @@ impl Book {
         if self.is_too_costly(registration) {
             return Err(RefusalCode::TooCostly);
         }
-        let application = &self.applications[participant.application];
+        let application = &self.applications[region.application];
         let resumes = application.is_some_and(|application| {
             registration.held_epoch > 0
                 && registration.held_epoch == application.epoch
@@ -336,13 +338,15 @@ impl Book {
             return Err(RefusalCode::BadRequest);
         }
         participant.ready_since = Some(count);
-        let epoch = self.applications[participant.application].map_or(0, |it| it.epoch);
+        let application = participant.application.and_then(|index| self.applications[index]);
+        let epoch = application.map_or(0, |it| it.epoch);
         order(Order::Office(who, Office { role: Role::Standby, epoch }));
         Ok(())
     }
 
     /// A participant wants to read a region; whether there is a segment to show. `schema_hash` is
-    /// that of what it takes the image for, zero when it does not care.
+    /// that of what it takes the image for, zero when it does not care. Who may write for the
+    /// region's application may also read: it has to know what it goes on from.
     ///
     /// # Errors
     /// It may not.
@@ -354,9 +358,10 @@ impl Book {
         rights: Rights,
     ) -> Result<(RegionId, bool), RefusalCode> {
         let id = self.region(region).ok_or(RefusalCode::UnknownRegion)?;
-        self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
+        let participant = self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
         let region = self.regions[id.index()].as_mut().ok_or(RefusalCode::UnknownRegion)?;
-        if !rights.read {
+        let is_own = participant.application == Some(region.application);
+        if !(rights.read || rights.write && is_own) {
             return Err(RefusalCode::NotPermitted);
         }
         let other = |agreed: Agreed| schema_hash != 0 && agreed.schema_hash != schema_hash;
@@ -406,7 +411,8 @@ impl Book {
             region.writers.remove(who);
         }
         self.count += 1;
-        if let Some(application) = &mut self.applications[participant.application] {
+        let place = participant.application.and_then(|it| self.applications.get_mut(it));
+        if let Some(Some(application)) = place {
             application.wanted = application.wanted.filter(|wanted| *wanted != who);
             if application.active == Some(who) {
                 application.active = None;
@@ -421,7 +427,8 @@ impl Book {
     /// It is not there, not ready, or active already.
     pub fn order_active(&mut self, who: ParticipantId) -> Result<(), RefusalCode> {
         let participant = self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
-        let application = self.applications[participant.application].as_mut();
+        let place = participant.application.and_then(|it| self.applications.get_mut(it));
+        let application = place.and_then(Option::as_mut);
         let application = application.ok_or(RefusalCode::BadRequest)?;
         if participant.ready_since.is_none() || application.active == Some(who) {
             return Err(RefusalCode::BadRequest);
@@ -542,7 +549,7 @@ impl Book {
         application: usize,
     ) -> impl Iterator<Item = (ParticipantId, &Participant, u64)> {
         self.participants.iter().enumerate().filter_map(move |(id, place)| {
-            let participant = place.as_ref().filter(|it| it.application == application)?;
+            let participant = place.as_ref().filter(|it| it.application == Some(application))?;
             Some((participant_id(id), participant, participant.ready_since?))
         })
     }

@@ -244,7 +244,6 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     let who = bench.join("plc");
     let none = Rights::default();
     let book = &mut bench.book;
-    assert_eq!(book.join(name("other")), Err(RefusalCode::UnknownRegion));
     let mut register = |registration: &Registration<'_>, hash, rights| {
         book.register(who, registration, hash, rights).map(|it| it.region)
     };
@@ -275,8 +274,26 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     };
     assert_eq!(attach(&mut bench.book, "plant", 6, BOTH), Err(RefusalCode::OtherSchema));
     assert_eq!(attach(&mut bench.book, "plant", 5, none), Err(RefusalCode::NotPermitted));
+    let writes = Rights { write: true, read: false };
+    assert_eq!(attach(&mut bench.book, "plant", 5, writes), Ok((0, true)), "what it may write");
+    assert_eq!(attach(&mut bench.book, "view", 5, writes), Err(RefusalCode::NotPermitted));
     assert_eq!(attach(&mut bench.book, "plant", 0, BOTH), Ok((0, true)));
     assert_eq!(attach(&mut bench.book, "trend", 0, BOTH), Ok((1, false)));
+}
+
+#[test]
+fn who_is_of_no_application_that_is_configured_reads_and_writes_nothing() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let who = bench.join("other");
+    assert_eq!(bench.register(who, "plant").map(|it| it.region), Err(RefusalCode::NotPermitted));
+    assert_eq!(bench.ready(who), Err(RefusalCode::BadRequest));
+    let write_only = Rights { write: true, read: false };
+    let mut attach =
+        |rights| bench.book.attach(who, name("plant"), 0, rights).map(|(_, shown)| shown);
+    assert_eq!(attach(write_only), Err(RefusalCode::NotPermitted));
+    assert_eq!(attach(BOTH), Ok(false));
+    assert_eq!(bench.book.order_active(who), Err(RefusalCode::BadRequest));
+    bench.gone(who);
 }
 
 #[test]
@@ -417,7 +434,7 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
                 for who in &alive {
                     let told = bench.office(*who);
                     let ours = bench.book.participants[who.index()].unwrap().application;
-                    let is_ours = bench.book.application(application) == Some(ours);
+                    let is_ours = bench.book.application(application) == ours;
                     if is_ours {
                         assert_eq!(told.0 == Role::Active, active == Some(*who), "seed {seed}");
                         assert!(told.0 != Role::Active || told.1 == epoch, "seed {seed}");

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 
 use super::mapping::Mapping;
 use super::segment::{MAP, SegmentError, failed, for_reading, sealed};
+use super::wake;
 use crate::page::{PAGE_OCTETS, Page};
 
 /// A page that the daemon writes.
@@ -33,10 +34,10 @@ impl PageFile {
         for_reading(&self.file)
     }
 
-    /// The page.
-    #[must_use]
-    pub const fn page(&self) -> &Page<Mapping> {
-        &self.page
+    /// Changes something in the page, and wakes who waits for that.
+    pub fn change(&self, change: impl FnOnce(&Page<Mapping>)) {
+        change(&self.page);
+        wake::wake_word(self.page.memory(), Page::<Mapping>::CHANGES);
     }
 }
 

@@ -56,9 +56,15 @@ pub fn wait(memory: &Mapping, place: &Place, seen: u64, until: Instant) -> io::R
 
 /// Wakes everybody who waits for a commit. Real-time class: one system call that never blocks.
 pub fn wake_all(memory: &Mapping, place: &Place) {
-    let Some(newest) = memory.get(place.newest) else { return };
+    wake_word(memory, place.newest);
+}
+
+/// Wakes everybody who waits for a change of the word `index`. Real-time class: one system call
+/// that never blocks.
+pub fn wake_word(memory: &Mapping, index: usize) {
+    let Some(word) = memory.get(index) else { return };
     // SAFETY: the word is mapped as long as `memory`; the operation does not touch it.
-    let _ = unsafe { libc::syscall(libc::SYS_futex, low_half(newest), libc::FUTEX_WAKE, i32::MAX) };
+    let _ = unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, i32::MAX) };
 }
 
 /// The half of a word that each commit changes: the kernel compares 32 bits.

@@ -16,8 +16,10 @@ use rt_core::limits::{PARTICIPANTS_MAX, REGIONS_MAX};
 use super::connection::{Connection, Listener, Peer};
 use super::page::PageFile;
 use super::segment::{Segment, SegmentError, boot_id, failed};
+use super::wake;
 use crate::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Reply, Request};
 use crate::book::{Book, Order, ParticipantId, RegionId, Rights};
+use crate::page::Office;
 use crate::schema::{Schema, compare};
 use crate::segment::{Header, RegionName};
 use session::{Session, send};
@@ -255,9 +257,11 @@ impl Broker {
         let no_room = |error: String| Refusal(RefusalCode::NoRoom, error);
         let peer = stranger.peer().map_err(|error| no_room(error.to_string()))?;
         let page = PageFile::create(self.instance).map_err(|error| no_room(error.to_string()))?;
-        for (index, in_force) in self.in_force.iter().enumerate() {
-            page.page().set_region_epoch(index, in_force.as_ref().map_or(0, |it| it.epoch));
-        }
+        page.change(|page| {
+            for (index, in_force) in self.in_force.iter().enumerate() {
+                page.set_region_epoch(index, in_force.as_ref().map_or(0, |it| it.epoch));
+            }
+        });
         Ok((self.book.join(application)?, peer, page))
     }
 
@@ -288,7 +292,7 @@ impl Broker {
     fn part_with(&mut self, index: usize, host: &mut impl Host) {
         let Some(session) = self.sessions[index].take() else { return };
         // It may live on without its connection: then its page says that it is nothing any more.
-        session.page.page().set_office(crate::page::Office::default());
+        session.page.change(|page| page.set_office(Office::default()));
         let who = ParticipantId::at(index);
         for in_force in self.in_force.iter_mut().flatten() {
             in_force.writer = in_force.writer.filter(|writer| *writer != who);
@@ -442,8 +446,9 @@ impl Broker {
         for order in orders {
             match *order {
                 Order::Office(who, office) => {
-                    if let Some(session) = &self.sessions[who.index()] {
-                        session.page.page().set_office(office);
+                    if let Some(session) = &mut self.sessions[who.index()] {
+                        session.page.change(|page| page.set_office(office));
+                        session.send(&Reply::Office, None);
                     }
                 }
                 Order::Supersede(region, epoch) => {
@@ -451,6 +456,9 @@ impl Broker {
                         && let Ok(state) = former.segment.state()
                     {
                         state.supersede(epoch);
+                        // Who waits for its next commit would wait for ever.
+                        let place = former.segment.header().layout.place();
+                        wake::wake_all(former.segment.memory(), &place);
                     }
                 }
                 Order::PutInForce(region, who, epoch) => {
@@ -462,7 +470,7 @@ impl Broker {
                     let writer = self.in_force[region.index()].as_ref().and_then(|it| it.writer);
                     if let Some(session) = writer.and_then(|it| self.sessions[it.index()].as_ref())
                     {
-                        session.page.page().set_wakes(region.index(), count.into());
+                        session.page.change(|page| page.set_wakes(region.index(), count.into()));
                     }
                 }
             }
@@ -488,7 +496,7 @@ impl Broker {
         }
         self.in_force[region.index()] = Some(InForce { segment, writer: Some(writer), epoch });
         for session in self.sessions.iter().flatten() {
-            session.page.page().set_region_epoch(region.index(), epoch);
+            session.page.change(|page| page.set_region_epoch(region.index(), epoch));
         }
     }
 
