@@ -4,16 +4,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use bumpless::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Reply, Request};
 use bumpless::book::{Book, Rights, Takeover};
 use bumpless::image::{ImageReader, ImageWriter, Stamp};
-use bumpless::os::broker::{Broker, Event, Host};
+use bumpless::os::broker::{AwaitedOwner, Broker, Event, Host, SwitchoverRefused};
 use bumpless::os::connection::{Connection, Listener, Peer};
 use bumpless::os::mapping::Mapping;
 use bumpless::os::page::open_page;
+use bumpless::os::process;
 use bumpless::os::segment::Segment;
 use bumpless::os::wake;
 use bumpless::page::{Office, Page, Role};
@@ -36,6 +37,8 @@ struct Told {
     cannot_store: bool,
     read_only: bool,
     events: Vec<Event>,
+    /// What was written down of owners, and of segments that are kept.
+    notes: Vec<String>,
 }
 
 impl Host for Told {
@@ -53,8 +56,59 @@ impl Host for Told {
         Ok(())
     }
 
+    fn store_owner(&mut self, application: RegionName, epoch: u64, _: &Peer) -> io::Result<()> {
+        self.notes.push(format!("{application} {epoch}"));
+        Ok(())
+    }
+
+    fn owner_settled(&mut self, application: RegionName) {
+        self.notes.push(format!("{application} settled"));
+    }
+
+    fn owner_left(&mut self, application: RegionName) {
+        self.notes.push(format!("{application} left"));
+    }
+
+    fn keep(&mut self, region: RegionName, epoch: u64, _: BorrowedFd<'_>) {
+        self.notes.push(format!("keep {region} {epoch}"));
+    }
+
+    fn forget(&mut self, region: RegionName, epoch: u64) {
+        self.notes.push(format!("forget {region} {epoch}"));
+    }
+
     fn tell(&mut self, event: Event) {
         self.events.push(event);
+    }
+}
+
+/// A process that the test may end.
+struct Child(std::process::Child);
+
+impl Child {
+    fn start() -> Self {
+        Self(std::process::Command::new("sleep").arg("600").spawn().unwrap())
+    }
+
+    fn pid(&self) -> i32 {
+        self.0.id().try_into().unwrap()
+    }
+
+    fn awaited(&self) -> AwaitedOwner {
+        let process = process::open(self.pid()).unwrap();
+        AwaitedOwner { pid: self.pid(), process, may_not_know: false }
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -288,9 +342,8 @@ fn a_switchover_by_order_leaves_the_former_one_with_a_segment_for_the_next_time(
     let mut daemon = Daemon::start("order", 0);
     let (first, old) = daemon.controller();
     let (second, _next) = daemon.controller();
-    let to = daemon.broker.standby_of(name("plc")).unwrap();
-    daemon.broker.book().order_active(to).unwrap();
-    daemon.turn();
+    let (peer, epoch) = daemon.broker.switch_over(name("plc"), &mut daemon.host).unwrap();
+    assert_eq!((peer.pid, epoch), (i32::try_from(std::process::id()).unwrap(), 2));
     assert_eq!((first.office(), second.office()), ((Role::Standby, 1), (Role::Active, 2)));
     let (reply, file) = first.hear().unwrap();
     assert_eq!(reply, "Next { index: 0 }");
@@ -320,6 +373,134 @@ fn who_lives_through_the_daemons_death_goes_on_in_its_segment() {
     publish(&segment, 3);
     let (_reader, _, file) = daemon.reader(&[]);
     assert_eq!(newest(file.unwrap()), (1, 3));
+}
+
+#[test]
+fn who_owns_the_newest_epoch_is_written_down_before_it_is_used_and_after_it_knows() {
+    let mut daemon = Daemon::start("notes", 0);
+    let (first, _segment) = daemon.controller();
+    let expected = ["plc 1", "keep plant 1", "plc settled"];
+    assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
+    let (second, _next) = daemon.controller();
+    drop(first);
+    daemon.turn();
+    let expected = ["plc left", "plc 2", "forget plant 1", "keep plant 2", "plc settled"];
+    assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
+    drop(second);
+    daemon.turn();
+    assert_eq!(daemon.host.notes, ["plc left"], "its last segment is kept");
+}
+
+#[test]
+fn while_an_owner_from_before_lives_nobody_takes_over_and_its_end_lets_the_standby() {
+    let mut daemon = Daemon::start("awaited", 4);
+    let mut owner = Child::start();
+    daemon.broker.await_owner(name("plc"), owner.awaited());
+    let (standby, _segment) = daemon.controller();
+    assert_eq!(standby.office(), (Role::Standby, 4));
+    let refused = daemon.broker.switch_over(name("plc"), &mut daemon.host).unwrap_err();
+    assert_eq!(refused, SwitchoverRefused::OwnerIsOut(name("plc"), owner.pid()));
+    assert!(refused.to_string().contains(&owner.pid().to_string()), "{refused}");
+    assert_eq!(daemon.broker.applications()[0].awaited, Some(owner.pid()));
+    owner.kill();
+    let mut waits: Vec<_> = daemon.broker.poll_fds().collect();
+    assert!(nix::poll::poll(&mut waits, 10_000u16).unwrap() > 0, "nobody is told");
+    drop(waits);
+    daemon.turn();
+    assert_eq!(standby.office(), (Role::Active, 5));
+    assert!(daemon.host.events.contains(&Event::OwnerGone(name("plc"), owner.pid())));
+    assert_eq!(daemon.host.notes[0], "plc left");
+}
+
+#[test]
+fn an_owner_that_comes_back_with_its_segment_goes_on_and_another_process_with_it_does_not() {
+    let mut daemon = Daemon::start("comes-back", 0);
+    let (_first, segment) = daemon.controller();
+    publish(&segment, 1);
+    let come_back = |daemon: &mut Daemon| {
+        let again = daemon.join("plc");
+        let held = Registration { held_epoch: 1, ..registration() };
+        daemon.ask(&again, &Request::Register(held), Some(segment.file()));
+        daemon.ask(&again, &Request::Ready, None);
+        again
+    };
+    daemon.restart(1);
+    let child = Child::start();
+    daemon.broker.await_owner(name("plc"), child.awaited());
+    let stranger = come_back(&mut daemon);
+    assert_eq!(stranger.office().0, Role::Standby, "it is not the process that owned it");
+    daemon.restart(1);
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let process = process::open(pid).unwrap();
+    let owner = AwaitedOwner { pid, process, may_not_know: false };
+    daemon.broker.await_owner(name("plc"), owner);
+    let (standby, _next) = daemon.controller();
+    assert_eq!(standby.office(), (Role::Standby, 1), "of the same process, but holding nothing");
+    let owner = come_back(&mut daemon);
+    assert_eq!(owner.office(), (Role::Active, 1), "although another was there before it");
+    assert_eq!(standby.office(), (Role::Standby, 1));
+    publish(&segment, 2);
+    let (_reader, _, file) = daemon.reader(&[]);
+    assert_eq!(newest(file.unwrap()), (1, 2));
+}
+
+#[test]
+fn an_owner_that_was_never_told_so_comes_back_and_another_may_be_active() {
+    let mut daemon = Daemon::start("never-told", 3);
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let process = process::open(pid).unwrap();
+    daemon.broker.await_owner(name("plc"), AwaitedOwner { pid, process, may_not_know: true });
+    let (who, _segment) = daemon.controller();
+    assert_eq!(who.office(), (Role::Active, 4));
+}
+
+#[test]
+fn a_segment_that_was_kept_is_in_force_again_for_readers_and_nothing_else_is() {
+    let mut daemon = Daemon::start("kept", 0);
+    let (first, segment) = daemon.controller();
+    publish(&segment, 7);
+    let (standby, prepared) = daemon.controller();
+    let kept = || segment.file().try_clone().unwrap();
+    drop((first, standby));
+    daemon.restart(1);
+    for (what, file) in [
+        ("never in force", prepared.file().try_clone().unwrap()),
+        ("for reading", segment.for_reading().unwrap()),
+        ("no segment", std::fs::File::open("/dev/null").unwrap().into()),
+    ] {
+        assert!(daemon.broker.adopt(file).is_err(), "{what}");
+    }
+    assert_eq!(daemon.broker.adopt(kept()).unwrap(), (name("plant"), 1));
+    assert!(daemon.broker.adopt(kept()).is_err(), "once");
+    let (_reader, reply, file) = daemon.reader(&[]);
+    assert_eq!(reply, "Attached { index: 0, epoch: 1 }");
+    assert_eq!(newest(file.unwrap()), (1, 7));
+    let report = daemon.broker.regions()[0].clone();
+    let shown = report.segment.unwrap();
+    assert_eq!((report.readers, shown.epoch, shown.writer), (1, 1, None));
+    assert_eq!(shown.newest.map(|(sequence, stamp)| (sequence, stamp.cycle)), Some((1, 7)));
+    let (_next, _) = daemon.controller();
+    assert_eq!(segment.state().unwrap().superseded_by(), Some(2));
+    daemon.restart(2);
+    assert!(daemon.broker.adopt(kept()).is_err(), "superseded");
+    daemon.restart(0);
+    assert!(daemon.broker.adopt(kept()).is_err(), "an epoch that was never stored");
+}
+
+#[test]
+fn who_is_of_no_application_that_is_configured_reads_only() {
+    let mut daemon = Daemon::start("unknown", 0);
+    let (_first, segment) = daemon.controller();
+    publish(&segment, 3);
+    let who = daemon.join("tool");
+    let attach = Request::Attach { region: name("plant"), schema: &[] };
+    let (reply, file) = daemon.ask(&who, &attach, None);
+    assert_eq!(
+        (reply.as_str(), newest(file.unwrap())),
+        ("Attached { index: 0, epoch: 1 }", (1, 3))
+    );
+    let refused = daemon.ask(&who, &Request::Register(registration()), None).0;
+    assert!(refused.contains("NotPermitted"), "{refused}");
 }
 
 #[test]

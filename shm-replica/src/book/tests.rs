@@ -1,4 +1,6 @@
 use super::*;
+use crate::attach::Registration;
+use crate::page::Role;
 
 fn name(text: &str) -> RegionName {
     RegionName::new(text).unwrap()
@@ -68,6 +70,15 @@ impl Bench {
                 "{due:?} after {known}"
             );
             epochs.push(due.epoch);
+            self.act(|book, order| book.stand_down(due, order));
+            let active = |office: &Office| office.role == Role::Active;
+            let is_ours = |who: &usize| {
+                let known = self.book.participants[*who];
+                known.is_some_and(|it| it.application == Some(due.application))
+            };
+            let left =
+                (0..PARTICIPANTS_MAX).filter(is_ours).filter(|it| active(&self.offices[*it]));
+            assert_eq!(left.count(), 0, "nobody is active while the next owner is written down");
             self.act(|book, order| book.promote(due, order));
         }
         panic!("it does not settle");
@@ -134,6 +145,7 @@ fn who_stands_by_takes_over_when_the_active_one_is_gone() {
     let (plant, trend) = (RegionId(0), RegionId(1));
     let active = Office { role: Role::Active, epoch: 102 };
     let expected = [
+        Order::Vacant(name("plc")),
         Order::Supersede(plant, 102),
         Order::PutInForce(plant, second, 102),
         Order::Wakes(plant, 0),
@@ -151,13 +163,14 @@ fn an_ordered_switchover_tells_the_former_owner_first_and_prepares_its_next_segm
     let mut bench = Bench::new(Takeover::OnExit);
     let (first, second) = (bench.controller(), bench.controller());
     bench.take_orders();
-    assert_eq!(bench.book.order_active(first), Err(RefusalCode::BadRequest), "it is");
+    assert_eq!(bench.book.order_active(first), Err(OrderRefused::IsActive));
     bench.book.order_active(second).unwrap();
     bench.settle();
     let orders = bench.take_orders();
     let standby = Office { role: Role::Standby, epoch: 101 };
     assert_eq!(orders[0], Order::Office(first, standby));
     assert_eq!(orders[1..3], [0, 1].map(|region| Order::Prepare(RegionId(region), first)));
+    assert_eq!(orders[3], Order::Vacant(name("plc")));
     assert_eq!(
         orders.last(),
         Some(&Order::Office(second, Office { role: Role::Active, epoch: 102 }))
@@ -215,14 +228,91 @@ fn who_holds_the_segments_in_force_comes_before_a_faster_standby() {
         ..registration(region)
     };
     for region in ["plant", "trend"] {
-        // Somebody else writes it by now: it is no resumption.
-        assert!(!bench.book.register(held, &holding(region), 5, BOTH).unwrap().resumes);
+        assert!(bench.book.register(held, &holding(region), 5, BOTH).unwrap().resumes);
     }
     bench.ready(held).unwrap();
     bench.act(|book, order| book.set_in_charge(true, order));
     bench.settle();
+    assert_eq!(bench.office(standby).0, Role::Standby);
+    assert_eq!(bench.office(held), (Role::Active, 100));
+}
+
+/// A participant that writes both regions of `plc` and holds segments of an epoch.
+fn holding(bench: &mut Bench, epoch: u64) -> ParticipantId {
+    let who = bench.join("plc");
+    for region in ["plant", "trend"] {
+        let registration = Registration { held_epoch: epoch, ..registration(region) };
+        bench.book.register(who, &registration, 5, BOTH).unwrap();
+    }
+    who
+}
+
+#[test]
+fn while_an_owner_lives_that_has_not_come_back_nobody_else_is_active() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.owner_is_out(name("plc"));
+    let reader = bench.join("hmi");
+    bench.book.attach(reader, name("plant"), 0, BOTH).unwrap();
+    let owner = holding(&mut bench, 100);
+    let standby = bench.join("plc");
+    bench.register(standby, "plant").unwrap();
+    bench.ready(standby).unwrap();
+    assert_eq!(bench.office(standby), (Role::Standby, 100));
+    assert_eq!(bench.book.order_active(standby), Err(OrderRefused::OwnerIsOut));
+    bench.ready(owner).unwrap();
+    assert_eq!(bench.office(owner), (Role::Active, 100), "the epoch that it had");
+    assert!(!bench.book.is_owner_out(name("plc")));
+    bench.gone(owner);
     assert_eq!(bench.office(standby), (Role::Active, 101));
-    assert_eq!(bench.office(held), (Role::Standby, 100), "its page says what it was told then");
+}
+
+#[test]
+fn an_owner_that_has_ended_meanwhile_is_waited_for_no_more() {
+    for (takeover, role) in [(Takeover::OnExit, Role::Active), (Takeover::Ordered, Role::Standby)] {
+        let mut bench = Bench::new(takeover);
+        bench.book.owner_is_out(name("plc"));
+        let standby = bench.controller();
+        assert_eq!(bench.office(standby), (Role::Standby, 100));
+        bench.book.owner_gone(name("plc"));
+        bench.settle();
+        assert_eq!(bench.office(standby).0, role, "{takeover:?}");
+        let newcomer = bench.controller();
+        let active = bench.book.active(name("plc")).unwrap();
+        let expected = if role == Role::Active { standby } else { newcomer };
+        assert_eq!(active, (Some(expected), 101));
+    }
+}
+
+#[test]
+fn who_holds_an_epoch_that_somebody_else_has_passed_does_not_resume_in_his() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let late = holding(&mut bench, 100);
+    let other = bench.controller();
+    assert_eq!(bench.office(other), (Role::Active, 101));
+    bench.gone(other);
+    bench.ready(late).unwrap();
+    assert_eq!(bench.office(late), (Role::Active, 102), "neither 100 nor 101 again");
+}
+
+#[test]
+fn a_segment_that_is_adopted_is_shown_until_somebody_takes_over() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    let layout = Layout::new(1_000, 4, 0).unwrap();
+    assert!(bench.book.adopt(name("plant"), layout, 5));
+    assert!(!bench.book.adopt(name("plant"), layout, 5), "once");
+    assert!(!bench.book.adopt(name("nowhere"), layout, 5));
+    let reader = bench.join("hmi");
+    let attach = |bench: &mut Bench, hash| {
+        bench.book.attach(reader, name("plant"), hash, BOTH).map(|(_, shown)| shown)
+    };
+    assert_eq!(attach(&mut bench, 6), Err(RefusalCode::OtherSchema));
+    assert_eq!(attach(&mut bench, 5), Ok(true));
+    bench.take_orders();
+    let who = bench.controller();
+    let orders = bench.take_orders();
+    assert!(orders.contains(&Order::Supersede(RegionId(0), 101)), "{orders:?}");
+    assert!(orders.contains(&Order::PutInForce(RegionId(0), who, 101)));
+    assert!(!bench.book.adopt(name("plant"), layout, 5), "it has writers");
 }
 
 #[test]
@@ -292,7 +382,7 @@ fn who_is_of_no_application_that_is_configured_reads_and_writes_nothing() {
         |rights| bench.book.attach(who, name("plant"), 0, rights).map(|(_, shown)| shown);
     assert_eq!(attach(write_only), Err(RefusalCode::NotPermitted));
     assert_eq!(attach(BOTH), Ok(false));
-    assert_eq!(bench.book.order_active(who), Err(RefusalCode::BadRequest));
+    assert_eq!(bench.book.order_active(who), Err(OrderRefused::NotReady));
     bench.gone(who);
 }
 
@@ -376,6 +466,33 @@ fn an_epoch_beyond_the_last_makes_nobody_active() {
     assert_eq!(book.due(), None);
 }
 
+impl Bench {
+    /// What always holds.
+    fn check(&self, alive: &[ParticipantId], was_out: bool, seed: u64) {
+        if self.book.is_owner_out(name("plc")) {
+            assert!(was_out, "seed {seed}: nobody is waited for again");
+            assert_eq!(self.book.active(name("plc")), Some((None, 100)), "seed {seed}");
+        }
+        for application in ["plc", "hmi"].map(name) {
+            let (active, epoch) = self.book.active(application).unwrap();
+            for who in alive {
+                let told = self.office(*who);
+                let ours = self.book.participants[who.index()].unwrap().application;
+                let is_ours = self.book.application(application) == ours;
+                if is_ours {
+                    assert_eq!(told.0 == Role::Active, active == Some(*who), "seed {seed}");
+                    assert!(told.0 != Role::Active || told.1 == epoch, "seed {seed}");
+                }
+            }
+        }
+        for (index, found) in self.in_force.iter().enumerate() {
+            let Some((_, epoch)) = found else { continue };
+            let application = self.book.regions[index].unwrap().application;
+            assert!(*epoch <= self.book.applications[application].unwrap().epoch);
+        }
+    }
+}
+
 /// Whatever comes in whatever order, what the module says always holds.
 #[test]
 fn random_lives_keep_one_active_and_epochs_that_rise() {
@@ -390,12 +507,16 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
             random % below
         };
         let mut alive: Vec<ParticipantId> = Vec::new();
+        if seed % 3 == 0 {
+            bench.book.owner_is_out(name("plc"));
+        }
         for _ in 0..300 {
+            let was_out = bench.book.is_owner_out(name("plc"));
             let chosen = usize::try_from(next(8)).unwrap();
             let who = alive.get(chosen).copied();
             let application = ["plc", "hmi"][usize::try_from(next(2)).unwrap()];
             let region = ["plant", "trend", "view"][usize::try_from(next(3)).unwrap()];
-            match (next(9), who) {
+            match (next(10), who) {
                 (0, _) if alive.len() < 8 => alive.push(bench.join(application)),
                 (1 | 2, Some(who)) => {
                     let epoch = bench.book.active(name(application)).unwrap().1;
@@ -427,25 +548,13 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
                     bench.act(|book, order| book.set_in_charge(in_charge, order));
                     bench.settle();
                 }
+                (9, _) if next(20) == 0 => {
+                    bench.book.owner_gone(name("plc"));
+                    bench.settle();
+                }
                 _ => {}
             }
-            for application in ["plc", "hmi"].map(name) {
-                let (active, epoch) = bench.book.active(application).unwrap();
-                for who in &alive {
-                    let told = bench.office(*who);
-                    let ours = bench.book.participants[who.index()].unwrap().application;
-                    let is_ours = bench.book.application(application) == ours;
-                    if is_ours {
-                        assert_eq!(told.0 == Role::Active, active == Some(*who), "seed {seed}");
-                        assert!(told.0 != Role::Active || told.1 == epoch, "seed {seed}");
-                    }
-                }
-            }
-            for (index, found) in bench.in_force.iter().enumerate() {
-                let Some((_, epoch)) = found else { continue };
-                let application = bench.book.regions[index].unwrap().application;
-                assert!(*epoch <= bench.book.applications[application].unwrap().epoch);
-            }
+            bench.check(&alive, was_out, seed);
         }
     }
 }

@@ -16,6 +16,8 @@ use nix::sys::socket::{
     UnixAddr, accept4, bind, connect, getsockopt, listen, recvmsg, sendmsg, socket, socketpair,
 };
 
+use super::process;
+
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
 /// Descriptors that fit the buffer for them: as many as the kernel lets come beside a message. Of a
@@ -123,12 +125,7 @@ impl Connection {
     /// # Errors
     /// The process has ended already, or the kernel is older than 5.3.
     pub fn peer_process(&self) -> io::Result<OwnedFd> {
-        let pid = self.peer()?.pid;
-        // SAFETY: the system call takes two numbers.
-        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let descriptor = RawFd::try_from(Errno::result(descriptor)?).map_err(io::Error::other)?;
-        // SAFETY: the kernel has just made the descriptor for us.
-        let process = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let process = process::open(self.peer()?.pid)?;
         // The number was the peer's when it connected. If it is somebody else's by now, the peer
         // has ended, and with it its end of the connection.
         if self.has_hung_up() { Err(Errno::ESRCH.into()) } else { Ok(process) }

@@ -6,6 +6,7 @@
 //! | [`connection`] | the socket between participants and the daemon |
 //! | [`mapping`] | a shared memory as words |
 //! | [`page`] | a participant's page, in a memory file |
+//! | [`process`] | other processes: whether one lives, and is still the one that was meant |
 //! | [`segment`] | making a segment, and taking one that somebody else made |
 //! | `summed` | copies with their checksum, by the processor's instructions |
 //! | [`wake`] | waiting for a commit |
@@ -14,6 +15,7 @@ pub mod broker;
 pub mod connection;
 pub mod mapping;
 pub mod page;
+pub mod process;
 pub mod segment;
 pub(crate) mod summed;
 pub mod wake;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use super::mapping::Mapping;
 use super::segment::{MAP, SegmentError, failed, for_reading, sealed};
 use super::wake;
-use crate::page::{PAGE_OCTETS, Page};
+use crate::page::{Office, PAGE_OCTETS, Page};
 
 /// A page that the daemon writes.
 #[derive(Debug)]
@@ -32,6 +32,12 @@ impl PageFile {
     /// Out of descriptors, or no `/proc`.
     pub fn for_reading(&self) -> Result<OwnedFd, SegmentError> {
         for_reading(&self.file)
+    }
+
+    /// Role and epoch, as they were told last.
+    #[must_use]
+    pub fn office(&self) -> Office {
+        self.page.office()
     }
 
     /// Changes something in the page, and wakes who waits for that.

@@ -1,0 +1,216 @@
+//! What participants ask, and that they are gone.
+
+use super::{
+    Agreed, Book, Held, Order, Participant, ParticipantId, Region, RegionId, Registered, Rights,
+    participant_id, region_id,
+};
+use crate::attach::{RefusalCode, Registration, StandbyClass};
+use crate::page::{Office, Role};
+use crate::segment::RegionName;
+
+impl Book {
+    /// Somebody says who it is. Who is of no application that is configured may read what it has
+    /// the right to, and write nothing.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn join(&mut self, application: RegionName) -> Result<ParticipantId, RefusalCode> {
+        let application = self.application(application);
+        let free = self.participants.iter().position(Option::is_none);
+        let free = free.ok_or(RefusalCode::NoRoom)?;
+        self.participants[free] = Some(Participant {
+            application,
+            class: StandbyClass::Hot,
+            ready_since: None,
+            held: Held::Unknown,
+        });
+        Ok(participant_id(free))
+    }
+
+    /// A participant wants to write a region. `schema_hash` is that of its schema.
+    ///
+    /// # Errors
+    /// It may not; nothing has changed then.
+    pub fn register(
+        &mut self,
+        who: ParticipantId,
+        registration: &Registration<'_>,
+        schema_hash: u64,
+        rights: Rights,
+    ) -> Result<Registered, RefusalCode> {
+        let layout = registration.layout().map_err(|_| RefusalCode::BadRequest)?;
+        let agreed = Agreed { layout, schema_hash };
+        let id = self.region(registration.region).ok_or(RefusalCode::UnknownRegion)?;
+        let participant = self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
+        let region = self.regions[id.index()].ok_or(RefusalCode::UnknownRegion)?;
+        if !rights.write || Some(region.application) != participant.application {
+            return Err(RefusalCode::NotPermitted);
+        }
+        if participant.ready_since.is_some() {
+            return Err(RefusalCode::BadRequest);
+        }
+        if region.writers.has(who) {
+            return Err(RefusalCode::Taken);
+        }
+        let application = self.applications[region.application].as_ref();
+        let owner_is_out = application.is_some_and(|it| it.owner_is_out);
+        // Who comes alone says anew what the region is, unless somebody may be writing it.
+        let known = region.agreed.filter(|_| !region.writers.is_empty() || owner_is_out);
+        if let Some(known) = known.filter(|known| *known != agreed) {
+            let same_layout = known.layout == layout;
+            return Err(if same_layout {
+                RefusalCode::OtherSchema
+            } else {
+                RefusalCode::OtherLayout
+            });
+        }
+        if self.is_too_costly(registration) {
+            return Err(RefusalCode::TooCostly);
+        }
+        let resumes = application.is_some_and(|application| {
+            registration.held_epoch > 0
+                && registration.held_epoch == application.epoch
+                && application.active.is_none()
+        });
+        if let Some(region) = &mut self.regions[id.index()] {
+            region.agreed = Some(agreed);
+            region.writers.add(who);
+            region.in_force |= resumes;
+        }
+        if let Some(participant) = &mut self.participants[who.index()] {
+            participant.class = participant.class.least(registration.class);
+            let epoch = resumes.then_some(registration.held_epoch);
+            participant.held = participant.held.with(epoch);
+        }
+        Ok(Registered { region: id, resumes })
+    }
+
+    /// A participant has registered all that it writes.
+    ///
+    /// # Errors
+    /// It has registered nothing, or was ready before.
+    pub fn ready(
+        &mut self,
+        who: ParticipantId,
+        order: &mut dyn FnMut(Order),
+    ) -> Result<(), RefusalCode> {
+        let writes = self.regions.iter().flatten().any(|region| region.writers.has(who));
+        self.count += 1;
+        let count = self.count;
+        let participant = self.participants[who.index()].as_mut();
+        let participant = participant.ok_or(RefusalCode::BadRequest)?;
+        if !writes || participant.ready_since.is_some() {
+            return Err(RefusalCode::BadRequest);
+        }
+        participant.ready_since = Some(count);
+        let application = participant.application.and_then(|index| self.applications[index]);
+        let epoch = application.map_or(0, |it| it.epoch);
+        order(Order::Office(who, Office { role: Role::Standby, epoch }));
+        Ok(())
+    }
+
+    /// A participant wants to read a region; whether there is a segment to show. `schema_hash` is
+    /// that of what it takes the image for, zero when it does not care. Who may write for the
+    /// region's application may also read: it has to know what it goes on from.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn attach(
+        &mut self,
+        who: ParticipantId,
+        region: RegionName,
+        schema_hash: u64,
+        rights: Rights,
+    ) -> Result<(RegionId, bool), RefusalCode> {
+        let id = self.region(region).ok_or(RefusalCode::UnknownRegion)?;
+        let participant = self.participants[who.index()].ok_or(RefusalCode::BadRequest)?;
+        let region = self.regions[id.index()].as_mut().ok_or(RefusalCode::UnknownRegion)?;
+        let is_own = participant.application == Some(region.application);
+        if !(rights.read || rights.write && is_own) {
+            return Err(RefusalCode::NotPermitted);
+        }
+        let other = |agreed: Agreed| schema_hash != 0 && agreed.schema_hash != schema_hash;
+        if region.agreed.is_some_and(other) {
+            return Err(RefusalCode::OtherSchema);
+        }
+        region.readers.add(who);
+        Ok((id, region.in_force))
+    }
+
+    /// A reader wants to be woken by each commit of a region, or no more.
+    ///
+    /// # Errors
+    /// It does not read the region.
+    pub fn wake(
+        &mut self,
+        who: ParticipantId,
+        region: RegionName,
+        wanted: bool,
+        order: &mut dyn FnMut(Order),
+    ) -> Result<(), RefusalCode> {
+        let id = self.region(region).ok_or(RefusalCode::UnknownRegion)?;
+        let region = self.regions[id.index()].as_mut().ok_or(RefusalCode::UnknownRegion)?;
+        if !region.readers.has(who) {
+            return Err(RefusalCode::BadRequest);
+        }
+        region.set_woken(id, who, wanted, order);
+        Ok(())
+    }
+
+    /// A participant reads a region no more.
+    pub fn leave(&mut self, who: ParticipantId, region: RegionName, order: &mut dyn FnMut(Order)) {
+        let Some(id) = self.region(region) else { return };
+        if let Some(region) = &mut self.regions[id.index()] {
+            region.set_woken(id, who, false, order);
+            region.readers.remove(who);
+        }
+    }
+
+    /// A participant's process has ended, or hung up. Its place may be given again at once.
+    pub fn gone(&mut self, who: ParticipantId, order: &mut dyn FnMut(Order)) {
+        let Some(participant) = self.participants[who.index()].take() else { return };
+        for (index, region) in self.regions.iter_mut().enumerate() {
+            let Some(region) = region else { continue };
+            region.set_woken(region_id(index), who, false, order);
+            region.readers.remove(who);
+            region.writers.remove(who);
+        }
+        self.count += 1;
+        let place = participant.application.and_then(|it| self.applications.get_mut(it));
+        if let Some(Some(application)) = place {
+            application.wanted = application.wanted.filter(|wanted| *wanted != who);
+            if application.active == Some(who) {
+                application.active = None;
+                application.vacant_since = self.count;
+                order(Order::Vacant(application.name));
+            }
+        }
+    }
+
+    /// Whether commits would take more of the cycle than is allowed.
+    const fn is_too_costly(&self, registration: &Registration<'_>) -> bool {
+        let Registration { cycle_ns, commit_cost_ns, .. } = *registration;
+        let cost = commit_cost_ns as u128 * 100;
+        cycle_ns > 0 && cost > cycle_ns as u128 * self.cost_share_max_percent as u128
+    }
+}
+
+impl Region {
+    fn set_woken(
+        &mut self,
+        id: RegionId,
+        who: ParticipantId,
+        wanted: bool,
+        order: &mut dyn FnMut(Order),
+    ) {
+        if self.woken.has(who) == wanted {
+            return;
+        }
+        if wanted {
+            self.woken.add(who);
+        } else {
+            self.woken.remove(who);
+        }
+        order(Order::Wakes(id, self.woken.count()));
+    }
+}

@@ -1,0 +1,64 @@
+//! Segments from a former life of the daemon: what is handed back to it is in force again, without
+//! a writer, so that who reads finds the last image.
+
+use std::os::fd::OwnedFd;
+
+use thiserror::Error;
+
+use super::{Broker, InForce};
+use crate::os::segment::{Segment, SegmentError};
+use crate::segment::RegionName;
+use crate::word::{WORD_OCTETS, Word as _};
+
+/// Why a descriptor is not taken for a segment of this daemon's.
+#[derive(Debug, Error)]
+pub enum NotAdopted {
+    /// It is none, or of another boot.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// Another user made it.
+    #[error("the segment of region {0} was made by another user")]
+    Foreign(RegionName),
+    /// Its region is not configured any more.
+    #[error("region {0} is not configured")]
+    Unknown(RegionName),
+    /// It was never in force, is so no more, or a newer one is.
+    #[error("the segment of region {0} is not the newest")]
+    Old(RegionName),
+}
+
+impl Broker {
+    /// Takes a segment that a former life of the daemon left; its region and epoch.
+    ///
+    /// # Errors
+    /// It is not what it has to be; nothing has changed then.
+    pub fn adopt(&mut self, file: OwnedFd) -> Result<(RegionName, u64), NotAdopted> {
+        let segment = Segment::open(file, true)?;
+        let header = *segment.header();
+        let name = header.name;
+        if !segment.is_of_this_user() {
+            return Err(NotAdopted::Foreign(name));
+        }
+        let id = self.book.region(name).ok_or(NotAdopted::Unknown(name))?;
+        let application = self.book.application_of(name).ok_or(NotAdopted::Unknown(name))?;
+        let newest = self.book.active(application).map_or(0, |(_, epoch)| epoch);
+        let state = segment.state()?;
+        let epoch = state.epoch().filter(|epoch| *epoch <= newest);
+        let epoch =
+            epoch.filter(|_| state.superseded_by().is_none()).ok_or(NotAdopted::Old(name))?;
+        let place = &mut self.in_force[id.index()];
+        if place.as_ref().is_some_and(|known| known.epoch >= epoch) {
+            return Err(NotAdopted::Old(name));
+        }
+        if place.is_none() && !self.book.adopt(name, header.layout, header.schema_hash) {
+            return Err(NotAdopted::Old(name));
+        }
+        let schema = header.layout.schema();
+        let words = &segment.memory()[schema.start / WORD_OCTETS..];
+        let mut octets = vec![0; schema.len()];
+        std::sync::atomic::AtomicU64::load_octets(words, &mut octets);
+        self.schemas[id.index()] = octets;
+        *place = Some(InForce { segment, writer: None, epoch });
+        Ok((name, epoch))
+    }
+}

@@ -1,0 +1,127 @@
+//! Who comes and who goes.
+
+use std::io;
+use std::os::fd::AsFd as _;
+
+use super::session::{Session, send};
+use super::{Broker, Event, Host, MESSAGES_PER_TURN, Refusal, STRANGERS_MAX, is_readable};
+use crate::attach::{RefusalCode, Reply, Request};
+use crate::book::ParticipantId;
+use crate::os::connection::{Connection, Peer};
+use crate::os::page::PageFile;
+use crate::page::Office;
+use crate::segment::RegionName;
+
+impl Broker {
+    pub(super) fn accept(&mut self) {
+        while self.strangers.len() < STRANGERS_MAX {
+            match self.listener.accept() {
+                Ok(connection) => self.strangers.push(connection),
+                // Nobody, or out of descriptors: then somebody has to leave first.
+                Err(_) => return,
+            }
+        }
+    }
+
+    pub(super) fn hear_strangers(&mut self, buffer: &mut [u8], host: &mut impl Host) {
+        for stranger in std::mem::take(&mut self.strangers) {
+            match stranger.receive(buffer) {
+                Ok(Some(came)) => self.welcome(stranger, came.octets, host),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.strangers.push(stranger);
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+
+    fn welcome(&mut self, stranger: Connection, octets: &[u8], host: &mut impl Host) {
+        let answer = match Request::decode(octets) {
+            Ok(Request::Hello { application, .. }) => {
+                self.introduce(&stranger, application).map(|it| (it, application))
+            }
+            Ok(_) => Err(RefusalCode::BadRequest.into()),
+            Err(malformed) => Err(Refusal(RefusalCode::BadRequest, malformed.to_string())),
+        };
+        match answer {
+            Ok(((who, peer, page), application)) => {
+                let mut session = Session {
+                    process: stranger.peer_process().ok(),
+                    connection: stranger,
+                    peer,
+                    application,
+                    page,
+                    prepared: Vec::new(),
+                    held: Vec::new(),
+                    is_lost: false,
+                };
+                let welcome =
+                    Reply::Welcome { instance: self.instance, daemon: env!("CARGO_PKG_VERSION") };
+                match session.page.for_reading() {
+                    Ok(file) => session.send(&welcome, Some(file.as_fd())),
+                    Err(_) => session.is_lost = true,
+                }
+                host.tell(Event::Joined(application, peer));
+                self.sessions[who.index()] = Some(session);
+            }
+            Err(Refusal(code, why)) => {
+                // It is hung up on anyway.
+                let _ = send(&stranger, &Reply::Refused { code, why: &why }, None);
+            }
+        }
+    }
+
+    fn introduce(
+        &mut self,
+        stranger: &Connection,
+        application: RegionName,
+    ) -> Result<(ParticipantId, Peer, PageFile), Refusal> {
+        let no_room = |error: String| Refusal(RefusalCode::NoRoom, error);
+        let peer = stranger.peer().map_err(|error| no_room(error.to_string()))?;
+        let page = PageFile::create(self.instance).map_err(|error| no_room(error.to_string()))?;
+        page.change(|page| {
+            for (index, in_force) in self.in_force.iter().enumerate() {
+                page.set_region_epoch(index, in_force.as_ref().map_or(0, |it| it.epoch));
+            }
+        });
+        Ok((self.book.join(application)?, peer, page))
+    }
+
+    pub(super) fn hear(&mut self, index: usize, buffer: &mut [u8], host: &mut impl Host) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(session) = &self.sessions[index] else { return };
+            let has_ended = session.process.as_ref().is_some_and(is_readable);
+            let came = if session.is_lost || has_ended {
+                Ok(None)
+            } else {
+                session.connection.receive(buffer)
+            };
+            match came {
+                Ok(Some(came)) => {
+                    let who = ParticipantId::at(index);
+                    self.answer(who, came.octets, came.file, host);
+                    self.settle(host);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(None) | Err(_) => {
+                    self.part_with(index, host);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn part_with(&mut self, index: usize, host: &mut impl Host) {
+        let Some(session) = self.sessions[index].take() else { return };
+        // It may live on without its connection: then its page says that it is nothing any more.
+        session.page.change(|page| page.set_office(Office::default()));
+        let who = ParticipantId::at(index);
+        for in_force in self.in_force.iter_mut().flatten() {
+            in_force.writer = in_force.writer.filter(|writer| *writer != who);
+        }
+        let mut orders = Vec::new();
+        self.book.gone(who, &mut |order| orders.push(order));
+        self.carry_out(&orders, false, host);
+        host.tell(Event::Left(session.application, session.peer));
+    }
+}

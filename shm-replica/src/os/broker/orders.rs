@@ -1,0 +1,122 @@
+//! Carrying out what the book orders.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use super::session::Session;
+use super::{Broker, Event, Host, InForce};
+use crate::attach::Reply;
+use crate::book::{Order, ParticipantId, RegionId};
+use crate::os::segment::{Segment, SegmentError, failed};
+use crate::os::wake;
+use crate::segment::Header;
+
+impl Broker {
+    /// Makes the segment that a participant writes the next time that it becomes active; the
+    /// descriptor for it.
+    pub(super) fn prepare(
+        &mut self,
+        region: RegionId,
+        who: ParticipantId,
+        header: &Header,
+    ) -> Result<OwnedFd, SegmentError> {
+        let segment = Segment::create(header, &self.schemas[region.index()])?;
+        let file = segment.file().try_clone().map_err(failed("hand a region's memory over"))?;
+        if let Some(session) = &mut self.sessions[who.index()] {
+            session.prepared.push((region, segment));
+        }
+        Ok(file)
+    }
+
+    pub(super) fn carry_out(&mut self, orders: &[Order], resumes: bool, host: &mut impl Host) {
+        for order in orders {
+            match *order {
+                Order::Office(who, office) => {
+                    if let Some(session) = &mut self.sessions[who.index()] {
+                        session.page.change(|page| page.set_office(office));
+                        session.send(&Reply::Office, None);
+                    }
+                }
+                Order::Supersede(region, epoch) => self.supersede(region, epoch, host),
+                Order::PutInForce(region, who, epoch) => {
+                    self.put_in_force(region, who, epoch, resumes, host);
+                }
+                Order::Show(region, reader) => self.show(region, reader),
+                Order::Prepare(region, who) => self.prepare_next(region, who, host),
+                Order::Wakes(region, count) => self.tell_wakes(region, count),
+                Order::Vacant(application) => host.owner_left(application),
+            }
+        }
+    }
+
+    fn supersede(&mut self, region: RegionId, epoch: u64, host: &mut impl Host) {
+        let Some(former) = self.in_force[region.index()].take() else { return };
+        let header = former.segment.header();
+        if let Ok(state) = former.segment.state() {
+            state.supersede(epoch);
+            // Who waits for its next commit would wait for ever.
+            wake::wake_all(former.segment.memory(), &header.layout.place());
+        }
+        host.forget(header.name, former.epoch);
+    }
+
+    fn tell_wakes(&self, region: RegionId, count: u32) {
+        let writer = self.in_force[region.index()].as_ref().and_then(|it| it.writer);
+        if let Some(session) = writer.and_then(|it| self.sessions[it.index()].as_ref()) {
+            session.page.change(|page| page.set_wakes(region.index(), count.into()));
+        }
+    }
+
+    fn put_in_force(
+        &mut self,
+        region: RegionId,
+        writer: ParticipantId,
+        epoch: u64,
+        resumes: bool,
+        host: &mut impl Host,
+    ) {
+        let Some(session) = &mut self.sessions[writer.index()] else { return };
+        let Some(segment) = session.take(region, resumes) else {
+            session.is_lost = true;
+            host.tell(Event::Failed(format!("no segment for region {}", region.index())));
+            return;
+        };
+        if let Ok(state) = segment.state() {
+            state.set_epoch(epoch);
+        }
+        host.keep(segment.header().name, epoch, segment.file().as_fd());
+        self.in_force[region.index()] = Some(InForce { segment, writer: Some(writer), epoch });
+        for session in self.sessions.iter().flatten() {
+            session.page.change(|page| page.set_region_epoch(region.index(), epoch));
+        }
+    }
+
+    fn show(&mut self, region: RegionId, reader: ParticipantId) {
+        let Some(in_force) = &self.in_force[region.index()] else { return };
+        let reply = Reply::Segment { index: region.0.into(), epoch: in_force.epoch };
+        match in_force.segment.for_reading() {
+            Ok(file) => self.send(reader, &reply, Some(file)),
+            Err(_) => {
+                // It asks again when it comes again.
+                self.lose(reader);
+            }
+        }
+    }
+
+    fn prepare_next(&mut self, region: RegionId, who: ParticipantId, host: &mut impl Host) {
+        let has_one = |session: &Session| session.has_prepared(region);
+        if self.sessions[who.index()].as_ref().is_none_or(has_one) {
+            return;
+        }
+        let Some(header) = self.in_force[region.index()].as_ref().map(|it| *it.segment.header())
+        else {
+            return;
+        };
+        match self.prepare(region, who, &header) {
+            Ok(file) => self.send(who, &Reply::Next { index: region.0.into() }, Some(file)),
+            Err(error) => {
+                self.lose(who);
+                host.tell(Event::Failed(error.to_string()));
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Owners from a former life of the daemon, and switching over by order.
+//!
+//! A record that outlives the daemon says who owned each application's newest epoch. While that
+//! process lives it may be acting, whether it has come back or not: so nobody else becomes active.
+//! No time-out decides that; the end of the process does, or its return.
+
+use std::os::fd::OwnedFd;
+
+use thiserror::Error;
+
+use super::{Broker, Event, Host, is_readable};
+use crate::book::{OrderRefused, ParticipantId};
+use crate::os::connection::Peer;
+use crate::segment::RegionName;
+
+/// The owner of an application's newest epoch, of which a former life of the daemon wrote.
+#[derive(Debug)]
+pub struct AwaitedOwner {
+    /// The process.
+    pub pid: i32,
+    /// A descriptor that becomes readable when it ends.
+    pub process: OwnedFd,
+    /// Whether the daemon may have ended before the process learnt that it was the owner. If it
+    /// comes back and holds nothing, it was not.
+    pub may_not_know: bool,
+}
+
+/// Why nobody takes over by order.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum SwitchoverRefused {
+    /// No such application.
+    #[error("no application {0} is configured")]
+    Unknown(RegionName),
+    /// Nobody is ready.
+    #[error("application {0} has no process that stands by: start one")]
+    NoStandby(RegionName),
+    /// See [`OrderRefused::NotInCharge`].
+    #[error("this node is not in charge (role = \"standby\" under [regions])")]
+    NotInCharge,
+    /// See [`OrderRefused::OwnerIsOut`].
+    #[error(
+        "process {1} owns application {0} since before the daemon was started, lives, and has not \
+         come back: end it, or wait until it has"
+    )]
+    OwnerIsOut(RegionName, i32),
+    /// It was ordered, and something failed.
+    #[error("process {1} of application {0} did not become active: see the daemon's log")]
+    Failed(RegionName, i32),
+}
+
+impl Broker {
+    /// Waits for an owner before anybody else becomes active for its application.
+    pub fn await_owner(&mut self, application: RegionName, owner: AwaitedOwner) {
+        self.book.owner_is_out(application);
+        self.awaited.push((application, owner));
+    }
+
+    /// Makes the standby of an application active, in the place of whoever is; who it is, and its
+    /// epoch.
+    ///
+    /// # Errors
+    /// See [`SwitchoverRefused`]; all is as before, but for [`SwitchoverRefused::Failed`].
+    pub fn switch_over(
+        &mut self,
+        application: RegionName,
+        host: &mut impl Host,
+    ) -> Result<(Peer, u64), SwitchoverRefused> {
+        if !self.book.applications().any(|known| known == application) {
+            return Err(SwitchoverRefused::Unknown(application));
+        }
+        if let Some((_, owner)) = self.awaited.iter().find(|(name, _)| *name == application) {
+            return Err(SwitchoverRefused::OwnerIsOut(application, owner.pid));
+        }
+        let none = SwitchoverRefused::NoStandby(application);
+        let standby = self.book.standby_of(application).ok_or_else(|| none.clone())?;
+        let peer = self.sessions[standby.index()].as_ref().map(|session| session.peer);
+        let peer = peer.ok_or_else(|| none.clone())?;
+        self.book.order_active(standby).map_err(|refused| match refused {
+            OrderRefused::NotInCharge => SwitchoverRefused::NotInCharge,
+            OrderRefused::OwnerIsOut => SwitchoverRefused::OwnerIsOut(application, peer.pid),
+            OrderRefused::NotReady | OrderRefused::IsActive => none,
+        })?;
+        self.settle(host);
+        match self.book.active(application) {
+            Some((Some(active), epoch)) if active == standby => Ok((peer, epoch)),
+            _ => {
+                self.book.cancel_order(application);
+                Err(SwitchoverRefused::Failed(application, peer.pid))
+            }
+        }
+    }
+
+    /// Looks whether awaited owners have ended.
+    pub(super) fn look_for_owners(&mut self, host: &mut impl Host) {
+        while let Some(at) = self.awaited.iter().position(|(_, it)| is_readable(&it.process)) {
+            let (application, owner) = self.awaited.swap_remove(at);
+            self.has_gone(application, owner.pid, host);
+        }
+        self.settle(host);
+    }
+
+    /// Whether a participant may be who held a segment in force when the daemon ended.
+    pub(super) fn may_own(&self, who: ParticipantId) -> bool {
+        let Some(session) = &self.sessions[who.index()] else { return false };
+        let awaited = self.awaited.iter().find(|(name, _)| *name == session.application);
+        awaited.is_none_or(|(_, owner)| owner.pid == session.peer.pid)
+    }
+
+    /// A participant has said all that it holds.
+    pub(super) fn came_back(&mut self, who: ParticipantId, host: &mut impl Host) {
+        let Some(session) = &self.sessions[who.index()] else { return };
+        let (application, pid) = (session.application, session.peer.pid);
+        let is_it = |(name, owner): &(RegionName, AwaitedOwner)| {
+            *name == application && owner.pid == pid && owner.may_not_know
+        };
+        if !self.book.resumes(who)
+            && let Some(at) = self.awaited.iter().position(is_it)
+        {
+            self.awaited.swap_remove(at);
+            self.has_gone(application, pid, host);
+        }
+    }
+
+    fn has_gone(&mut self, application: RegionName, pid: i32, host: &mut impl Host) {
+        self.book.owner_gone(application);
+        host.owner_left(application);
+        host.tell(Event::OwnerGone(application, pid));
+    }
+}
