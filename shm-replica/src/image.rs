@@ -24,6 +24,8 @@ use crate::word::{WORD_OCTETS, Word, words_of};
 
 /// Words of a stamp with its checksum.
 pub const STAMP_WORDS: usize = 7;
+/// Index of the application's cycle.
+const CYCLE_WORD: usize = 1;
 /// Index of the checksum.
 const CRC_WORD: usize = 6;
 
@@ -302,13 +304,28 @@ where
     /// [`NoImage::Nothing`] where there has been no commit; otherwise the first fault that was met,
     /// and no image is whole.
     pub fn last_whole(&self, into: &mut [u8]) -> Result<Image, NoImage> {
+        self.last_whole_to(u64::MAX, into)
+    }
+
+    /// As [`Self::last_whole`], of those whose cycle is not after `cycle_max`: what several regions
+    /// have in common, where their writer died between two of them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn last_whole_to(&self, cycle_max: u64, into: &mut [u8]) -> Result<Image, NoImage> {
         self.fits(into)?;
         let mut first_fault = None;
         for _ in 0..ATTEMPTS {
             let walk = self.ring.back_from_newest(|sequence, ring| {
+                // A look before the copy; the copy is verified, and so is its cycle.
+                let cycle = ring.read(sequence, |body| body[CYCLE_WORD].load(Ordering::Relaxed));
+                if cycle.is_ok_and(|cycle| cycle > cycle_max) {
+                    return ControlFlow::Continue(());
+                }
                 let read = ring.read(sequence, |body| copy(body, into)).map_err(NoImage::from);
                 let step = |copied| Step { sequence, skipped: 0, copied };
                 match read.and_then(|copied| self.verified(step(copied))) {
+                    Ok(image) if image.stamp.cycle > cycle_max => ControlFlow::Continue(()),
                     Ok(image) => ControlFlow::Break(image),
                     Err(NoImage::Nothing) => ControlFlow::Continue(()),
                     Err(fault) => {
@@ -328,6 +345,12 @@ where
     #[must_use]
     pub fn last(&self) -> u64 {
         self.ring.last()
+    }
+
+    /// The newest commit, be it read or not; zero before the first. Real-time class: two loads.
+    #[must_use]
+    pub fn newest_sequence(&self) -> u64 {
+        self.ring.newest_sequence()
     }
 
     /// The memory.

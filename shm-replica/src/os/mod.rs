@@ -5,6 +5,7 @@
 //! | [`broker`] | the daemon's side: who writes what, and with which memory |
 //! | [`connection`] | the socket between participants and the daemon |
 //! | [`mapping`] | a shared memory as words |
+//! | [`participant`] | what a control application links |
 //! | [`page`] | a participant's page, in a memory file |
 //! | [`process`] | other processes: whether one lives, and is still the one that was meant |
 //! | [`segment`] | making a segment, and taking one that somebody else made |
@@ -15,6 +16,7 @@ pub mod broker;
 pub mod connection;
 pub mod mapping;
 pub mod page;
+pub mod participant;
 pub mod process;
 pub mod segment;
 pub(crate) mod summed;

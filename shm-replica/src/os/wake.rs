@@ -10,7 +10,8 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rt_core::time::Instant;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::time::{Duration, Instant};
 
 use super::mapping::Mapping;
 use crate::ring::Place;
@@ -21,23 +22,20 @@ use crate::ring::Place;
 /// # Errors
 /// The kernel knows no such wait.
 pub fn wait(memory: &Mapping, place: &Place, seen: u64, until: Instant) -> io::Result<bool> {
-    let Some(newest) = memory.get(place.newest) else { return Ok(false) };
-    if newest.load(Ordering::Acquire) != seen {
-        return Ok(true);
-    }
-    let nanos = until.as_nanos();
-    let until = libc::timespec {
-        tv_sec: libc::time_t::try_from(nanos / 1_000_000_000).unwrap_or(libc::time_t::MAX),
-        tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
-    };
-    // SAFETY: the word is mapped as long as `memory`, `until` lives to the end of the call, and the
-    // operation reads both and writes neither.
+    wait_word(Seen { memory, index: place.newest, value: seen }, until)
+}
+
+fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
+    let Some(word) = seen.word().filter(|_| !seen.has_changed()) else { return Ok(true) };
+    let until = timespec(until);
+    // SAFETY: the word is mapped as long as its memory, `until` lives to the end of the call, and
+    // the operation reads both and writes neither.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            low_half(newest),
+            low_half(word),
             libc::FUTEX_WAIT_BITSET,
-            low_bits(seen),
+            low_bits(seen.value),
             ptr::from_ref(&until),
             ptr::null::<u32>(),
             libc::FUTEX_BITSET_MATCH_ANY,
@@ -51,6 +49,101 @@ pub fn wait(memory: &Mapping, place: &Place, seen: u64, until: Instant) -> io::R
         error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(true),
         error if error.raw_os_error() == Some(libc::ETIMEDOUT) => Ok(false),
         error => Err(error),
+    }
+}
+
+/// A word of a shared memory, and its value when it was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'m> {
+    /// The memory.
+    pub memory: &'m Mapping,
+    /// Which of its words.
+    pub index: usize,
+    /// What it was.
+    pub value: u64,
+}
+
+impl Seen<'_> {
+    fn word(&self) -> Option<&AtomicU64> {
+        self.memory.get(self.index)
+    }
+
+    fn has_changed(&self) -> bool {
+        self.word().is_none_or(|word| word.load(Ordering::Acquire) != self.value)
+    }
+}
+
+/// Between two looks, where the kernel cannot wait for two words at once (before Linux 5.16).
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Waits until one of two words is another than it was, or `until` (CLOCK_MONOTONIC). Whether one
+/// may be: a waiter is also woken for nothing. Real-time class: the one wait of its thread.
+///
+/// # Errors
+/// The kernel knows no such wait.
+pub fn wait_either(words: [Seen<'_>; 2], until: Instant) -> io::Result<bool> {
+    if words.iter().any(Seen::has_changed) {
+        return Ok(true);
+    }
+    let [Some(first), Some(second)] = words.each_ref().map(Seen::word) else { return Ok(true) };
+    let waiter = |word, value| FutexWaitV {
+        value: u64::from(low_bits(value)),
+        address: low_half(word) as u64,
+        flags: FUTEX_32,
+        reserved: 0,
+    };
+    let waiters = [waiter(first, words[0].value), waiter(second, words[1].value)];
+    let timeout = timespec(until);
+    // SAFETY: both words are mapped as long as their memories, `waiters` and `timeout` live to the
+    // end of the call, and the operation reads all of them and writes none.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_futex_waitv,
+            waiters.as_ptr(),
+            waiters.len(),
+            0,
+            ptr::from_ref(&timeout),
+            libc::CLOCK_MONOTONIC,
+        )
+    };
+    if outcome >= 0 {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(true),
+        error if error.raw_os_error() == Some(libc::ETIMEDOUT) => Ok(false),
+        error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            look_now_and_then(words, until)
+        }
+        error => Err(error),
+    }
+}
+
+/// Waits for the first of two words, and looks at the other now and then.
+fn look_now_and_then(words: [Seen<'_>; 2], until: Instant) -> io::Result<bool> {
+    let look = MonotonicClock::now().saturating_add(LOOK);
+    let [first, _] = words;
+    let woken = wait_word(first, look.min(until))?;
+    Ok(woken || until > look || words.iter().any(Seen::has_changed))
+}
+
+/// One word to wait for, as the kernel reads it.
+#[repr(C)]
+struct FutexWaitV {
+    value: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// The word has 32 bits, and other processes map it too.
+const FUTEX_32: u32 = 2;
+
+fn timespec(at: Instant) -> libc::timespec {
+    let nanos = at.as_nanos();
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(nanos / 1_000_000_000).unwrap_or(libc::time_t::MAX),
+        tv_nsec: i64::try_from(nanos % 1_000_000_000).unwrap_or(0),
     }
 }
 

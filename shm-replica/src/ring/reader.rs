@@ -127,6 +127,12 @@ where
         self.last.unwrap_or(0)
     }
 
+    /// The newest commit, be it read or not; zero before the first. Real-time class: two loads.
+    #[must_use]
+    pub fn newest_sequence(&self) -> u64 {
+        Self::newest_of(&self.ring)
+    }
+
     /// The memory.
     pub const fn memory(&self) -> &M {
         &self.ring.memory

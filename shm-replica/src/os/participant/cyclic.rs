@@ -1,0 +1,456 @@
+//! The cyclic half of a participant: what a control loop calls.
+//!
+//! A cycle begins with [`Cyclic::begin`], which says who this participant is now, and ends, where
+//! it is active, with [`Cyclic::commit`]. Nothing here allocates, frees, takes a lock or makes a
+//! system call, but the wake of those who asked for it and the one wait.
+//!
+//! **The cut.** All regions of a participant that are not separate are committed one after the
+//! other, with one stamp. Whoever dies between two of them leaves one a cycle ahead; what is taken
+//! over is the newest cycle that all of them have, whole. A hot standby takes each cut over as it
+//! comes, so that it has one in its own memory, verified, whatever happens to the rings.
+//!
+//! **Taking over** is: find the newest cut in what the former owner wrote (or keep the one that is
+//! held), commit it to the own segments, act. So the new segments are never without a state, and
+//! who takes over next goes on from there even if this one dies in its first cycle.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rt_core::os::clock::{MonotonicClock, realtime_ns};
+use rt_core::time::{Duration, Instant};
+use thiserror::Error;
+
+use super::super::mapping::Mapping;
+use super::super::wake::{Seen, wait_either};
+use super::attachment::Plan;
+use super::part::Part;
+use super::shared::Shared;
+use crate::attach::StandbyClass;
+use crate::image::{Image, NoImage, Stamp, WrongSize};
+use crate::page::{Office, Page, Role};
+
+/// Looks for a cut that all regions have; each finds an older one than the look before.
+const LOOKS: usize = 4;
+
+/// What a cycle begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cycle {
+    /// What this participant is in this cycle.
+    pub role: Role,
+    /// The epoch in force; its own where it is active.
+    pub epoch: u64,
+    /// The number that this cycle will have when it is committed; for a standby the last one that
+    /// it holds.
+    pub number: u64,
+    /// When it began, CLOCK_MONOTONIC.
+    pub began_at: Instant,
+    /// The application's own time in ns: it goes on across a takeover, the gap included.
+    pub time_ns: u64,
+    /// Set in the first cycle in which it is active: what it begins with.
+    pub took_over: Option<Restored>,
+    /// Whether it was active in the cycle before and is not any more.
+    pub stepped_down: bool,
+    /// Whether the daemon is there. Without it everything goes on, but there is no takeover.
+    pub has_daemon: bool,
+}
+
+/// What a participant begins with when it becomes active.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Restored {
+    /// There is no state: nobody was active before.
+    Nothing,
+    /// With the state after this cycle.
+    State {
+        /// The last cycle that was committed.
+        cycle: u64,
+        /// How long ago.
+        age: Duration,
+        /// Whether there was a newer one, and it is not whole.
+        newer_lost: bool,
+    },
+    /// There was a state, and there is none that is whole. What to do then is for the application
+    /// to say: it begins as if there had been none.
+    Lost(NoImage),
+}
+
+/// Why a call of the cyclic half did nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum CycleError {
+    /// [`Cyclic::begin`] comes first.
+    #[error("no cycle has begun: call cycle_begin first, once for each commit")]
+    NotBegun,
+    /// It is not active, or no more. Its outputs are not wanted.
+    #[error("this participant is not active: it may neither commit nor act")]
+    NotActive,
+    /// No such region, or not of this kind.
+    #[error("no region has the number {0}, or it is of another kind than this is for")]
+    NoRegion(usize),
+    /// The blocks do not fill the image.
+    #[error(transparent)]
+    WrongSize(#[from] WrongSize),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Cyclic {
+    shared: Arc<Shared>,
+    plan: Arc<Plan>,
+    parts: Vec<Part>,
+    /// The last cycle that was committed, by whomever.
+    cycle: u64,
+    clock: ApplicationClock,
+    begun: bool,
+    /// Of the wall clock, at the beginning of the cycle.
+    wall_clock_offset_ns: u64,
+    /// The page's count of changes when it was looked at last.
+    changes: u64,
+}
+
+/// The application's own time: a point of it, and when that was.
+#[derive(Clone, Copy, Debug)]
+struct ApplicationClock {
+    time_ns: u64,
+    at: Instant,
+}
+
+impl ApplicationClock {
+    const fn at(self, now: Instant) -> u64 {
+        self.time_ns.saturating_add(now.since(self.at).as_nanos())
+    }
+}
+
+impl Cyclic {
+    pub(super) fn new(shared: Arc<Shared>, plan: Arc<Plan>) -> Self {
+        let parts = plan.regions.iter().map(|region| Part::new(region.written)).collect();
+        let clock = ApplicationClock { time_ns: 0, at: MonotonicClock::now() };
+        let mut new = Self {
+            shared,
+            plan,
+            parts,
+            cycle: 0,
+            clock,
+            begun: false,
+            wall_clock_offset_ns: 0,
+            changes: 0,
+        };
+        new.collect();
+        new
+    }
+
+    /// The image that a region begins with if there is nothing to restore; what is not mapped from
+    /// another schema's images stays as it is here. To be filled before the first cycle.
+    pub fn initial_image(&mut self, region: usize) -> Option<&mut [u8]> {
+        let part = self.parts.get_mut(region).filter(|it| it.written.is_some())?;
+        Some(part.front_mut())
+    }
+
+    /// Begins a cycle: who am I, and what do I begin with. A hot standby takes the newest cut over.
+    /// Real-time class: copies of images where there are new ones, no system call.
+    pub fn begin(&mut self) -> Cycle {
+        let now = MonotonicClock::now();
+        self.wall_clock_offset_ns = realtime_ns().saturating_sub(now.as_nanos());
+        self.collect();
+        let page = &self.shared.seat().page;
+        // Before the office: a change after this look is waited for no more than once too little.
+        self.changes = page.changes();
+        let office = page.office();
+        let acted = self.shared.acting.load(Ordering::Relaxed);
+        let acts = office.role == Role::Active && office.epoch == acted;
+        let stepped_down = acted != 0 && !acts;
+        if stepped_down {
+            self.step_down();
+        }
+        let took_over = (office.role == Role::Active && !acts).then(|| self.take_over(office, now));
+        let took_over = took_over.flatten();
+        let role = match office.role {
+            // Its memory has not come yet.
+            Role::Active if !acts && took_over.is_none() => Role::Standby,
+            role => role,
+        };
+        if role != Role::Active && self.plan.class == StandbyClass::Hot {
+            self.follow();
+        }
+        self.begun = true;
+        Cycle {
+            role,
+            epoch: office.epoch,
+            number: if role == Role::Active { self.cycle.saturating_add(1) } else { self.cycle },
+            began_at: now,
+            time_ns: self.clock.at(now),
+            took_over,
+            stepped_down,
+            has_daemon: self.shared.has_daemon.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Commits the images of all regions that are not separate; the cycle's number. `blocks_of`
+    /// says of what a region's image is made: whole words each but for the last, or filled up. A
+    /// region in place is committed as it stands, and not asked for. Real-time class: a copy of
+    /// each image and its checksum; one system call for each region that somebody waits for.
+    ///
+    /// # Errors
+    /// Nothing is committed then.
+    pub fn commit<'a, I>(
+        &mut self,
+        mut blocks_of: impl FnMut(usize) -> I,
+    ) -> Result<u64, CycleError>
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+    {
+        let stamp = self.next_stamp()?;
+        for (index, part) in self.parts.iter().enumerate() {
+            if let Some(written) = part.written.filter(|it| !it.separate && !it.in_place) {
+                fills(blocks_of(index), written.layout.image_octets())?;
+            }
+        }
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            let Some(written) = part.written.filter(|it| !it.separate) else { continue };
+            let committed = if written.in_place {
+                part.commit_in_place(stamp)
+            } else {
+                part.commit_blocks(blocks_of(index).into_iter(), stamp)
+            };
+            debug_assert!(committed, "the sizes were looked at, and the segments are there");
+        }
+        self.cycle = stamp.cycle;
+        self.begun = false;
+        for index in 0..self.parts.len() {
+            if self.parts[index].is_in_cut() {
+                self.wake(index);
+            }
+        }
+        Ok(stamp.cycle)
+    }
+
+    /// Commits one separate region, with the number of the cycle that has begun. Otherwise as
+    /// [`Self::commit`].
+    ///
+    /// # Errors
+    /// Nothing is committed then.
+    pub fn commit_separate<'a>(
+        &mut self,
+        region: usize,
+        blocks: impl IntoIterator<Item = &'a [u8]> + Clone,
+    ) -> Result<u64, CycleError> {
+        let stamp = self.next_stamp()?;
+        let part = self.parts.get_mut(region).ok_or(CycleError::NoRegion(region))?;
+        let written = part.written.filter(|it| it.separate).ok_or(CycleError::NoRegion(region))?;
+        let committed = if written.in_place {
+            part.commit_in_place(stamp)
+        } else {
+            fills(blocks.clone(), written.layout.image_octets())?;
+            part.commit_blocks(blocks.into_iter(), stamp)
+        };
+        debug_assert!(committed, "the sizes were looked at, and the segment is there");
+        self.wake(region);
+        Ok(stamp.cycle)
+    }
+
+    /// The image of a region in place, for this cycle: it holds the last one. Valid until it is
+    /// committed. Real-time class: a copy of the image, once in a cycle.
+    ///
+    /// # Errors
+    /// Not now, or not this region.
+    pub fn open(&mut self, region: usize) -> Result<&mut [u8], CycleError> {
+        self.next_stamp()?;
+        let part = self.parts.get_mut(region).ok_or(CycleError::NoRegion(region))?;
+        part.written.filter(|it| it.in_place).ok_or(CycleError::NoRegion(region))?;
+        part.open().ok_or(CycleError::NotActive)
+    }
+
+    /// What is known of a region's last verified image, and the image; none before the first. A
+    /// standby of class hot has it as of the beginning of the cycle, and all regions of one and the
+    /// same cycle. Real-time class: no copy.
+    #[must_use]
+    pub fn image(&self, region: usize) -> Option<(Image, &[u8])> {
+        let part = self.parts.get(region)?;
+        Some((part.image?, part.front()))
+    }
+
+    /// Reads a region's newest image, or the one after that which was read last;
+    /// [`Self::image`] has it then. For regions that are only read, or separate, and for standbys
+    /// that are not hot. Real-time class: a copy of the image, thrice at most.
+    ///
+    /// # Errors
+    /// There is none, or none that is new; what was held is held.
+    pub fn read(&mut self, region: usize, in_order: bool) -> Result<Image, NoImage> {
+        self.collect_one(region);
+        self.parts.get_mut(region).ok_or(NoImage::Nothing)?.read(in_order)
+    }
+
+    /// Waits until a region has a new image, the role changes, or `until`. Whether there may be
+    /// something new. Real-time class: the one wait of its thread.
+    ///
+    /// # Errors
+    /// The kernel knows no such wait.
+    pub fn wait(&mut self, region: usize, until: Instant) -> io::Result<bool> {
+        self.collect_one(region);
+        let page = &self.shared.seat().page;
+        let changes =
+            Seen { memory: page.memory(), index: Page::<Mapping>::CHANGES, value: self.changes };
+        let part = self.parts.get(region);
+        let Some(reading) = part.and_then(|it| it.reading.as_deref()) else {
+            return wait_either([changes, changes], until);
+        };
+        let (memory, index) = (reading.reader.memory(), reading.layout.place().newest);
+        let value = memory.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+        if part.is_some_and(Part::has_news) {
+            return Ok(true);
+        }
+        wait_either([Seen { memory, index, value }, changes], until)
+    }
+
+    /// Whether this participant may act now: the daemon says so, and the state is taken over.
+    /// Real-time class: three loads.
+    #[must_use]
+    pub fn may_act(&self) -> bool {
+        self.shared.may_act()
+    }
+
+    // ---- Within ---------------------------------------------------------------------------------
+
+    fn collect(&mut self) {
+        for (part, post) in self.parts.iter_mut().zip(&self.shared.posts) {
+            part.collect(post);
+        }
+    }
+
+    fn collect_one(&mut self, region: usize) {
+        if let (Some(part), Some(post)) =
+            (self.parts.get_mut(region), self.shared.posts.get(region))
+        {
+            part.collect(post);
+        }
+    }
+
+    fn next_stamp(&self) -> Result<Stamp, CycleError> {
+        if !self.begun {
+            return Err(CycleError::NotBegun);
+        }
+        if !self.shared.may_act() {
+            return Err(CycleError::NotActive);
+        }
+        Ok(self.stamp(self.cycle.saturating_add(1), MonotonicClock::now()))
+    }
+
+    fn stamp(&self, cycle: u64, now: Instant) -> Stamp {
+        Stamp {
+            epoch: self.shared.acting.load(Ordering::Relaxed),
+            cycle,
+            committed_at_ns: now.as_nanos(),
+            wall_clock_ns: now.as_nanos().saturating_add(self.wall_clock_offset_ns),
+            application_time_ns: self.clock.at(now),
+        }
+    }
+
+    fn step_down(&mut self) {
+        self.shared.acting.store(0, Ordering::Release);
+        self.parts.iter_mut().for_each(Part::step_down);
+    }
+
+    /// Becomes active under the office's epoch; none while a segment is still on its way.
+    fn take_over(&mut self, office: Office, now: Instant) -> Option<Restored> {
+        if !self.parts.iter_mut().all(|part| part.take_over(office.epoch)) {
+            self.parts.iter_mut().for_each(Part::step_down);
+            return None;
+        }
+        let fault = self.find_cut().err();
+        for part in self.parts.iter_mut().filter(|it| it.is_separate()) {
+            if part.find(u64::MAX).is_ok() {
+                part.take_found();
+            }
+        }
+        let in_charge = self.newest_epoch();
+        for part in self.parts.iter_mut().filter(|it| it.newest_epoch() < in_charge) {
+            part.forget();
+        }
+        let held = self.cut().find_map(|it| it.image);
+        let restored = match (held, fault) {
+            (Some(Image { stamp, .. }), fault) => {
+                self.go_on_from(&stamp);
+                Restored::State {
+                    cycle: stamp.cycle,
+                    age: now.since(Instant::from_nanos(stamp.committed_at_ns)),
+                    newer_lost: fault.is_some_and(|it| it != NoImage::Nothing),
+                }
+            }
+            (None, None | Some(NoImage::Nothing)) => Restored::Nothing,
+            (None, Some(fault)) => Restored::Lost(fault),
+        };
+        for part in self.parts.iter_mut() {
+            part.commit_held(office.epoch);
+        }
+        self.shared.acting.store(office.epoch, Ordering::Release);
+        Some(restored)
+    }
+
+    const fn go_on_from(&mut self, stamp: &Stamp) {
+        self.cycle = stamp.cycle;
+        self.clock = ApplicationClock {
+            time_ns: stamp.application_time_ns,
+            at: Instant::from_nanos(stamp.committed_at_ns),
+        };
+    }
+
+    /// Takes the newest cut over, if there is one that was not looked at.
+    fn follow(&mut self) {
+        if self.cut().any(Part::has_news) {
+            // If there is none that is whole, the one that is held is held.
+            let _next_time = self.find_cut();
+            let held = self.cut().find_map(|it| it.image);
+            if let Some(image) = held {
+                self.go_on_from(&image.stamp);
+            }
+        }
+    }
+
+    /// Takes the newest cut over.
+    fn find_cut(&mut self) -> Result<(), NoImage> {
+        let in_charge = self.newest_epoch();
+        // One that the former owner did not have has nothing to say.
+        let counts = |it: &&mut Part| it.is_in_cut() && it.newest_epoch() == in_charge;
+        let mut cycle = u64::MAX;
+        let mut found = Err(NoImage::Nothing);
+        for _ in 0..LOOKS {
+            let before = cycle;
+            found = self.parts.iter_mut().filter(counts).try_for_each(|part| {
+                if part.found_cycle() != Some(cycle) {
+                    cycle = part.find(cycle)?.stamp.cycle;
+                }
+                Ok(())
+            });
+            if found.is_err() || cycle == before {
+                break;
+            }
+            found = Err(NoImage::Lapped);
+        }
+        for part in &mut self.parts {
+            if found.is_ok() { part.take_found() } else { part.drop_found() }
+        }
+        found
+    }
+
+    fn newest_epoch(&self) -> u64 {
+        self.cut().map(Part::newest_epoch).max().unwrap_or(0)
+    }
+
+    fn cut(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|it| it.is_in_cut())
+    }
+
+    fn wake(&mut self, region: usize) {
+        let seat = self.shared.seat();
+        if seat.places.get(region).is_some_and(|&place| seat.page.wake_wanted(place)) {
+            self.parts[region].wake();
+        }
+    }
+}
+
+fn fills<'a>(blocks: impl IntoIterator<Item = &'a [u8]>, agreed: usize) -> Result<(), WrongSize> {
+    let mut given = 0usize;
+    for block in blocks {
+        given = given.next_multiple_of(8).saturating_add(block.len());
+    }
+    if given == agreed { Ok(()) } else { Err(WrongSize { given, agreed }) }
+}
