@@ -11,7 +11,9 @@ use prp::os::lan_port::TransmitPath;
 use prp::types::{LanId, MacAddress};
 use prp::wire::vlan::VlanTag;
 use rt_core::time::Duration;
+use shm_replica::book::Takeover;
 use tools::args::DaemonArgs;
+use tools::config::regions::Who;
 use tools::config::{
     Checked, DaemonConfig, HostConfig, HostPort, LanReceive, Promiscuous, ReceiveMode, SocketGroup,
     ThreadConfig, ThreadPolicy, describe, keys,
@@ -50,7 +52,7 @@ fn what_is_not_said_has_the_standards_defaults() {
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.mac, None);
     assert_eq!(config.lre, LreConfig::default());
-    assert_eq!(config.lan(LanId::B).as_str(), "eth2");
+    assert_eq!(config.lan(LanId::B), "eth2");
     assert_eq!(config.receive_mode, ReceiveMode::Block);
     assert_eq!(config.host, HostConfig { port: HostPort::Auto, mtu: 1500 });
     assert_eq!(config.node_table_size, 1024);
@@ -95,6 +97,136 @@ priority = 98
 cpu = 3
 ";
 
+/// Without a name, to be put behind other lines.
+const REGIONS_ONLY: &str = "
+[[application]]
+name = 'plc'
+[[application]]
+name = 'hmi'
+takeover = 'ordered'
+[[region]]
+name = 'plant.main'
+application = 'plc'
+write = ['plc', '@control', 1001]
+read = [0, '@operators']
+[[region]]
+name = 'view'
+application = 'hmi'
+[regions]
+role = 'standby'
+cost_share_max_percent = 5
+state_dir = '/srv/bumpless'
+epoch = 1000
+";
+const REGIONS: &str = "
+name = 'plc0'
+[[application]]
+name = 'plc'
+[[region]]
+name = 'plant'
+application = 'plc'
+";
+
+#[test]
+fn regions_are_understood_with_lans_and_without() {
+    let Checked { config, warnings } = read(&format!("{MINIMAL}{REGIONS_ONLY}"));
+    assert!(warnings.is_empty() && config.lans.is_some(), "{warnings:?}");
+    assert_eq!(config.state_dir(), Path::new("/srv/bumpless"));
+    let regions = config.regions.unwrap();
+    assert!(!regions.in_charge);
+    assert_eq!((regions.cost_share_max_percent, regions.epoch), (5, Some(1000)));
+    let takeovers: Vec<_> = regions.applications.iter().map(|it| it.takeover).collect();
+    assert_eq!(takeovers, [Takeover::OnExit, Takeover::Ordered]);
+    let [plant, view] = &regions.regions[..] else { panic!("{regions:?}") };
+    assert_eq!((plant.name.as_str(), plant.application.as_str()), ("plant.main", "plc"));
+    let [user, group] = [Who::User("plc".to_owned()), Who::Group("control".to_owned())];
+    assert_eq!(plant.write, [user, group, Who::Uid(1001)]);
+    assert_eq!(plant.read, [Who::Uid(0), Who::Group("operators".to_owned())]);
+    assert!(view.write.is_empty() && view.read.is_empty());
+
+    let Checked { mut config, warnings } = read(REGIONS);
+    assert!(warnings.is_empty() && config.lans.is_none(), "{warnings:?}");
+    let regions = config.regions.as_ref().unwrap();
+    assert!(regions.in_charge);
+    assert_eq!((regions.cost_share_max_percent, regions.epoch), (20, None));
+    assert_eq!(config.state_dir(), Path::new("/var/lib/bumpless/plc0"));
+    config.runtime_dir = "/tmp/x".into();
+    assert_eq!(config.state_dir(), Path::new("/tmp/x/state"));
+    let document = describe::document(&config, &[]);
+    assert_eq!(document["config"]["region"][0]["name"], "plant");
+    assert!(document["memory_table_octets"].is_null());
+
+    let odd = read(&format!("host_mtu = 1400\n{REGIONS}")).warnings;
+    assert!(odd[0].to_string().starts_with("host_mtu: has no effect"), "{odd:?}");
+    assert_eq!(read(MINIMAL).config.regions, None);
+}
+
+/// Lines after a minimal file, and what is said about them.
+const REGION_DEFECTS: &[(&str, &str)] = &[
+    ("[[application]]", "application[1].name: missing; give it a name, as in plant"),
+    (
+        "[[application]]\nname = 'a/b'",
+        "application[1].name: \"a/b\" is no name; write up to 63 letters, digits, `-`, `_` or `.`, \
+         first a letter, a digit or `_`",
+    ),
+    (
+        "[[application]]\nname = 'a'\n[[application]]\nname = 'a'",
+        "application[2].name: a is there twice; choose another name",
+    ),
+    (
+        "[[application]]\nname = 'a'\ntakeover = 'onexit'",
+        "application[1].takeover: \"onexit\" is not known; did you mean on_exit? (one of on_exit, \
+         ordered)",
+    ),
+    (
+        "application = 'plc'",
+        "application: \"plc\" is not a table in double brackets; write a table in double brackets",
+    ),
+    (
+        "[[region]]\nname = 'r'",
+        "region[1].application: missing; add a table [[application]] with this name",
+    ),
+    (
+        "[[application]]\nname = 'plc'\n[[region]]\nname = 'r'\napplication = 'plx'",
+        "region[1].application: there is no application \"plx\"; did you mean plc?",
+    ),
+    (
+        "[[application]]\nname = 'plc'\n[[region]]\nname = 'r'\napplication = 'plc'\nwrite = ['a b']",
+        "region[1].write: \"a b\" is no user and no group; write \"user\", \"@group\" or a user's \
+         number",
+    ),
+    (
+        "[[application]]\nname = 'plc'\n[[region]]\nname = 'r'\napplication = 'plc'\nread = [-1]",
+        "region[1].read: -1 is no user and no group; write \"user\", \"@group\" or a user's number",
+    ),
+    (
+        "[[application]]\nname = 'plc'\n[[region]]\nname = 'r'\napplication = 'plc'\nreed = [1]",
+        "region[1].reed: no such key; did you mean region.read?",
+    ),
+    (
+        "[regions]\nrole = 'actve'",
+        "regions.role: \"actve\" is not known; did you mean active? (one of active, standby)",
+    ),
+    (
+        "[regions]\ncost_share_max_percent = 0",
+        "regions.cost_share_max_percent: 0 is out of range; write 1 to 100",
+    ),
+    (
+        "[regions]\nstate_dir = 'state'",
+        "regions.state_dir: \"state\" does not begin with /; name a folder by its whole path",
+    ),
+    ("[regions]\nepoch = 0", "regions.epoch: 0 is out of range; write 1 to 2305843009213693951"),
+];
+
+#[test]
+fn every_defect_of_regions_names_its_table_and_key() {
+    for &(lines, said) in REGION_DEFECTS {
+        assert_eq!(defects(lines), [said], "{lines}");
+    }
+    let many = |count: usize| "[[application]]\nname = 'a'\n".repeat(count);
+    assert!(defects(&many(33)).contains(&"application: 33 of them; write at most 32".to_owned()));
+}
+
 #[test]
 fn everything_that_is_said_is_understood() {
     let config = read(EVERYTHING).config;
@@ -126,7 +258,7 @@ fn everything_that_is_said_is_understood() {
 
 #[test]
 fn what_check_prints_is_a_file_that_says_the_same() {
-    for text in [MINIMAL, EVERYTHING] {
+    for text in [MINIMAL, EVERYTHING, REGIONS, &format!("{MINIMAL}{REGIONS_ONLY}")] {
         let Checked { config, warnings } = read(text);
         let printed = describe::text(&config, &warnings);
         let again = read(&printed);
@@ -339,9 +471,16 @@ fn every_key_is_taken_by_the_file() {
             keys::KeyType::Text => "'x'",
             keys::KeyType::Number => "1",
             keys::KeyType::Switch => "true",
-            keys::KeyType::Table => continue,
+            keys::KeyType::List => "['x', 1]",
+            keys::KeyType::Table | keys::KeyType::Tables => continue,
         };
-        let said = DaemonConfig::from_toml(&format!("{key} = {value}")).unwrap_err().to_string();
+        let line = match key.split_once('.') {
+            Some((table @ ("application" | "region"), key)) => {
+                format!("[[{table}]]\n{key} = {value}")
+            }
+            _ => format!("{key} = {value}"),
+        };
+        let said = DaemonConfig::from_toml(&line).unwrap_err().to_string();
         assert!(!said.contains("not TOML"), "{key}: {said}");
     }
 }
@@ -498,7 +637,7 @@ fn the_manual_describes_every_key_and_none_besides() {
         .collect();
     let mut known: Vec<&str> = keys::KEYS
         .iter()
-        .filter(|(_, key_type)| *key_type != keys::KeyType::Table)
+        .filter(|(_, key_type)| !matches!(key_type, keys::KeyType::Table | keys::KeyType::Tables))
         .map(|&(key, _)| key)
         .collect();
     described.sort_unstable();

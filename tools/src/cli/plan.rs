@@ -6,7 +6,7 @@ use serde_json::json;
 use super::text::{Side, Style, Table};
 use super::{PlanArgs, doctor, finish, json};
 use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
-use crate::daemon::thread_plan;
+use crate::daemon::thread_plan::{self, PlannedThread};
 use crate::exit::{ExitCode, Failure};
 
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
@@ -17,10 +17,11 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
             .map_err(|errors| errors.into_failure(None))?,
     };
     let isolated = host::isolated_cpus();
-    let lre = thread_plan::lre(&config, &isolated);
-    thread_plan::check(std::slice::from_ref(&lre))?;
+    // A daemon that keeps regions only has no real-time thread.
+    let lre = config.lans.as_ref().map(|_| thread_plan::lre(&config, &isolated));
+    thread_plan::check(lre.as_slice())?;
     if args.json {
-        let threads = [doctor::thread_row(&lre.for_host())];
+        let threads: Vec<_> = lre.iter().map(|lre| doctor::thread_row(&lre.for_host())).collect();
         let document = json!({
             "schema": crate::report::SCHEMA,
             "receive_mode": config.receive_mode.name(),
@@ -35,6 +36,15 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
         ("CPU", Side::Left),
         ("Waits", Side::Left),
     ]);
+    if let Some(lre) = &lre {
+        table.row(lre_row(lre, &config));
+    }
+    let control = ["control", "SCHED_OTHER", "any", "for sockets and timers"];
+    table.row(control.map(str::to_owned).to_vec());
+    finish(&(table.render(Style::of_stdout()) + "\nbumpless doctor judges this host against it.\n"))
+}
+
+fn lre_row(lre: &PlannedThread, config: &DaemonConfig) -> Vec<String> {
     let waits = match config.receive_mode {
         ReceiveMode::Busy => "never (receive_mode busy)",
         ReceiveMode::Adaptive { .. } => "after a time of polling (receive_mode adaptive)",
@@ -46,10 +56,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
         (None, _) if config.threads.lre.policy == ThreadPolicy::Other => "any".to_owned(),
         (None, _) => "any, for none is isolated (isolcpus=)".to_owned(),
     };
-    table.row(vec![lre.plan.name.clone(), lre.plan.policy.to_string(), cpu, waits.to_owned()]);
-    let control = ["control", "SCHED_OTHER", "any", "for sockets and timers"];
-    table.row(control.map(str::to_owned).to_vec());
-    finish(&(table.render(Style::of_stdout()) + "\nbumpless doctor judges this host against it.\n"))
+    vec![lre.plan.name.clone(), lre.plan.policy.to_string(), cpu, waits.to_owned()]
 }
 
 /// The keys that have no default; they change nothing about threads.

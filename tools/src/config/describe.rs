@@ -7,21 +7,44 @@ use std::fmt::Write;
 
 use prp::lre::config::{DuplicateMode, SanUnicast, TransparentReception};
 use prp::lre::memory_octets;
+use prp::types::LanId;
 use serde_json::{Map, Value, json};
+use shm_replica::book::Takeover;
 
+use super::regions::{RegionsConfig, Who};
 use super::{DaemonConfig, ReceiveMode, SocketGroup, ThreadPolicy, Warning};
 
-/// Every key that has a value, in the order of the manual page.
+/// Every key that has a value, in the order of the manual page, but for those of tables of which
+/// there are several.
 #[must_use]
 pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
+    let mut rows = vec![("name", json!(config.name.as_str()))];
+    if let Some([a, b]) = &config.lans {
+        rows.extend([
+            ("protocol", json!(config.protocol.name())),
+            ("lan_a", json!(a.as_str())),
+            ("lan_b", json!(b.as_str())),
+        ]);
+        rows.extend(frame_rows(config));
+    }
+    if let SocketGroup::Named(group) = &config.socket_group {
+        rows.push(("socket_group", json!(group)));
+    }
+    rows.push(("allow_non_rt", json!(config.allow_non_rt)));
+    if config.lans.is_some() {
+        rows.extend(supervision_rows(config));
+        rows.extend(thread_rows(config));
+    }
+    if let Some(regions) = &config.regions {
+        rows.extend(regions_rows(regions));
+    }
+    rows
+}
+
+/// Those of the frames' way.
+fn frame_rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
     let lre = &config.lre;
-    let mut rows = vec![
-        ("name", json!(config.name.as_str())),
-        ("protocol", json!(config.protocol.name())),
-        ("lan_a", json!(config.lans[0].as_str())),
-        ("lan_b", json!(config.lans[1].as_str())),
-        ("lan_wait_s", json!(config.lan_wait.as_millis() / 1000)),
-    ];
+    let mut rows = vec![("lan_wait_s", json!(config.lan_wait.as_millis() / 1000))];
     let mut push = |key, value| rows.push((key, value));
     if let Some(mac) = config.mac {
         push("mac", json!(mac.to_string()));
@@ -62,10 +85,14 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
     if let Some(latency) = config.cpu_dma_latency_us {
         push("cpu_dma_latency_us", json!(latency));
     }
-    if let SocketGroup::Named(group) = &config.socket_group {
-        push("socket_group", json!(group));
-    }
-    push("allow_non_rt", json!(config.allow_non_rt));
+    rows
+}
+
+/// Those of supervision.
+fn supervision_rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
+    let lre = &config.lre;
+    let mut rows = Vec::new();
+    let mut push = |key, value| rows.push((key, value));
     push("supervision.interval_ms", json!(lre.supervision.interval.as_millis()));
     push("supervision.last_byte", json!(lre.supervision.last_octet));
     push("supervision.evaluate", json!(lre.evaluate_supervision));
@@ -74,8 +101,53 @@ pub fn rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
         push("supervision.vlan.pcp", json!(vlan.pcp));
         push("supervision.vlan.dei", json!(vlan.dei));
     }
-    rows.extend(thread_rows(config));
     rows
+}
+
+/// Those of the regions, but for the tables of which there are several.
+fn regions_rows(regions: &RegionsConfig) -> Vec<(&'static str, Value)> {
+    let role = if regions.in_charge { "active" } else { "standby" };
+    let mut rows = vec![
+        ("regions.role", json!(role)),
+        ("regions.cost_share_max_percent", json!(regions.cost_share_max_percent)),
+    ];
+    if let Some(folder) = &regions.state_dir {
+        rows.push(("regions.state_dir", json!(folder)));
+    }
+    if let Some(epoch) = regions.epoch {
+        rows.push(("regions.epoch", json!(epoch)));
+    }
+    rows
+}
+
+/// The tables of which there are several: name and keys of each.
+fn tables(regions: &RegionsConfig) -> Vec<(&'static str, Vec<(&'static str, Value)>)> {
+    let takeover = |takeover| match takeover {
+        Takeover::OnExit => "on_exit",
+        Takeover::Ordered => "ordered",
+    };
+    let somebody = |who: &Who| match who {
+        Who::Uid(uid) => json!(uid),
+        named => json!(named.to_string()),
+    };
+    let mut tables = Vec::new();
+    for application in &regions.applications {
+        let rows = vec![
+            ("name", json!(application.name.as_str())),
+            ("takeover", json!(takeover(application.takeover))),
+        ];
+        tables.push(("application", rows));
+    }
+    for region in &regions.regions {
+        let rows = vec![
+            ("name", json!(region.name.as_str())),
+            ("application", json!(region.application.as_str())),
+            ("write", region.write.iter().map(somebody).collect()),
+            ("read", region.read.iter().map(somebody).collect()),
+        ];
+        tables.push(("region", rows));
+    }
+    tables
 }
 
 /// Those of the threads.
@@ -98,17 +170,21 @@ fn thread_rows(config: &DaemonConfig) -> Vec<(&'static str, Value)> {
 /// What has no value, and what that means.
 fn left_open(config: &DaemonConfig) -> Vec<(&'static str, String)> {
     let mut open = Vec::new();
-    if config.mac.is_none() {
-        open.push(("mac", format!("that of LAN A ({})", config.lans[0])));
+    let has_lans = config.lans.is_some();
+    if has_lans && config.mac.is_none() {
+        open.push(("mac", format!("that of LAN A ({})", config.lan(LanId::A))));
     }
-    if config.threads.lre.cpu.is_none() {
+    if has_lans && config.threads.lre.cpu.is_none() {
         open.push((
             "threads.lre.cpu",
             "the last isolated CPU (isolcpus=), else any that the process may use".to_owned(),
         ));
     }
-    if config.cpu_dma_latency_us.is_none() {
+    if has_lans && config.cpu_dma_latency_us.is_none() {
         open.push(("cpu_dma_latency_us", "CPU idle states are left alone".to_owned()));
+    }
+    if config.regions.as_ref().is_some_and(|regions| regions.state_dir.is_none()) {
+        open.push(("regions.state_dir", config.state_dir().display().to_string()));
     }
     if config.socket_group == SocketGroup::Default {
         let meaning = "bumpless where that group exists, else the daemon's own";
@@ -125,17 +201,27 @@ pub fn text(config: &DaemonConfig, warnings: &[Warning]) -> String {
     for (key, value) in rows(config) {
         let _ = writeln!(text, "{key} = {value}");
     }
+    for (name, rows) in config.regions.iter().flat_map(tables) {
+        let _ = writeln!(text, "\n[[{name}]]");
+        for (key, value) in rows {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+    }
     let _ = writeln!(text);
     for (key, meaning) in left_open(config) {
         let _ = writeln!(text, "# {key} is not set: {meaning}");
     }
-    let octets = memory_octets(config.node_table_size);
-    let _ = writeln!(
-        text,
-        "# memory for {} nodes: {} KiB, locked at start",
-        config.node_table_size,
-        octets.div_ceil(1024)
-    );
+    if config.lans.is_some() {
+        let octets = memory_octets(config.node_table_size);
+        let _ = writeln!(
+            text,
+            "# memory for {} nodes: {} KiB, locked at start",
+            config.node_table_size,
+            octets.div_ceil(1024)
+        );
+    } else {
+        let _ = writeln!(text, "# no LANs: this daemon keeps regions only");
+    }
     for warning in warnings {
         let _ = writeln!(text, "# WARNING {warning}");
     }
@@ -159,11 +245,18 @@ pub fn document(config: &DaemonConfig, warnings: &[Warning]) -> Value {
             table = inner;
         }
     }
+    for (name, rows) in config.regions.iter().flat_map(tables) {
+        let list = tree.entry(name).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
+        }
+    }
+    let octets = config.lans.as_ref().map(|_| memory_octets(config.node_table_size));
     json!({
         "schema": crate::report::SCHEMA,
         "valid": true,
         "config": tree,
-        "memory_table_octets": memory_octets(config.node_table_size),
+        "memory_table_octets": octets,
         "warnings": warnings,
         "errors": [],
     })

@@ -14,6 +14,10 @@ pub enum KeyType {
     Switch,
     /// A table with keys of its own.
     Table,
+    /// A list of such tables, each headed by its name in double brackets.
+    Tables,
+    /// A list of texts and whole numbers.
+    List,
 }
 
 impl KeyType {
@@ -25,6 +29,8 @@ impl KeyType {
             Self::Number => "a whole number",
             Self::Switch => "true or false",
             Self::Table => "a table",
+            Self::Tables => "a table in double brackets",
+            Self::List => "a list in brackets, of texts in quotes or whole numbers",
         }
     }
 
@@ -34,6 +40,12 @@ impl KeyType {
             Self::Number => value.is_integer(),
             Self::Switch => value.is_bool(),
             Self::Table => value.is_table(),
+            Self::Tables => {
+                value.as_array().is_some_and(|list| list.iter().all(toml::Value::is_table))
+            }
+            Self::List => value
+                .as_array()
+                .is_some_and(|list| list.iter().all(|item| item.is_str() || item.is_integer())),
         }
     }
 }
@@ -77,6 +89,19 @@ pub const KEYS: &[(&str, KeyType)] = &[
     ("threads.lre.policy", KeyType::Text),
     ("threads.lre.priority", KeyType::Number),
     ("threads.lre.cpu", KeyType::Number),
+    ("regions", KeyType::Table),
+    ("regions.role", KeyType::Text),
+    ("regions.cost_share_max_percent", KeyType::Number),
+    ("regions.state_dir", KeyType::Text),
+    ("regions.epoch", KeyType::Number),
+    ("application", KeyType::Tables),
+    ("application.name", KeyType::Text),
+    ("application.takeover", KeyType::Text),
+    ("region", KeyType::Tables),
+    ("region.name", KeyType::Text),
+    ("region.application", KeyType::Text),
+    ("region.write", KeyType::List),
+    ("region.read", KeyType::List),
 ];
 
 /// The type of a key, if there is such a key.
@@ -166,7 +191,8 @@ mod tests {
     fn every_table_of_a_key_is_a_key() {
         for (path, _) in KEYS {
             if let Some((table, _)) = path.rsplit_once('.') {
-                assert_eq!(type_of(table), Some(KeyType::Table), "{path}");
+                let is_table = matches!(type_of(table), Some(KeyType::Table | KeyType::Tables));
+                assert!(is_table, "{path}");
             }
         }
     }

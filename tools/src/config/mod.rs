@@ -11,9 +11,10 @@
 //! | [`interface_name`] | a network interface's name, checked |
 //! | [`error`] | what is wrong, and what is only odd |
 //! | `raw`, `validate` | the file as written, and the one way from there to [`DaemonConfig`] |
+//! | [`regions`] | applications, their regions, and who may do what with them |
 //! | [`describe`] | the configuration as understood, for `bumpless check` |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use prp::lre::config::LreConfig;
 use prp::os::lan_port::TransmitPath;
@@ -27,14 +28,19 @@ pub mod error;
 pub mod interface_name;
 pub mod keys;
 mod raw;
+pub mod regions;
 mod validate;
 
 pub use error::{ConfigError, ConfigErrors, Origin, Warning};
 pub use interface_name::InterfaceName;
 pub(crate) use raw::{RawConfig, RawSupervision, read_file};
+pub use regions::RegionsConfig;
 
 /// Where instances keep their runtime folders.
 pub const RUNTIME_ROOT: &str = "/run/bumpless";
+
+/// Where instances keep what outlives a boot.
+pub const STATE_ROOT: &str = "/var/lib/bumpless";
 
 /// The group that may talk to a daemon, when the configuration names none and the group exists.
 pub const DEFAULT_GROUP: &str = "bumpless";
@@ -230,8 +236,9 @@ pub struct DaemonConfig {
     pub name: InterfaceName,
     /// See [`Protocol`].
     pub protocol: Protocol,
-    /// The NICs of LAN A and LAN B, by [`LanId::index`].
-    pub lans: [InterfaceName; 2],
+    /// The NICs of LAN A and LAN B, by [`LanId::index`]; none for a daemon that keeps regions only,
+    /// to which all that has to do with frames means nothing.
+    pub lans: Option<[InterfaceName; 2]>,
     /// How long the start waits for interfaces that are not there yet; zero: it is refused.
     pub lan_wait: Duration,
     /// The node's MAC address; `None`: that of LAN A.
@@ -254,6 +261,8 @@ pub struct DaemonConfig {
     pub threads: ThreadsConfig,
     /// What is written to `/dev/cpu_dma_latency`, in µs; `None`: it is left alone.
     pub cpu_dma_latency_us: Option<u32>,
+    /// Applications and regions; none where none is configured.
+    pub regions: Option<RegionsConfig>,
     /// See [`SocketGroup`].
     pub socket_group: SocketGroup,
     /// Whether to run, degraded, without real-time scheduling and locked memory.
@@ -272,10 +281,23 @@ pub struct Checked {
 }
 
 impl DaemonConfig {
-    /// The NIC of one LAN.
+    /// The NIC of one LAN; empty where there are no LANs.
     #[must_use]
-    pub fn lan(&self, lan: LanId) -> &InterfaceName {
-        &self.lans[lan.index()]
+    pub fn lan(&self, lan: LanId) -> &str {
+        self.lans.as_ref().map_or("", |lans| lans[lan.index()].as_str())
+    }
+
+    /// Where epochs are stored.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        let configured = self.regions.as_ref().and_then(|regions| regions.state_dir.clone());
+        configured.unwrap_or_else(|| {
+            if self.runtime_dir == Path::new(RUNTIME_ROOT).join(self.name.as_str()) {
+                Path::new(STATE_ROOT).join(self.name.as_str())
+            } else {
+                self.runtime_dir.join("state")
+            }
+        })
     }
 
     /// Reads a configuration file's text.
@@ -299,7 +321,7 @@ impl DaemonConfig {
     ///
     /// # Errors
     /// It cannot be read (code 2, or 3 where a permission is missing), or is not valid (code 2).
-    pub fn from_file(path: &std::path::Path) -> Result<Checked, Failure> {
+    pub fn from_file(path: &Path) -> Result<Checked, Failure> {
         let text = read_file(path)?;
         Self::from_toml(&text).map_err(|errors| errors.into_failure(Some(path)))
     }

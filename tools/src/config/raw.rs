@@ -43,6 +43,42 @@ pub(crate) struct RawConfig {
     pub(crate) allow_non_rt: Option<bool>,
     pub(crate) supervision: RawSupervision,
     pub(crate) threads: RawThreads,
+    pub(crate) regions: RawRegions,
+    pub(crate) application: Vec<RawApplication>,
+    pub(crate) region: Vec<RawRegion>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRegions {
+    pub(crate) role: Option<String>,
+    pub(crate) cost_share_max_percent: Option<i64>,
+    pub(crate) state_dir: Option<String>,
+    pub(crate) epoch: Option<i64>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawApplication {
+    pub(crate) name: Option<String>,
+    pub(crate) takeover: Option<String>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawRegion {
+    pub(crate) name: Option<String>,
+    pub(crate) application: Option<String>,
+    pub(crate) write: Vec<RawWho>,
+    pub(crate) read: Vec<RawWho>,
+}
+
+/// Somebody who has a right.
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+pub(crate) enum RawWho {
+    Name(String),
+    Number(i64),
 }
 
 #[derive(Default, Deserialize, Debug)]
@@ -81,17 +117,21 @@ pub(crate) struct RawThread {
 pub(super) fn from_toml(text: &str) -> Result<(RawConfig, Vec<ConfigError>), ConfigErrors> {
     let mut table: toml::Table = text.parse().map_err(|error| syntax(text, &error))?;
     let mut errors = Vec::new();
-    check_table(&mut table, "", &mut errors);
+    check_table(&mut table, "", "", &mut errors);
     let raw = RawConfig::deserialize(table).map_err(|error| syntax(text, &error))?;
     Ok((raw, errors))
 }
 
-/// Takes what is wrong out of the table.
-fn check_table(table: &mut toml::Table, path: &str, errors: &mut Vec<ConfigError>) {
+/// Takes what is wrong out of the table. `path` is that of its key; `shown` the same, with the
+/// number of each table of which there may be several.
+fn check_table(table: &mut toml::Table, path: &str, shown: &str, errors: &mut Vec<ConfigError>) {
     table.retain(|word, value| {
-        let key = if path.is_empty() { word.to_owned() } else { format!("{path}.{word}") };
-        let Some(key_type) = keys::type_of(&key) else {
-            let remedy = keys::nearest(&key).map_or_else(
+        let below = |path: &str| {
+            if path.is_empty() { word.to_owned() } else { format!("{path}.{word}") }
+        };
+        let (path, key) = (below(path), below(shown));
+        let Some(key_type) = keys::type_of(&path) else {
+            let remedy = keys::nearest(&path).map_or_else(
                 || "bumpless.toml(5) lists the keys".to_owned(),
                 |near| format!("did you mean {near}?"),
             );
@@ -106,11 +146,24 @@ fn check_table(table: &mut toml::Table, path: &str, errors: &mut Vec<ConfigError
             });
             return false;
         }
-        if let Some(inner) = value.as_table_mut() {
-            check_table(inner, &key, errors);
+        match value {
+            toml::Value::Table(inner) => check_table(inner, &path, &key, errors),
+            toml::Value::Array(list) => {
+                for (index, item) in list.iter_mut().enumerate() {
+                    if let toml::Value::Table(inner) = item {
+                        check_table(inner, &path, &numbered(&key, index), errors);
+                    }
+                }
+            }
+            _ => {}
         }
         true
     });
+}
+
+/// One of several tables of the same name, as people count them.
+pub(super) fn numbered(key: &str, index: usize) -> String {
+    format!("{key}[{}]", index + 1)
 }
 
 /// A value short enough for a message, on one line, without control characters.

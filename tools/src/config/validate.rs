@@ -20,7 +20,7 @@ use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
     LanReceive, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
-    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys,
+    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys, regions,
 };
 
 /// Longer than any card takes; who waits for ever learns nothing.
@@ -37,26 +37,26 @@ fn millis(bound: Duration) -> i64 {
 }
 
 /// Gathers what is wrong and what is odd while the keys are looked at one after the other.
-struct Checker {
+pub(super) struct Checker {
     origin: Origin,
     errors: Vec<ConfigError>,
     warnings: Vec<Warning>,
 }
 
 impl Checker {
-    fn error(&mut self, key: &str, message: String, remedy: impl Into<String>) {
+    pub(super) fn error(&mut self, key: &str, message: String, remedy: impl Into<String>) {
         let key = self.origin.spell(key);
         self.errors.push(ConfigError { key, message, remedy: remedy.into() });
     }
 
-    fn warn(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn warn(&mut self, key: &str, message: impl Into<String>) {
         let key = self.origin.spell(key);
         self.warnings.push(Warning { key, message: message.into() });
     }
 
     /// A whole number within bounds. `T` holds every value of the range: a range that it does not
     /// hold is refused like a value outside.
-    fn number<T: TryFrom<i64>>(
+    pub(super) fn number<T: TryFrom<i64>>(
         &mut self,
         key: &str,
         value: Option<i64>,
@@ -74,7 +74,12 @@ impl Checker {
     }
 
     /// One word of a list, the first of which is the default.
-    fn word<T: Copy>(&mut self, key: &str, value: Option<&str>, words: &[(&str, T)]) -> T {
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+        words: &[(&str, T)],
+    ) -> T {
         let default = words[0].1;
         let Some(value) = value else { return default };
         if let Some(&(_, meaning)) = words.iter().find(|(word, _)| *word == value) {
@@ -109,8 +114,14 @@ impl Checker {
 pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, ConfigErrors> {
     let mut checker = Checker { origin, errors: Vec::new(), warnings: Vec::new() };
     let check = &mut checker;
-    let protocol = protocol(check, &raw);
-    let [name, lan_a, lan_b] = interfaces(check, &raw);
+    let regions = regions::validate(check, &raw);
+    let has_lans = regions.is_none() || speaks_of_lans(check, &raw);
+    let protocol = if has_lans { protocol(check, &raw) } else { Protocol::Prp };
+    let [name, lan_a, lan_b] = if has_lans {
+        interfaces(check, &raw)
+    } else {
+        [check.interface("name", raw.name.as_deref(), "this instance, as in plc0"), None, None]
+    };
     let mac = mac(check, raw.mac.as_deref());
     let receive_mode = receive_mode(check, &raw);
     let host = host(check, &raw);
@@ -144,13 +155,12 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
     let socket_group = socket_group(check, raw.socket_group);
     let allow_non_rt = raw.allow_non_rt.unwrap_or(false);
 
-    let (Some(name), Some(lan_a), Some(lan_b), true) =
-        (name, lan_a, lan_b, checker.errors.is_empty())
-    else {
+    let lans = lan_a.zip(lan_b).map(|(a, b)| [a, b]);
+    // What is missing has been told.
+    let (Some(name), true) = (name, checker.errors.is_empty()) else {
         return Err(ConfigErrors(checker.errors));
     };
     let runtime_dir = Path::new(RUNTIME_ROOT).join(name.as_str());
-    let lans = [lan_a, lan_b];
     let config = DaemonConfig {
         name,
         protocol,
@@ -166,11 +176,39 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         node_table_size,
         threads,
         cpu_dma_latency_us,
+        regions,
         socket_group,
         allow_non_rt,
         runtime_dir,
     };
     Ok(Checked { config, warnings: checker.warnings })
+}
+
+/// Whether a configuration with regions has LANs as well. Where it has none, what is said about
+/// frames is probably a mistake.
+fn speaks_of_lans(check: &mut Checker, raw: &RawConfig) -> bool {
+    if raw.protocol.is_some() || raw.lan_a.is_some() || raw.lan_b.is_some() {
+        return true;
+    }
+    let of_frames = [
+        ("lan_wait_s", raw.lan_wait_s.is_some()),
+        ("interlink", raw.interlink.is_some()),
+        ("hsr_version", raw.hsr_version.is_some()),
+        ("mac", raw.mac.is_some()),
+        ("receive_mode", raw.receive_mode.is_some()),
+        ("host_port", raw.host_port.is_some()),
+        ("host_mtu", raw.host_mtu.is_some()),
+        ("lan_receive", raw.lan_receive.is_some()),
+        ("lan_transmit", raw.lan_transmit.is_some()),
+        ("promiscuous", raw.promiscuous.is_some()),
+        ("node_table_size", raw.node_table_size.is_some()),
+        ("threads.lre.policy", raw.threads.lre.policy.is_some()),
+        ("threads.lre.cpu", raw.threads.lre.cpu.is_some()),
+    ];
+    for (key, _) in of_frames.into_iter().filter(|(_, is_said)| *is_said) {
+        check.warn(key, "has no effect: without protocol, lan_a and lan_b only regions are kept");
+    }
+    false
 }
 
 fn protocol(check: &mut Checker, raw: &RawConfig) -> Protocol {

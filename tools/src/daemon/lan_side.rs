@@ -103,7 +103,7 @@ impl LanSide {
     /// A LAN without an interface.
     #[must_use]
     pub fn absent(lan: LanId, config: &DaemonConfig) -> Self {
-        let configured = config.lan(lan).as_str().to_owned();
+        let configured = config.lan(lan).to_owned();
         Self {
             lan,
             interface: configured.clone(),

@@ -66,7 +66,7 @@ pub fn find(
 
 /// The interface of one LAN.
 fn look(lan: LanId, config: &DaemonConfig, marker: &Marker) -> Result<Option<Found>, Failure> {
-    let name = config.lan(lan).as_str();
+    let name = config.lan(lan);
     let found = |originals| Some(Found { name: name.to_owned(), originals });
     let index = Links::open().and_then(|mut links| links.by_name(name)).map(|info| info.index);
     // Names may have been swapped since a crash.
@@ -75,7 +75,7 @@ fn look(lan: LanId, config: &DaemonConfig, marker: &Marker) -> Result<Option<Fou
     match LanOriginals::read_unless_stored(name, stored) {
         Ok(originals) => Ok(found(originals)),
         Err(ClaimError::Link(LinkError::NoSuchInterface { .. })) => {
-            let other = config.lan(lan.other()).as_str();
+            let other = config.lan(lan.other());
             let left = marker.owned.lans[lan.index()].as_ref().and_then(|owned| owned.originals());
             Ok(left.and_then(|originals| {
                 let info = originals.claimed_interface().filter(|info| info.name != other)?;
@@ -94,11 +94,11 @@ fn decide(
 ) -> Result<[Option<Found>; 2], Failure> {
     let waited_s = config.lan_wait.as_millis() / 1000;
     if waited_s > 0 && found == [None, None] {
-        let [a, b] = config.lans.each_ref().map(|name| name.as_str());
+        let [a, b] = LanId::BOTH.map(|lan| config.lan(lan));
         return Err(failure::no_lans(a, b, waited_s));
     }
     for lan in LanId::BOTH {
-        let name = config.lan(lan).as_str();
+        let name = config.lan(lan);
         // After a crash, what was there before is waited for while the other LAN works.
         let marked = marker.owned.lans[lan.index()].is_some() && found != [None, None];
         if found[lan.index()].is_none() && waited_s == 0 && !marked {

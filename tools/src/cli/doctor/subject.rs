@@ -71,14 +71,15 @@ impl Subject {
     }
 
     fn of_config(config: &DaemonConfig, isolated: &[usize]) -> Self {
-        let lre = thread_plan::lre(config, isolated);
+        let lans = config.lans.iter().flat_map(|lans| LanId::BOTH.into_iter().zip(lans.clone()));
+        let lre = config.lans.iter().map(|_| thread_plan::lre(config, isolated).for_host());
         Self {
             source: "config",
             name: Some(config.name.to_string()),
             process: None,
             receive_mode: config.receive_mode.name().to_owned(),
-            threads: vec![lre.for_host()],
-            lans: LanId::BOTH.map(|lan| (lan, config.lan(lan).clone())).to_vec(),
+            threads: lre.collect(),
+            lans: lans.collect(),
             place: Place::Here,
             mtu_min: u32::from(config.host.mtu) + RCT_MTU_OCTETS,
             findings: Vec::new(),
