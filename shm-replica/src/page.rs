@@ -24,12 +24,12 @@ mod at {
     pub(super) const INSTANCE: usize = 1;
     pub(super) const ROLE: usize = 16;
     pub(super) const CHANGES: usize = 17;
-    /// Two words for each region.
+    /// Four words for each region, one of them reserved.
     pub(super) const REGIONS: usize = 32;
 }
 
 const _: () = assert!(
-    (at::REGIONS + 2 * REGIONS_MAX) * size_of::<u64>() <= PAGE_OCTETS,
+    (at::REGIONS + 4 * REGIONS_MAX) * size_of::<u64>() <= PAGE_OCTETS,
     "a page has room for all regions"
 );
 
@@ -127,14 +127,21 @@ where
     /// Real-time class: one load.
     #[must_use]
     pub fn wake_wanted(&self, index: usize) -> bool {
-        self.region(index).is_some_and(|[wake, _]| wake.load(Ordering::Acquire) > 0)
+        self.region(index).is_some_and(|[wake, ..]| wake.load(Ordering::Acquire) > 0)
     }
 
     /// The epoch in force of the region number `index`; zero while nobody is active. Real-time
     /// class: one load.
     #[must_use]
     pub fn region_epoch(&self, index: usize) -> u64 {
-        self.region(index).map_or(0, |[_, epoch]| epoch.load(Ordering::Acquire))
+        self.region(index).map_or(0, |[_, epoch, ..]| epoch.load(Ordering::Acquire))
+    }
+
+    /// The epoch of the segment that the participant was sent to read before that; zero for none.
+    /// Who becomes active goes on from that one. Real-time class: one load.
+    #[must_use]
+    pub fn former_epoch(&self, index: usize) -> u64 {
+        self.region(index).map_or(0, |[_, _, former, _]| former.load(Ordering::Acquire))
     }
 
     /// The memory, to wait on [`Self::CHANGES`].
@@ -151,15 +158,17 @@ where
 
     /// Tells how many want to be woken by commits of a region. Thread: the daemon's.
     pub fn set_wakes(&self, index: usize, count: u64) {
-        if let Some([wake, _]) = self.region(index) {
+        if let Some([wake, ..]) = self.region(index) {
             wake.store(count, Ordering::Release);
             self.count_change();
         }
     }
 
-    /// Tells the epoch in force of a region. Thread: the daemon's.
-    pub fn set_region_epoch(&self, index: usize, in_force: u64) {
-        if let Some([_, epoch]) = self.region(index) {
+    /// Tells the epoch in force of a region, and that of the segment that the participant was sent
+    /// to read before. Thread: the daemon's.
+    pub fn set_region_epoch(&self, index: usize, in_force: u64, before: u64) {
+        if let Some([_, epoch, former, _]) = self.region(index) {
+            former.store(before, Ordering::Release);
             epoch.store(in_force, Ordering::Release);
             self.count_change();
         }
@@ -170,9 +179,9 @@ where
         changes.store(changes.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 
-    fn region(&self, index: usize) -> Option<&[W; 2]> {
-        let (pairs, _) = self.memory.get(at::REGIONS..)?.as_chunks();
-        pairs.get(..REGIONS_MAX)?.get(index)
+    fn region(&self, index: usize) -> Option<&[W; 4]> {
+        let (regions, _) = self.memory.get(at::REGIONS..)?.as_chunks();
+        regions.get(..REGIONS_MAX)?.get(index)
     }
 }
 
@@ -202,9 +211,9 @@ mod tests {
         for index in [0, 1, REGIONS_MAX - 1] {
             assert!(!found.wake_wanted(index));
             told.set_wakes(index, 3);
-            told.set_region_epoch(index, 9);
+            told.set_region_epoch(index, 9, 7);
             assert!(found.wake_wanted(index));
-            assert_eq!(found.region_epoch(index), 9);
+            assert_eq!((found.region_epoch(index), found.former_epoch(index)), (9, 7));
         }
         assert_eq!(found.region_epoch(2), 0);
     }
@@ -215,7 +224,7 @@ mod tests {
         let page = Page::create(&*memory, 1).unwrap();
         for index in [REGIONS_MAX, 1_000_000, usize::MAX] {
             page.set_wakes(index, 1);
-            page.set_region_epoch(index, 1);
+            page.set_region_epoch(index, 1, 0);
             assert!(!page.wake_wanted(index));
             assert_eq!(page.region_epoch(index), 0);
         }

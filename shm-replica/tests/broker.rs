@@ -481,8 +481,21 @@ fn a_segment_that_was_kept_is_in_force_again_for_readers_and_nothing_else_is() {
     assert_eq!(shown.newest.map(|(sequence, stamp)| (sequence, stamp.cycle)), Some((1, 7)));
     let (_next, _) = daemon.controller();
     assert_eq!(segment.state().unwrap().superseded_by(), Some(2));
+    // Its successor has no commit, so it is the state all the same.
     daemon.restart(2);
-    assert!(daemon.broker.adopt(kept()).is_err(), "superseded");
+    assert_eq!(daemon.broker.adopt(kept()).unwrap(), (name("plant"), 1));
+    let (_reader, reply, file) = daemon.reader(&[]);
+    assert_eq!((&*reply, newest(file.unwrap())), ("Attached { index: 0, epoch: 1 }", (1, 7)));
+    let (_next, segment) = daemon.controller();
+    let (reader, reply, _) = daemon.reader(&[]);
+    assert_eq!(reply, "Attached { index: 0, epoch: 1 }");
+    let (reply, file) = reader.hear().unwrap();
+    assert_eq!(reply, "Segment { index: 0, epoch: 3 }", "and the one in force behind it");
+    publish(&segment, 8);
+    daemon.turn();
+    assert_eq!(newest(file.unwrap()), (3, 8));
+    let (_reader, reply, file) = daemon.reader(&[]);
+    assert_eq!((&*reply, newest(file.unwrap())), ("Attached { index: 0, epoch: 3 }", (3, 8)));
     daemon.restart(0);
     assert!(daemon.broker.adopt(kept()).is_err(), "an epoch that was never stored");
 }

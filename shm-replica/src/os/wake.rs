@@ -22,18 +22,21 @@ use crate::ring::Place;
 /// # Errors
 /// The kernel knows no such wait.
 pub fn wait(memory: &Mapping, place: &Place, seen: u64, until: Instant) -> io::Result<bool> {
-    wait_word(Seen { memory, index: place.newest, value: seen }, until)
+    let Some(word) = memory.get(place.newest) else { return Ok(false) };
+    wait_word(Seen { word, value: seen }, until)
 }
 
 fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
-    let Some(word) = seen.word().filter(|_| !seen.has_changed()) else { return Ok(true) };
+    if seen.has_changed() {
+        return Ok(true);
+    }
     let until = timespec(until);
     // SAFETY: the word is mapped as long as its memory, `until` lives to the end of the call, and
     // the operation reads both and writes neither.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_futex,
-            low_half(word),
+            low_half(seen.word),
             libc::FUTEX_WAIT_BITSET,
             low_bits(seen.value),
             ptr::from_ref(&until),
@@ -52,55 +55,51 @@ fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
     }
 }
 
-/// A word of a shared memory, and its value when it was looked at last.
+/// A word that others change, and its value when it was looked at last.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'m> {
-    /// The memory.
-    pub memory: &'m Mapping,
-    /// Which of its words.
-    pub index: usize,
+    /// The word.
+    pub word: &'m AtomicU64,
     /// What it was.
     pub value: u64,
 }
 
 impl Seen<'_> {
-    fn word(&self) -> Option<&AtomicU64> {
-        self.memory.get(self.index)
-    }
-
     fn has_changed(&self) -> bool {
-        self.word().is_none_or(|word| word.load(Ordering::Acquire) != self.value)
+        self.word.load(Ordering::Acquire) != self.value
     }
 }
+
+/// Words that can be waited for at once.
+const WORDS_MAX: usize = 3;
 
 /// Between two looks, where the kernel cannot wait for two words at once (before Linux 5.16).
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Waits until one of two words is another than it was, or `until` (CLOCK_MONOTONIC). Whether one
-/// may be: a waiter is also woken for nothing. Real-time class: the one wait of its thread.
+/// Waits until one of the words (three at most) is another than it was, or `until`
+/// (CLOCK_MONOTONIC). Whether one may be: a waiter is also woken for nothing. Real-time class: the
+/// one wait of its thread.
 ///
 /// # Errors
 /// The kernel knows no such wait.
-pub fn wait_either(words: [Seen<'_>; 2], until: Instant) -> io::Result<bool> {
+pub fn wait_any(words: &[Seen<'_>], until: Instant) -> io::Result<bool> {
     if words.iter().any(Seen::has_changed) {
         return Ok(true);
     }
-    let [Some(first), Some(second)] = words.each_ref().map(Seen::word) else { return Ok(true) };
-    let waiter = |word, value| FutexWaitV {
-        value: u64::from(low_bits(value)),
-        address: low_half(word) as u64,
-        flags: FUTEX_32,
-        reserved: 0,
-    };
-    let waiters = [waiter(first, words[0].value), waiter(second, words[1].value)];
+    let mut waiters = [FutexWaitV::NONE; WORDS_MAX];
+    for (waiter, seen) in waiters.iter_mut().zip(words) {
+        waiter.value = u64::from(low_bits(seen.value));
+        waiter.address = low_half(seen.word) as u64;
+    }
+    let count = words.len().min(WORDS_MAX);
     let timeout = timespec(until);
-    // SAFETY: both words are mapped as long as their memories, `waiters` and `timeout` live to the
-    // end of the call, and the operation reads all of them and writes none.
+    // SAFETY: the first `count` waiters name words that are borrowed to the end of the call, as
+    // `waiters` and `timeout` live; the operation reads all of them and writes none.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
             waiters.as_ptr(),
-            waiters.len(),
+            count,
             0,
             ptr::from_ref(&timeout),
             libc::CLOCK_MONOTONIC,
@@ -119,16 +118,17 @@ pub fn wait_either(words: [Seen<'_>; 2], until: Instant) -> io::Result<bool> {
     }
 }
 
-/// Waits for the first of two words, and looks at the other now and then.
-fn look_now_and_then(words: [Seen<'_>; 2], until: Instant) -> io::Result<bool> {
+/// Waits for the first of the words, and looks at the others now and then.
+fn look_now_and_then(words: &[Seen<'_>], until: Instant) -> io::Result<bool> {
     let look = MonotonicClock::now().saturating_add(LOOK);
-    let [first, _] = words;
-    let woken = wait_word(first, look.min(until))?;
+    let Some(first) = words.first() else { return Ok(false) };
+    let woken = wait_word(*first, look.min(until))?;
     Ok(woken || until > look || words.iter().any(Seen::has_changed))
 }
 
 /// One word to wait for, as the kernel reads it.
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct FutexWaitV {
     value: u64,
     address: u64,
@@ -136,7 +136,11 @@ struct FutexWaitV {
     reserved: u32,
 }
 
-/// The word has 32 bits, and other processes map it too.
+impl FutexWaitV {
+    const NONE: Self = Self { value: 0, address: 0, flags: FUTEX_32, reserved: 0 };
+}
+
+/// The word has 32 bits, and other processes may map it too.
 const FUTEX_32: u32 = 2;
 
 fn timespec(at: Instant) -> libc::timespec {
@@ -155,8 +159,15 @@ pub fn wake_all(memory: &Mapping, place: &Place) {
 /// Wakes everybody who waits for a change of the word `index`. Real-time class: one system call
 /// that never blocks.
 pub fn wake_word(memory: &Mapping, index: usize) {
-    let Some(word) = memory.get(index) else { return };
-    // SAFETY: the word is mapped as long as `memory`; the operation does not touch it.
+    if let Some(word) = memory.get(index) {
+        wake(word);
+    }
+}
+
+/// Wakes everybody who waits for a change of this word. Real-time class: one system call that never
+/// blocks.
+pub fn wake(word: &AtomicU64) {
+    // SAFETY: the word is borrowed to the end of the call; the operation does not touch it.
     let _ = unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, i32::MAX) };
 }
 

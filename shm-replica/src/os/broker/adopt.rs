@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use thiserror::Error;
 
 use super::{Broker, InForce};
+use crate::book::RegionId;
 use crate::os::segment::{Segment, SegmentError};
 use crate::segment::RegionName;
 use crate::word::{WORD_OCTETS, Word as _};
@@ -43,9 +44,10 @@ impl Broker {
         let application = self.book.application_of(name).ok_or(NotAdopted::Unknown(name))?;
         let newest = self.book.active(application).map_or(0, |(_, epoch)| epoch);
         let state = segment.state()?;
-        let epoch = state.epoch().filter(|epoch| *epoch <= newest);
-        let epoch =
-            epoch.filter(|_| state.superseded_by().is_none()).ok_or(NotAdopted::Old(name))?;
+        let epoch = state.epoch().filter(|epoch| *epoch <= newest).ok_or(NotAdopted::Old(name))?;
+        if state.superseded_by().is_some() {
+            return self.adopt_past(id, InForce { segment, writer: None, epoch });
+        }
         let place = &mut self.in_force[id.index()];
         if place.as_ref().is_some_and(|known| known.epoch >= epoch) {
             return Err(NotAdopted::Old(name));
@@ -59,6 +61,17 @@ impl Broker {
         std::sync::atomic::AtomicU64::load_octets(words, &mut octets);
         self.schemas[id.index()] = octets;
         *place = Some(InForce { segment, writer: None, epoch });
+        Ok((name, epoch))
+    }
+
+    /// One that was superseded is of use where its successor had no commit.
+    fn adopt_past(&mut self, id: RegionId, past: InForce) -> Result<(RegionName, u64), NotAdopted> {
+        let (name, epoch) = (past.segment.header().name, past.epoch);
+        let is_newer = self.past[id.index()].as_ref().is_none_or(|known| known.epoch < epoch);
+        if !is_newer || !past.has_commits() {
+            return Err(NotAdopted::Old(name));
+        }
+        self.past[id.index()] = Some(past);
         Ok((name, epoch))
     }
 }

@@ -52,6 +52,9 @@ impl Broker {
                     application,
                     page,
                     prepared: Vec::new(),
+                    is_hot: true,
+                    unprepared: Vec::new(),
+                    shown: [0; rt_core::limits::REGIONS_MAX],
                     held: Vec::new(),
                     is_lost: false,
                 };
@@ -81,7 +84,7 @@ impl Broker {
         let page = PageFile::create(self.instance).map_err(|error| no_room(error.to_string()))?;
         page.change(|page| {
             for (index, in_force) in self.in_force.iter().enumerate() {
-                page.set_region_epoch(index, in_force.as_ref().map_or(0, |it| it.epoch));
+                page.set_region_epoch(index, in_force.as_ref().map_or(0, |it| it.epoch), 0);
             }
         });
         Ok((self.book.join(application)?, peer, page))

@@ -12,6 +12,7 @@
 //! | `requests` | what participants ask, and the answers |
 //! | `orders` | carrying out what the book orders |
 //! | `owners` | owners from a former life of the daemon; switching over |
+//! | `past` | segments that are in force no more, and hold the only state |
 //! | `adopt` | segments from a former life |
 //! | [`report`] | what there is, for people |
 
@@ -19,6 +20,7 @@ mod adopt;
 mod door;
 mod orders;
 mod owners;
+mod past;
 pub mod report;
 mod requests;
 mod session;
@@ -118,6 +120,8 @@ pub struct Broker {
     strangers: Vec<Connection>,
     sessions: [Option<Session>; PARTICIPANTS_MAX],
     in_force: [Option<InForce>; REGIONS_MAX],
+    /// What was in force before, where what is has no commit yet.
+    past: [Option<InForce>; REGIONS_MAX],
     /// What each region's image holds, as its writers agreed.
     schemas: Vec<Vec<u8>>,
     /// Owners that live and have not come back since the start.
@@ -177,6 +181,7 @@ impl Broker {
             strangers: Vec::new(),
             sessions: [const { None }; PARTICIPANTS_MAX],
             in_force: [const { None }; REGIONS_MAX],
+            past: [const { None }; REGIONS_MAX],
             schemas: vec![Vec::new(); REGIONS_MAX],
             awaited: Vec::new(),
             buffer: vec![0; MESSAGE_OCTETS_MAX],
@@ -211,6 +216,7 @@ impl Broker {
     /// Hears everybody who has something to say, and does what follows. Never waits.
     pub fn turn(&mut self, host: &mut impl Host) {
         self.look_for_owners(host);
+        self.bury_the_past(host);
         self.accept();
         let mut buffer = std::mem::take(&mut self.buffer);
         self.hear_strangers(&mut buffer, host);

@@ -7,7 +7,6 @@ use super::{Broker, Event, Host, InForce};
 use crate::attach::Reply;
 use crate::book::{Order, ParticipantId, RegionId};
 use crate::os::segment::{Segment, SegmentError, failed};
-use crate::os::wake;
 use crate::segment::Header;
 
 impl Broker {
@@ -48,17 +47,6 @@ impl Broker {
         }
     }
 
-    fn supersede(&mut self, region: RegionId, epoch: u64, host: &mut impl Host) {
-        let Some(former) = self.in_force[region.index()].take() else { return };
-        let header = former.segment.header();
-        if let Ok(state) = former.segment.state() {
-            state.supersede(epoch);
-            // Who waits for its next commit would wait for ever.
-            wake::wake_all(former.segment.memory(), &header.layout.place());
-        }
-        host.forget(header.name, former.epoch);
-    }
-
     fn tell_wakes(&self, region: RegionId, count: u32) {
         let writer = self.in_force[region.index()].as_ref().and_then(|it| it.writer);
         if let Some(session) = writer.and_then(|it| self.sessions[it.index()].as_ref()) {
@@ -75,8 +63,9 @@ impl Broker {
         host: &mut impl Host,
     ) {
         let Some(session) = &mut self.sessions[writer.index()] else { return };
-        let Some(segment) = session.take(region, resumes) else {
-            session.is_lost = true;
+        let Some(segment) = session.take(region, resumes).or_else(|| self.make_now(region, writer))
+        else {
+            self.lose(writer);
             host.tell(Event::Failed(format!("no segment for region {}", region.index())));
             return;
         };
@@ -86,19 +75,47 @@ impl Broker {
         host.keep(segment.header().name, epoch, segment.file().as_fd());
         self.in_force[region.index()] = Some(InForce { segment, writer: Some(writer), epoch });
         for session in self.sessions.iter().flatten() {
-            session.page.change(|page| page.set_region_epoch(region.index(), epoch));
+            let shown = session.shown[region.index()];
+            session.page.change(|page| page.set_region_epoch(region.index(), epoch, shown));
         }
+    }
+
+    /// The segment of one who stands by without its memory, handed over before its role.
+    fn make_now(&mut self, region: RegionId, who: ParticipantId) -> Option<Segment> {
+        let header = self.sessions[who.index()].as_mut()?.take_unprepared(region)?;
+        let file = self.prepare(region, who, &header).ok()?;
+        self.send(who, &Reply::Next { index: region.0.into() }, Some(file));
+        self.sessions[who.index()].as_mut()?.take(region, false)
     }
 
     fn show(&mut self, region: RegionId, reader: ParticipantId) {
         let Some(in_force) = &self.in_force[region.index()] else { return };
         let reply = Reply::Segment { index: region.0.into(), epoch: in_force.epoch };
         match in_force.segment.for_reading() {
-            Ok(file) => self.send(reader, &reply, Some(file)),
+            Ok(file) => {
+                let epoch = in_force.epoch;
+                self.send_segment(reader, region, epoch, &reply, file);
+            }
             Err(_) => {
                 // It asks again when it comes again.
                 self.lose(reader);
             }
+        }
+    }
+
+    /// Sends a segment to read, and remembers that it did: who becomes active goes on from what it
+    /// was shown last.
+    pub(super) fn send_segment(
+        &mut self,
+        reader: ParticipantId,
+        region: RegionId,
+        epoch: u64,
+        reply: &Reply<'_>,
+        file: OwnedFd,
+    ) {
+        if let Some(session) = &mut self.sessions[reader.index()] {
+            session.shown[region.index()] = epoch;
+            session.send(reply, Some(file.as_fd()));
         }
     }
 
@@ -111,6 +128,9 @@ impl Broker {
         else {
             return;
         };
+        if self.sessions[who.index()].as_mut().is_some_and(|it| it.waits_without(region, header)) {
+            return;
+        }
         match self.prepare(region, who, &header) {
             Ok(file) => self.send(who, &Reply::Next { index: region.0.into() }, Some(file)),
             Err(error) => {

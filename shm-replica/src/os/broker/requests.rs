@@ -2,10 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use super::{Broker, Event, Host, Refusal};
-use crate::attach::{RefusalCode, Registration, Reply, Request};
+use super::{Broker, Event, Host, InForce, Refusal};
+use crate::attach::{RefusalCode, Registration, Reply, Request, StandbyClass};
 use crate::book::{Book, Order, ParticipantId, Rights};
-use crate::os::segment::Segment;
+use crate::os::segment::{Segment, SegmentError};
 use crate::schema::{Schema, compare};
 use crate::segment::{Header, RegionName};
 
@@ -80,6 +80,13 @@ impl Broker {
         }
         self.schemas[id.index()] = asked.schema.to_vec();
         let index = id.0.into();
+        if let Some(session) = &mut self.sessions[who.index()] {
+            session.is_hot &= asked.class == StandbyClass::Hot;
+            if session.waits_without(id, header) {
+                session.send(&Reply::Registered { index }, None);
+                return Ok(());
+            }
+        }
         match self.prepare(id, who, &header) {
             Ok(file) => self.send(who, &Reply::Registered { index }, Some(file)),
             Err(error) => {
@@ -105,11 +112,21 @@ impl Broker {
         let rights = self.rights(who, region, host)?;
         let attached = self.book.attach(who, region, schema_hash, rights);
         let (id, _) = attached.map_err(|code| self.refusal(code, region, schema))?;
-        let in_force = self.in_force[id.index()].as_ref();
-        let epoch = in_force.map_or(0, |it| it.epoch);
-        let file = in_force.map(|it| it.segment.for_reading()).transpose();
-        let file = file.map_err(|error| Refusal(RefusalCode::NoRoom, error.to_string()))?;
-        self.send(who, &Reply::Attached { index: id.0.into(), epoch }, file);
+        let (first, behind) = self.readable(id);
+        let read = |it: &InForce| it.segment.for_reading().map(|file| (it.epoch, file));
+        let no_room = |error: SegmentError| Refusal(RefusalCode::NoRoom, error.to_string());
+        let first = first.map(read).transpose().map_err(no_room)?;
+        let behind = behind.map(read).transpose().map_err(no_room)?;
+        let index = id.0.into();
+        match first {
+            None => self.send(who, &Reply::Attached { index, epoch: 0 }, None),
+            Some((epoch, file)) => {
+                self.send_segment(who, id, epoch, &Reply::Attached { index, epoch }, file);
+            }
+        }
+        if let Some((epoch, file)) = behind {
+            self.send_segment(who, id, epoch, &Reply::Segment { index, epoch }, file);
+        }
         Ok(())
     }
 

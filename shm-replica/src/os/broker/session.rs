@@ -2,12 +2,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rt_core::limits::REGIONS_MAX;
+
 use super::super::connection::{Connection, Peer};
 use super::super::page::PageFile;
 use super::super::segment::Segment;
 use crate::attach::{REPLY_OCTETS_MAX, Reply};
 use crate::book::RegionId;
-use crate::segment::RegionName;
+use crate::segment::{Header, RegionName};
 
 /// A connection whose first message has been understood.
 #[derive(Debug)]
@@ -20,6 +22,11 @@ pub(super) struct Session {
     pub(super) page: PageFile,
     /// Segments that it writes the next time that it becomes active.
     pub(super) prepared: Vec<(RegionId, Segment)>,
+    /// Whether it stands by without the memory for it, and the segments that it will need.
+    pub(super) is_hot: bool,
+    pub(super) unprepared: Vec<(RegionId, Header)>,
+    /// The epoch of the newest segment of each region that it was sent to read; zero for none.
+    pub(super) shown: [u64; REGIONS_MAX],
     /// Segments in force that it brought from a former life of the daemon.
     pub(super) held: Vec<(RegionId, Segment)>,
     /// It does not read what it is sent, or broke the rules.
@@ -39,6 +46,20 @@ impl Session {
         let from = if resumes { &mut self.held } else { &mut self.prepared };
         let at = from.iter().position(|(id, _)| *id == region)?;
         Some(from.swap_remove(at).1)
+    }
+
+    /// Writes down what will be made when it becomes active; false where it is to be made before.
+    pub(super) fn waits_without(&mut self, region: RegionId, header: Header) -> bool {
+        if !self.is_hot {
+            self.unprepared.retain(|(id, _)| *id != region);
+            self.unprepared.push((region, header));
+        }
+        !self.is_hot
+    }
+
+    pub(super) fn take_unprepared(&mut self, region: RegionId) -> Option<Header> {
+        let at = self.unprepared.iter().position(|(id, _)| *id == region)?;
+        Some(self.unprepared.swap_remove(at).1)
     }
 
     pub(super) fn has_prepared(&self, region: RegionId) -> bool {

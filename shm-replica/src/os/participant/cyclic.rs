@@ -22,7 +22,7 @@ use rt_core::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::super::mapping::Mapping;
-use super::super::wake::{Seen, wait_either};
+use super::super::wake::{Seen, wait_any};
 use super::attachment::Plan;
 use super::part::Part;
 use super::shared::Shared;
@@ -285,20 +285,21 @@ impl Cyclic {
     /// # Errors
     /// The kernel knows no such wait.
     pub fn wait(&mut self, region: usize, until: Instant) -> io::Result<bool> {
+        // What comes after this look is waited for; what came before it is collected.
+        let value = self.shared.news.load(Ordering::Acquire);
         self.collect_one(region);
-        let page = &self.shared.seat().page;
-        let changes =
-            Seen { memory: page.memory(), index: Page::<Mapping>::CHANGES, value: self.changes };
+        let news = Seen { word: &self.shared.news, value };
+        let word = &self.shared.seat().page.memory()[Page::<Mapping>::CHANGES];
+        let changes = Seen { word, value: self.changes };
         let part = self.parts.get(region);
-        let Some(reading) = part.and_then(|it| it.reading.as_deref()) else {
-            return wait_either([changes, changes], until);
-        };
-        let (memory, index) = (reading.reader.memory(), reading.layout.place().newest);
-        let value = memory.get(index).map_or(0, |word| word.load(Ordering::Acquire));
+        let reading = part.and_then(|it| it.reading.as_deref());
+        let word = reading.and_then(|it| it.reader.memory().get(it.layout.place().newest));
+        let Some(word) = word else { return wait_any(&[changes, news], until) };
+        let newest = Seen { word, value: word.load(Ordering::Acquire) };
         if part.is_some_and(Part::has_news) {
             return Ok(true);
         }
-        wait_either([Seen { memory, index, value }, changes], until)
+        wait_any(&[newest, changes, news], until)
     }
 
     /// Whether this participant may act now: the daemon says so, and the state is taken over.
@@ -355,15 +356,18 @@ impl Cyclic {
             self.parts.iter_mut().for_each(Part::step_down);
             return None;
         }
+        if !self.choose_cut(|page, place| page.former_epoch(place), office.epoch) {
+            self.parts.iter_mut().for_each(Part::step_down);
+            return None;
+        }
         let fault = self.find_cut().err();
-        for part in self.parts.iter_mut().filter(|it| it.is_separate()) {
-            if part.find(u64::MAX).is_ok() {
+        for part in &mut self.parts {
+            if part.is_separate() && part.find(u64::MAX).is_ok() {
                 part.take_found();
             }
-        }
-        let in_charge = self.newest_epoch();
-        for part in self.parts.iter_mut().filter(|it| it.newest_epoch() < in_charge) {
-            part.forget();
+            if part.is_in_cut() && !part.counts {
+                part.forget();
+            }
         }
         let held = self.cut().find_map(|it| it.image);
         let restored = match (held, fault) {
@@ -395,7 +399,8 @@ impl Cyclic {
 
     /// Takes the newest cut over, if there is one that was not looked at.
     fn follow(&mut self) {
-        if self.cut().any(Part::has_news) {
+        let came = self.choose_cut(|page, place| page.region_epoch(place), 0);
+        if came && self.cut().any(Part::has_news) {
             // If there is none that is whole, the one that is held is held.
             let _next_time = self.find_cut();
             let held = self.cut().find_map(|it| it.image);
@@ -405,16 +410,31 @@ impl Cyclic {
         }
     }
 
+    /// Chooses the regions that the newest owner had, which are the state; `epoch_of` is what the
+    /// daemon says of each of them. Whether all of their segments came: those that were sent may be
+    /// on their way, and what came before them is not the newest.
+    fn choose_cut(&mut self, epoch_of: impl Fn(&Page<Mapping>, usize) -> u64, own: u64) -> bool {
+        let Self { shared, parts, .. } = self;
+        let seat = shared.seat();
+        let said = |index: usize| epoch_of(&seat.page, seat.places[index]);
+        let epoch = |(index, part): (usize, &Part)| said(index).max(part.newest_epoch(own));
+        let cut = parts.iter().enumerate().filter(|(_, it)| it.is_in_cut());
+        let in_charge = cut.map(epoch).max().unwrap_or(0);
+        let mut all_came = true;
+        for (index, part) in parts.iter_mut().enumerate() {
+            part.counts = part.is_in_cut() && epoch((index, part)) == in_charge;
+            all_came &= !part.is_in_cut() || part.came(said(index));
+        }
+        all_came
+    }
+
     /// Takes the newest cut over.
     fn find_cut(&mut self) -> Result<(), NoImage> {
-        let in_charge = self.newest_epoch();
-        // One that the former owner did not have has nothing to say.
-        let counts = |it: &&mut Part| it.is_in_cut() && it.newest_epoch() == in_charge;
         let mut cycle = u64::MAX;
         let mut found = Err(NoImage::Nothing);
         for _ in 0..LOOKS {
             let before = cycle;
-            found = self.parts.iter_mut().filter(counts).try_for_each(|part| {
+            found = self.parts.iter_mut().filter(|it| it.counts).try_for_each(|part| {
                 if part.found_cycle() != Some(cycle) {
                     cycle = part.find(cycle)?.stamp.cycle;
                 }
@@ -429,10 +449,6 @@ impl Cyclic {
             if found.is_ok() { part.take_found() } else { part.drop_found() }
         }
         found
-    }
-
-    fn newest_epoch(&self) -> u64 {
-        self.cut().map(Part::newest_epoch).max().unwrap_or(0)
     }
 
     fn cut(&self) -> impl Iterator<Item = &Part> {

@@ -151,6 +151,13 @@ impl Participant {
         self.shared.has_daemon.load(Ordering::Acquire)
     }
 
+    /// The number of the daemon's life that this participant is attached to, or was last. Thread:
+    /// any.
+    #[must_use]
+    pub fn daemon_life(&self) -> u64 {
+        self.shared.seat().page.instance()
+    }
+
     /// Why the daemon did not take this participant back, for people; empty where it did.
     #[must_use]
     pub fn trouble(&self) -> String {

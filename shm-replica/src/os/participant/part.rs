@@ -4,6 +4,7 @@
 use std::mem;
 use std::sync::atomic::AtomicU64;
 
+use super::mailbox::Mailbox;
 use super::options::Written;
 use super::shared::{Post, Reading, Use, Writing};
 use crate::image::{Image, NoImage, Stamp};
@@ -25,6 +26,10 @@ pub(super) struct Part {
     front: Vec<u8>,
     /// What is known of it; none before the first.
     pub(super) image: Option<Image>,
+    /// The newest epoch of all that came to be read.
+    came: u64,
+    /// Whether it is part of the state that is looked for.
+    pub(super) counts: bool,
     /// What was found and is not taken yet: it lies in the reading's spare.
     candidate: Option<Image>,
     /// The newest commit when that was found.
@@ -44,6 +49,8 @@ impl Part {
             later: None,
             front: vec![0; octets],
             image: None,
+            came: 0,
+            counts: false,
             candidate: None,
             looks_at: 0,
             is_open: false,
@@ -73,51 +80,38 @@ impl Part {
     /// Takes what the service thread left, and sends back what it replaces. Real-time class: no
     /// system call, no allocation.
     pub(super) fn collect(&mut self, post: &Post) {
-        if post.writing_back.is_empty()
-            && let Some(gone) = self.collect_writings(post)
-        {
-            drop_nothing(post.writing_back.put(gone));
-        }
-        if post.reading_back.is_empty()
-            && let Some(gone) = self.collect_readings(post)
-        {
-            drop_nothing(post.reading_back.put(gone));
-        }
+        self.collect_writings(post);
+        self.collect_readings(post);
     }
 
-    /// What came goes where it belongs; what it replaces is returned, one box in the other.
-    fn collect_readings(&mut self, post: &Post) -> Option<Box<Reading>> {
-        let mut gone = None;
-        let due = self.later.take_if(|it| it.has_commits());
-        let mut came = post.reading.take();
-        let former = came.as_mut().and_then(|it| it.former.take());
-        for reading in [due, former, came].into_iter().flatten() {
-            let is_later = self.reading.is_some() && !reading.has_commits();
-            let place = if is_later { &mut self.later } else { &mut self.reading };
-            let replaced = place.replace(reading);
-            let passed = if is_later { None } else { self.later.take() };
-            for mut old in [replaced, passed].into_iter().flatten() {
-                old.former = gone;
-                gone = Some(old);
-            }
-        }
-        gone
-    }
-
-    /// As above, with segments to write: each takes the place of the one that is of least use.
-    fn collect_writings(&mut self, post: &Post) -> Option<Box<Writing>> {
-        let mut gone = None;
+    /// A segment to write takes the place of the one that is of least use.
+    fn collect_writings(&mut self, post: &Post) {
         let mut came = post.writing.take();
         let former = came.as_mut().and_then(|it| it.former.take());
         for writing in [former, came].into_iter().flatten() {
             let usage = |index: usize| self.writings[index].as_ref().map(|it| it.usage());
             let place = usize::from(usage(1) < usage(0));
-            if let Some(mut old) = self.writings[place].replace(writing) {
-                old.former = gone;
-                gone = Some(old);
+            if let Some(old) = self.writings[place].replace(writing) {
+                send_back(old, &post.writing_back);
             }
         }
-        gone
+    }
+
+    /// A segment to read is read from now on if there is something in it, and later if not.
+    fn collect_readings(&mut self, post: &Post) {
+        let due = self.later.take_if(|it| it.has_commits());
+        let mut came = post.reading.take();
+        let former = came.as_mut().and_then(|it| it.former.take());
+        for reading in [due, former, came].into_iter().flatten() {
+            self.came = self.came.max(reading.epoch);
+            let is_later = self.reading.is_some() && !reading.has_commits();
+            let place = if is_later { &mut self.later } else { &mut self.reading };
+            let replaced = place.replace(reading);
+            let passed = if is_later { None } else { self.later.take() };
+            for old in [replaced, passed].into_iter().flatten() {
+                send_back(old, &post.reading_back);
+            }
+        }
     }
 
     /// The segment that is in force under `epoch`, if it came already, is the one that is written.
@@ -143,10 +137,15 @@ impl Part {
 
     // ---- Reading --------------------------------------------------------------------------------
 
-    /// The newest epoch whose owner has this region in charge; zero where there is none.
-    pub(super) fn newest_epoch(&self) -> u64 {
-        let epoch = |it: &Option<Box<Reading>>| it.as_ref().map_or(0, |it| it.epoch);
-        epoch(&self.reading).max(epoch(&self.later))
+    /// The newest epoch of what came to be read, but for one's own; zero where nothing came.
+    pub(super) fn newest_epoch(&self, own: u64) -> u64 {
+        let readings = [&self.reading, &self.later].into_iter().flatten();
+        readings.map(|it| it.epoch).filter(|epoch| *epoch != own).max().unwrap_or(0)
+    }
+
+    /// Whether the segment of this epoch came, or a newer one.
+    pub(super) fn came(&self, epoch: u64) -> bool {
+        self.came >= epoch
     }
 
     /// Whether there is an image that was not looked at.
@@ -263,9 +262,28 @@ impl Part {
     }
 }
 
-/// A box that was put where none lay brings none back.
-fn drop_nothing<T>(nothing: Option<Box<T>>) {
-    debug_assert!(nothing.is_none(), "looked before: the place was empty");
+/// What is of no use any more can be put on others of its kind.
+trait Stack: Sized {
+    fn stack_on(&mut self, others: Option<Box<Self>>);
+}
+
+impl Stack for Writing {
+    fn stack_on(&mut self, others: Option<Box<Self>>) {
+        self.former = others;
+    }
+}
+
+impl Stack for Reading {
+    fn stack_on(&mut self, others: Option<Box<Self>>) {
+        self.former = others;
+    }
+}
+
+/// Sends a box back to the service thread, with those that it has not fetched yet.
+fn send_back<T: Stack>(mut old: Box<T>, back: &Mailbox<T>) {
+    old.stack_on(back.take());
+    let lay_there = back.put(old);
+    debug_assert!(lay_there.is_none(), "nobody else puts anything there");
 }
 
 impl Reading {

@@ -19,13 +19,11 @@ use rt_core::os::clock::MonotonicClock;
 use rt_core::os::thread::{KernelPolicy, Policy, RtThread, RtThreadPlan, scheduling_of};
 use rt_core::time::{Duration, Instant};
 
-use super::super::mapping::Mapping;
-use super::super::wake::wake_word;
 use super::attachment::{Attachment, Brought, Held, Plan};
 use super::link::{AttachError, Heard, Link};
 use super::shared::{Post, Shared};
 use crate::attach::Request;
-use crate::page::{Page, Role};
+use crate::page::Role;
 
 /// What it needs: it maps, and does not recurse.
 const STACK_OCTETS: usize = 256 * 1024;
@@ -141,9 +139,9 @@ impl Service {
                 self.rest = REST_MIN;
                 // Segments first: who finds the new page finds them.
                 self.deliver(brought);
-                let former = self.shared.change_seat(seat);
+                self.shared.change_seat(seat);
                 // Who waits for a change of the page waits for a change of another one now.
-                wake_word(former.page.memory(), Page::<Mapping>::CHANGES);
+                self.shared.announce();
                 self.shared.has_daemon.store(true, Ordering::Release);
                 self.shared.tell_trouble(String::new());
                 if office != self.shared.seat().page.office() {
@@ -190,6 +188,7 @@ impl Service {
         let (held, writing) = self.plan.regions[index].writing(file)?;
         self.keep(index, held);
         self.shared.posts[index].hand_over(Box::new(writing));
+        self.shared.announce();
         Ok(())
     }
 
@@ -197,6 +196,7 @@ impl Service {
         let Some(index) = self.region_at(place) else { return Err(AttachError::OtherAnswer) };
         let reading = self.plan.regions[index].reading(file, epoch)?;
         self.shared.posts[index].show(Box::new(reading));
+        self.shared.announce();
         Ok(())
     }
 

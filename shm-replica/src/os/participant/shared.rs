@@ -2,7 +2,7 @@
 //!
 //! The service thread maps and frees memory, the cyclic one uses it. A segment comes through a
 //! region's mailbox, and the one that it replaces goes back in the same box: the cyclic thread
-//! neither allocates nor frees, and takes nothing while a box that it sent back is not fetched.
+//! neither allocates nor frees.
 
 use std::fmt;
 use std::io;
@@ -13,6 +13,7 @@ use rt_core::limits::REGIONS_MAX;
 use rt_core::os::wake::Wake;
 
 use super::super::mapping::Mapping;
+use super::super::wake::wake;
 use super::mailbox::Mailbox;
 use crate::image::{ImageReader, ImageWriter};
 use crate::page::{Office, Page, Role};
@@ -162,13 +163,10 @@ impl Seats {
         unsafe { &*seat }
     }
 
-    /// Puts another one in use; the one before it.
-    fn change(&self, seat: Seat) -> &Seat {
-        let former = self.current();
+    fn change(&self, seat: Seat) {
         let seat = Box::into_raw(Box::new(seat));
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(SeatPointer(seat));
         self.current.store(seat, Ordering::Release);
-        former
     }
 }
 
@@ -199,6 +197,8 @@ pub(super) struct Shared {
     /// Whether the daemon is there.
     pub(super) has_daemon: AtomicBool,
     pub(super) stops: AtomicBool,
+    /// Counts what comes, for the cyclic thread to wait on: memory, and a page in place of another.
+    pub(super) news: AtomicU64,
     /// Wakes the service thread.
     pub(super) wake: Wake,
     /// Tells the application that its role has changed.
@@ -213,6 +213,7 @@ impl Shared {
             seats: Seats::new(seat),
             posts: (0..regions).map(|_| Post::new()).collect(),
             acting: AtomicU64::new(0),
+            news: AtomicU64::new(0),
             has_daemon: AtomicBool::new(true),
             stops: AtomicBool::new(false),
             wake: Wake::new()?,
@@ -226,9 +227,15 @@ impl Shared {
         self.seats.current()
     }
 
-    /// Puts another seat in use; the one before it. Thread: the service's.
-    pub(super) fn change_seat(&self, seat: Seat) -> &Seat {
-        self.seats.change(seat)
+    /// Puts another seat in use. Thread: the service's.
+    pub(super) fn change_seat(&self, seat: Seat) {
+        self.seats.change(seat);
+    }
+
+    /// Wakes the cyclic thread, if it waits: something came. Thread: the service's.
+    pub(super) fn announce(&self) {
+        self.news.fetch_add(1, Ordering::Release);
+        wake(&self.news);
     }
 
     /// Whether the daemon says so and the state is taken over. Thread: any. Real-time class: three

@@ -1,0 +1,67 @@
+//! Segments that are in force no more, and hold the only state there is.
+//!
+//! Who takes over may die before its first commit. So the segment that it goes on from is kept until
+//! its own has one, and whoever comes meanwhile gets both.
+
+use super::{Broker, Host, InForce};
+use crate::book::RegionId;
+use crate::image::ImageReader;
+use crate::os::wake;
+
+impl InForce {
+    /// Whether there is something to read.
+    pub(super) fn has_commits(&self) -> bool {
+        let layout = self.segment.header().layout;
+        let words = &**self.segment.memory();
+        let reader = ImageReader::new(words, layout.place(), layout.image_octets(), self.epoch);
+        reader.is_some_and(|it| it.newest_sequence() > 0)
+    }
+}
+
+impl Broker {
+    /// Marks a region's segment as one of the past.
+    pub(super) fn supersede(&mut self, region: RegionId, epoch: u64, host: &mut impl Host) {
+        let Some(mut former) = self.in_force[region.index()].take() else { return };
+        former.writer = None;
+        if let Ok(state) = former.segment.state() {
+            state.supersede(epoch);
+            // Who waits for its next commit would wait for ever.
+            let place = former.segment.header().layout.place();
+            wake::wake_all(former.segment.memory(), &place);
+        }
+        if former.has_commits() {
+            self.bury(region, host);
+            self.past[region.index()] = Some(former);
+        } else {
+            host.forget(former.segment.header().name, former.epoch);
+        }
+    }
+
+    /// Gives up what has a successor with a state of its own.
+    pub(super) fn bury_the_past(&mut self, host: &mut impl Host) {
+        for (index, in_force) in self.in_force.iter().enumerate() {
+            let has_successor = in_force.as_ref().is_some_and(InForce::has_commits);
+            if let Some(past) = self.past[index].take_if(|_| has_successor) {
+                host.forget(past.segment.header().name, past.epoch);
+            }
+        }
+    }
+
+    fn bury(&mut self, region: RegionId, host: &mut impl Host) {
+        if let Some(past) = self.past[region.index()].take() {
+            host.forget(past.segment.header().name, past.epoch);
+        }
+    }
+
+    /// What there is to read of a region: the newest that has a commit, and behind it the one that
+    /// is in force, if that is another.
+    pub(super) fn readable(&self, region: RegionId) -> (Option<&InForce>, Option<&InForce>) {
+        let in_force = self.in_force[region.index()].as_ref();
+        let past = self.past[region.index()].as_ref();
+        match (past, in_force) {
+            (Some(past), Some(new)) if !new.has_commits() => (Some(past), Some(new)),
+            (Some(past), None) => (Some(past), None),
+            (_, in_force) => (in_force, None),
+        }
+    }
+}
