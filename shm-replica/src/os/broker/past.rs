@@ -1,7 +1,7 @@
 //! Segments that are in force no more, and hold the only state there is.
 //!
-//! Who takes over may die before its first commit. So the segment that it goes on from is kept until
-//! its own has one, and whoever comes meanwhile gets both.
+//! Who takes over may die before its first commit. So the segment that it goes on from is kept
+//! until its own has one, and whoever comes meanwhile gets both.
 
 use super::{Broker, Host, InForce};
 use crate::book::RegionId;
