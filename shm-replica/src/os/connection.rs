@@ -25,8 +25,11 @@ const BACKLOG: i32 = 16;
 /// them.
 const DESCRIPTORS: usize = 253;
 
+/// Groups of a process that are asked for; whoever is in more of them is known by its user.
+const GROUPS_MAX: usize = 1_024;
+
 /// Who is at the other end, as of when it connected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Peer {
     /// The process.
     pub pid: i32,
@@ -34,6 +37,8 @@ pub struct Peer {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Its further groups; none where the kernel does not say, or where they are more than fit.
+    pub groups: Vec<u32>,
 }
 
 /// Waits for connections.
@@ -116,7 +121,8 @@ impl Connection {
     /// The kernel does not say.
     pub fn peer(&self) -> io::Result<Peer> {
         let found = getsockopt(&self.0, PeerCredentials)?;
-        Ok(Peer { pid: found.pid(), uid: found.uid(), gid: found.gid() })
+        let groups = peer_groups(&self.0);
+        Ok(Peer { pid: found.pid(), uid: found.uid(), gid: found.gid(), groups })
     }
 
     /// A descriptor that becomes readable when the process at the other end has ended; it stands
@@ -125,7 +131,7 @@ impl Connection {
     /// # Errors
     /// The process has ended already, or the kernel is older than 5.3.
     pub fn peer_process(&self) -> io::Result<OwnedFd> {
-        let process = process::open(self.peer()?.pid)?;
+        let process = process::open(getsockopt(&self.0, PeerCredentials)?.pid())?;
         // The number was the peer's when it connected. If it is somebody else's by now, the peer
         // has ended, and with it its end of the connection.
         if self.has_hung_up() { Err(Errno::ESRCH.into()) } else { Ok(process) }
@@ -184,6 +190,26 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The further groups of who is at the other end, as of when it connected.
+fn peer_groups(socket: &OwnedFd) -> Vec<u32> {
+    let mut groups = vec![0u32; GROUPS_MAX];
+    let mut octets = libc::socklen_t::try_from(size_of_val(&groups[..])).unwrap_or(0);
+    // SAFETY: the buffer has as many octets as is said, and lives to the end of the call, which
+    // writes no more than that.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERGROUPS,
+            groups.as_mut_ptr().cast(),
+            &raw mut octets,
+        )
+    };
+    let found = if outcome == 0 { usize::try_from(octets).unwrap_or(0) } else { 0 };
+    groups.truncate(found / size_of::<u32>());
+    groups
 }
 
 fn new_socket() -> io::Result<OwnedFd> {

@@ -25,8 +25,13 @@ pub(super) fn run(target: &Target) -> Result<ExitCode, Failure> {
     let style = Style::of_stdout();
     let mut before: Option<Box<Status>> = None;
     loop {
-        let Document::Status(now) = ask(&folder, &Request::Status)? else {
-            return Err(wrong_document());
+        let now = match ask(&folder, &Request::Status)? {
+            Document::Status(now) => now,
+            Document::RegionsStatus(_) => {
+                let what = "this daemon has no LANs, whose frames could be counted";
+                return Err(Failure::usage(what, "use bumpless regions"));
+            }
+            _ => return Err(wrong_document()),
         };
         let Document::Nodes(list) = ask(&folder, &Request::Nodes)? else {
             return Err(wrong_document());

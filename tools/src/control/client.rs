@@ -50,6 +50,7 @@ pub fn ask(runtime_dir: &Path, request: &Request) -> Result<Document, Failure> {
                         RefusalCode::Busy | RefusalCode::TimedOut => "try again",
                         RefusalCode::BadRequest => "use the bumpless of the daemon's version",
                         RefusalCode::Unavailable => "see the daemon's log",
+                        RefusalCode::NotPossible => "",
                     },
                 ));
             }

@@ -2,14 +2,16 @@
 //!
 //! | Direction | Line |
 //! |---|---|
-//! | → | `{"request":"status"}` (or `nodes`, `counters`, `events`) |
+//! | → | `{"request":"status"}` (or `nodes`, `counters`, `events`, `regions`) |
 //! | ← | `{"reply":"status","document":{…}}` |
 //! | ← | `{"reply":"refused","code":"busy","message":"…"}` |
+//! | → | `{"request":"switchover","application":"plc"}` |
 //! | → | `{"request":"events","follow":true}` |
 //! | ← | `{"reply":"events","document":{…}}`, then one `{"sequence":…}` line per event |
 
 use rt_core::limits::CONTROL_REQUEST_OCTETS_MAX;
 use serde::{Deserialize, Serialize};
+use shm_replica::segment::RegionName;
 
 use crate::report::Document;
 
@@ -34,6 +36,13 @@ pub enum Request {
         /// Whether to go on with one line per event until the client closes.
         follow: bool,
     },
+    /// Applications and regions.
+    Regions,
+    /// Make the standby of an application active, in the place of whoever is.
+    Switchover {
+        /// Which; the only one.
+        application: Option<RegionName>,
+    },
 }
 
 /// A request as it stands on the wire. A tagged enumeration would let unknown keys pass where a
@@ -44,6 +53,8 @@ struct Line {
     request: Word,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     follow: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    application: Option<RegionName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,31 +64,39 @@ enum Word {
     Nodes,
     Counters,
     Events,
+    Regions,
+    Switchover,
 }
 
 impl TryFrom<Line> for Request {
     type Error = &'static str;
 
     fn try_from(line: Line) -> Result<Self, &'static str> {
-        match (line.request, line.follow) {
-            (Word::Events, follow) => Ok(Self::Events { follow: follow.unwrap_or(false) }),
-            (_, Some(_)) => Err("only events can be followed"),
-            (Word::Status, None) => Ok(Self::Status),
-            (Word::Nodes, None) => Ok(Self::Nodes),
-            (Word::Counters, None) => Ok(Self::Counters),
+        let Line { request, follow, application } = line;
+        match (request, follow, application) {
+            (Word::Events, follow, None) => Ok(Self::Events { follow: follow.unwrap_or(false) }),
+            (Word::Switchover, None, application) => Ok(Self::Switchover { application }),
+            (_, Some(_), _) => Err("only events can be followed"),
+            (_, _, Some(_)) => Err("only a switchover names an application"),
+            (Word::Status, None, None) => Ok(Self::Status),
+            (Word::Nodes, None, None) => Ok(Self::Nodes),
+            (Word::Counters, None, None) => Ok(Self::Counters),
+            (Word::Regions, None, None) => Ok(Self::Regions),
         }
     }
 }
 
 impl From<Request> for Line {
     fn from(request: Request) -> Self {
-        let (request, follow) = match request {
-            Request::Status => (Word::Status, None),
-            Request::Nodes => (Word::Nodes, None),
-            Request::Counters => (Word::Counters, None),
-            Request::Events { follow } => (Word::Events, Some(follow)),
-        };
-        Self { request, follow }
+        let line = |request| Self { request, follow: None, application: None };
+        match request {
+            Request::Status => line(Word::Status),
+            Request::Nodes => line(Word::Nodes),
+            Request::Counters => line(Word::Counters),
+            Request::Events { follow } => Self { follow: Some(follow), ..line(Word::Events) },
+            Request::Regions => line(Word::Regions),
+            Request::Switchover { application } => Self { application, ..line(Word::Switchover) },
+        }
     }
 }
 
@@ -113,6 +132,8 @@ pub enum RefusalCode {
     TimedOut,
     /// The daemon cannot answer this now.
     Unavailable,
+    /// What was ordered cannot be done as things are.
+    NotPossible,
 }
 
 #[cfg(test)]
@@ -134,6 +155,9 @@ mod tests {
             r#"{"request":"events","x":1}"#,
             r#"{"request":"status","x":1}"#,
             r#"{"request":"nodes","follow":true}"#,
+            r#"{"request":"status","application":"plc"}"#,
+            r#"{"request":"switchover","application":"a/b"}"#,
+            r#"{"request":"switchover","follow":true}"#,
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }
@@ -147,6 +171,9 @@ mod tests {
             Request::Counters,
             Request::Events { follow: false },
             Request::Events { follow: true },
+            Request::Regions,
+            Request::Switchover { application: None },
+            Request::Switchover { application: Some(RegionName::new("plc").unwrap()) },
         ] {
             let line = serde_json::to_string(&request).unwrap();
             assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request, "{line}");

@@ -44,6 +44,8 @@ pub enum Answer {
     Pending,
     /// It cannot be had now, and why.
     Unavailable(String),
+    /// What was ordered cannot be done, and why.
+    NotPossible(String),
 }
 
 /// Where the server gets what clients ask for: the control thread's own state. Not called on a

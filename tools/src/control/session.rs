@@ -165,6 +165,7 @@ impl Session {
         match source.answer(&request, asked) {
             Answer::Pending => {}
             Answer::Unavailable(why) => self.refuse(now, RefusalCode::Unavailable, why),
+            Answer::NotPossible(why) => self.refuse(now, RefusalCode::NotPossible, why),
             Answer::Document(document) => {
                 let follow_after = match (&request, &document) {
                     (Request::Events { follow: true }, Document::Events(events)) => {

@@ -26,6 +26,7 @@
 //! | [`lan_start`] | the LANs' interfaces at start |
 //! | [`lan_life`], [`lan_terms`] | pure: which interface is a LAN's, and what it has to be like |
 //! | [`lre_clock`] | pure: the time that the LRE is told |
+//! | [`regions`], `regions_only` | applications and their regions; a daemon with nothing else |
 //! | [`marker`] | what is ours on this host, for after a crash |
 //! | [`journal`], [`logger`] | events for people |
 //! | [`thread_plan`] | the table of threads |
@@ -76,6 +77,8 @@ pub mod logger;
 pub mod lre_clock;
 pub mod lre_thread;
 pub mod marker;
+pub mod regions;
+mod regions_only;
 mod status;
 pub mod supervisor;
 #[cfg(test)]
@@ -91,6 +94,7 @@ use lan_start::Found;
 use lre_clock::LreClock;
 use lre_thread::LreThread;
 use marker::Marker;
+use regions::Regions;
 use supervisor::{NodeFetch, Supervisor};
 use thread_plan::PlannedThread;
 
@@ -106,14 +110,21 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     let checked = args.into_config()?;
     let config = checked.config;
     let signals = catch_signals()?;
-    let journal = Journal::new(config.name.as_str(), BootClock::now());
+    let mut journal = Journal::new(config.name.as_str(), BootClock::now());
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
+    }
+    if let (None, Some(regions)) = (&config.lans, &config.regions) {
+        return regions_only::run(&config, regions, journal, &signals);
     }
     let lre_plan = thread_plan::lre(&config, &host::isolated_cpus());
     thread_plan::check(std::slice::from_ref(&lre_plan))?;
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
-    let mut start = Start { config, journal, lre_plan: lre_plan.plan, degraded: Vec::new() };
+    let regions = config.regions.as_ref();
+    let now = BootClock::now();
+    let regions = regions.map(|it| Regions::start(&config, it, &mut journal, now)).transpose()?;
+    let degraded = Vec::new();
+    let mut start = Start { config, journal, regions, lre_plan: lre_plan.plan, degraded };
     let mut monitor = LinkMonitor::open().map_err(failure::link)?;
     let marker = Marker::open(&start.config.runtime_dir);
     let found = lan_start::find(&start.config, &marker, &signals, &mut monitor)?;
@@ -149,6 +160,7 @@ fn catch_signals() -> Result<SignalFd, Failure> {
 struct Start {
     config: DaemonConfig,
     journal: Journal,
+    regions: Option<Regions>,
     lre_plan: RtThreadPlan,
     degraded: Vec<String>,
 }
@@ -402,6 +414,7 @@ impl Start {
             exchange: threads.exchange,
             trace: threads.trace,
             journal: self.journal,
+            regions: self.regions,
             degraded: self.degraded,
             carrier: false,
             nodes: NodeFetch::default(),

@@ -9,11 +9,13 @@ use rt_core::time::Instant;
 
 use super::exchange::{Command, Figures};
 use super::lan_side::LanSide;
+use super::regions;
 use super::supervisor::Supervisor;
 use crate::control::protocol::Request;
 use crate::control::server::{Answer, ControlSource};
 use crate::report::{
-    Counters, Document, Event, Events, Host, MibCounters, Port, Ports, SCHEMA, Status, Thread,
+    Counters, Document, Event, Events, Host, MibCounters, Port, Ports, Regions, SCHEMA, Status,
+    Thread,
 };
 
 impl ControlSource for Supervisor {
@@ -23,6 +25,17 @@ impl ControlSource for Supervisor {
             Request::Counters => Document::Counters(Box::new(self.counters())),
             Request::Events { .. } => Document::Events(self.events()),
             Request::Nodes => return self.nodes(asked),
+            Request::Regions => Document::Regions(Box::new(self.regions())),
+            Request::Switchover { application } => {
+                let now = BootClock::now();
+                let Some(regions) = &mut self.regions else {
+                    return Answer::NotPossible("no application is configured".to_owned());
+                };
+                match regions.switch_over(*application, now, &mut self.journal) {
+                    Ok(done) => Document::Switchover(done),
+                    Err(why) => return Answer::NotPossible(why),
+                }
+            }
         };
         Answer::Document(document)
     }
@@ -47,6 +60,17 @@ impl Supervisor {
             }
         }
         Answer::Pending
+    }
+
+    fn regions(&self) -> Regions {
+        let regions = self.regions.as_ref();
+        Regions {
+            schema: SCHEMA,
+            name: self.config.name.as_str().to_owned(),
+            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
+            applications: regions.map(regions::Regions::applications).unwrap_or_default(),
+            regions: regions.map(regions::Regions::regions).unwrap_or_default(),
+        }
     }
 
     fn counters(&self) -> Counters {
@@ -94,6 +118,8 @@ impl Supervisor {
             ports: Ports { a: port(a, &figures), b: port(b, &figures), interlink: None },
             counters: MibCounters::from(&figures.lre),
             nodes: figures.lre.nodes,
+            applications: self.regions().applications,
+            regions: self.regions().regions,
             threads: self.threads(),
             rt_allocations: freeze::frozen_allocations().count,
             memory_locked_octets: memory::locked_octets().unwrap_or(0),
@@ -111,6 +137,7 @@ impl Supervisor {
             );
         }
         sentences.extend(alarms(figures));
+        sentences.extend(self.regions.iter().flat_map(regions::Regions::alarms));
         sentences.extend(self.lans.iter().flat_map(LanSide::alarms));
         sentences
     }
@@ -138,7 +165,7 @@ impl Supervisor {
     }
 }
 
-fn thread(name: &str, tid: i32) -> Option<Thread> {
+pub(super) fn thread(name: &str, tid: i32) -> Option<Thread> {
     let found = scheduling_of(tid).ok()?;
     let figures = thread_figures(tid).ok()?;
     let cpu = match found.cpus.as_slice() {

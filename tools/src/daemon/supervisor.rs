@@ -21,6 +21,7 @@ use super::host_interface::HostInterface;
 use super::journal::Journal;
 use super::lan_side::LanSide;
 use super::marker::Marker;
+use super::regions::Regions;
 use crate::config::DaemonConfig;
 use crate::control::server::ControlServer;
 use crate::exit::Failure;
@@ -58,6 +59,8 @@ pub struct Supervisor {
     pub trace: EventReader,
     /// What people are told.
     pub journal: Journal,
+    /// Applications and their regions, where there are some.
+    pub regions: Option<Regions>,
     /// What this runs without, found at start.
     pub degraded: Vec<String>,
     /// The `lre` thread's number.
@@ -154,6 +157,9 @@ impl Supervisor {
             }
             self.take_replies();
             self.drain_trace(now);
+            if let Some(regions) = &mut self.regions {
+                regions.turn(now, &mut self.journal);
+            }
             server.handle_ready(now, self);
         }
     }
@@ -164,7 +170,8 @@ impl Supervisor {
         let timeout = self.retry_in(now).map_or(timeout, |retry| timeout.min(retry));
         let own = [signals.as_fd(), monitor.as_fd(), self.exchange.wake_control.as_fd()];
         let own = own.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        let mut waits: Vec<PollFd<'_>> = own.into_iter().chain(server.poll_fds(now)).collect();
+        let others = server.poll_fds(now).chain(self.regions.iter().flat_map(Regions::poll_fds));
+        let mut waits: Vec<PollFd<'_>> = own.into_iter().chain(others).collect();
         let timeout_ms = u16::try_from(timeout.as_millis()).unwrap_or(u16::MAX).max(1);
         // An error (EINTR) is a wake-up like any other.
         let _ = poll(&mut waits, PollTimeout::from(timeout_ms));

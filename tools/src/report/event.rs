@@ -4,7 +4,9 @@ use prp::lre::event::LreEvent;
 use prp::types::{LanId, MacAddress};
 use rt_core::time::Duration;
 use serde::{Deserialize, Serialize};
+use shm_replica::segment::RegionName;
 
+use super::region_event::{RegionEvent, Words};
 use super::status::EveryFrame;
 
 /// How much an event matters.
@@ -41,6 +43,15 @@ pub struct Event {
     /// The LAN it is about: `a` or `b`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lan: Option<String>,
+    /// The application it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The process it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    /// The epoch that began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// The same as a sentence.
     pub text: String,
 }
@@ -80,6 +91,8 @@ pub enum DaemonEvent {
     Lan(LanId, LanEvent),
     /// With the host interface.
     Host(HostEvent),
+    /// With regions.
+    Region(RegionEvent),
     /// Neither LAN carries anything.
     CarrierLost,
     /// At least one LAN carries again.
@@ -173,12 +186,25 @@ struct Parts {
     mac: Option<MacAddress>,
     node_kind: Option<&'static str>,
     lan: Option<LanId>,
+    application: Option<RegionName>,
+    pid: Option<i32>,
+    epoch: Option<u64>,
     text: String,
 }
 
 impl Parts {
     fn new(severity: Severity, kind: &'static str, text: impl Into<String>) -> Self {
-        Self { severity, kind, mac: None, node_kind: None, lan: None, text: text.into() }
+        Self {
+            severity,
+            kind,
+            mac: None,
+            node_kind: None,
+            lan: None,
+            application: None,
+            pid: None,
+            epoch: None,
+            text: text.into(),
+        }
     }
 
     fn mac(self, mac: MacAddress) -> Self {
@@ -203,6 +229,9 @@ impl Parts {
             mac: self.mac.map(|mac| mac.to_string()),
             node_kind: self.node_kind.map(str::to_owned),
             lan: self.lan.map(|lan| lan.to_string().to_ascii_lowercase()),
+            application: self.application.map(|name| name.as_str().to_owned()),
+            pid: self.pid,
+            epoch: self.epoch,
             text: self.text,
         }
     }
@@ -313,6 +342,7 @@ fn daemon_parts(event: &DaemonEvent) -> Parts {
             Parts::new(severity, kind, format!("LAN {lan}: {text}")).lan(*lan)
         }
         DaemonEvent::Host(event) => host_parts(event),
+        DaemonEvent::Region(event) => region_parts(event),
         DaemonEvent::CarrierLost => {
             Parts::new(Alarm, "carrier_lost", "both LANs are down: the host is cut off")
         }
@@ -335,6 +365,11 @@ fn daemon_parts(event: &DaemonEvent) -> Parts {
         }
         DaemonEvent::Degraded(why) => Parts::new(Warning, "degraded", why.clone()),
     }
+}
+
+fn region_parts(event: &RegionEvent) -> Parts {
+    let Words { severity, kind, application, pid, epoch, text } = event.words();
+    Parts { application, pid, epoch, ..Parts::new(severity, kind, text) }
 }
 
 fn host_parts(event: &HostEvent) -> Parts {

@@ -10,12 +10,18 @@ pub mod counters;
 pub mod doctor;
 pub mod event;
 pub mod node;
+pub mod region;
+mod region_event;
 pub mod status;
 
 pub use counters::{Counters, MibCounters};
 pub use event::{DaemonEvent, Event, Events, HostEvent, LanEvent, Severity};
 pub use node::{Node, NodeLan};
-pub use status::{EveryFrame, Host, HostKind, Link, Port, PortCounters, Ports, Status, Thread};
+pub use region::{Application, Participant, Region, Regions, Switchover};
+pub use region_event::RegionEvent;
+pub use status::{
+    EveryFrame, Host, HostKind, Link, Port, PortCounters, Ports, RegionsStatus, Status, Thread,
+};
 
 /// The version of the documents' shape.
 pub const SCHEMA: u32 = 1;
@@ -26,6 +32,12 @@ pub const SCHEMA: u32 = 1;
 pub enum Document {
     /// `bumpless status --json`.
     Status(Box<Status>),
+    /// The same of a daemon that keeps regions only.
+    RegionsStatus(Box<RegionsStatus>),
+    /// `bumpless regions --json`.
+    Regions(Box<Regions>),
+    /// `bumpless switchover --json`.
+    Switchover(Switchover),
     /// `bumpless nodes --json`: the list itself.
     Nodes(Vec<Node>),
     /// `bumpless counters --json`.

@@ -3,7 +3,7 @@
 use prp::port::PortStatistics;
 use serde::{Deserialize, Serialize};
 
-use super::MibCounters;
+use super::{Application, MibCounters, Region};
 
 /// `bumpless status --json`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -38,10 +38,46 @@ pub struct Status {
     pub counters: MibCounters,
     /// How many nodes are in the table.
     pub nodes: u64,
+    /// Applications whose processes stand in for each other.
+    #[serde(default)]
+    pub applications: Vec<Application>,
+    /// Their regions.
+    #[serde(default)]
+    pub regions: Vec<Region>,
     /// The threads, as read back from the kernel.
     pub threads: Vec<Thread>,
     /// Allocations on real-time threads since they started: 0, or a defect of the daemon.
     pub rt_allocations: u64,
+    /// Memory of the process that is locked, in octets.
+    pub memory_locked_octets: u64,
+}
+
+/// `bumpless status --json` of a daemon that keeps regions only: the same without all that has to
+/// do with frames.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RegionsStatus {
+    /// See [`super::SCHEMA`].
+    pub schema: u32,
+    /// The daemon's version.
+    pub version: String,
+    /// The instance.
+    pub name: String,
+    /// Always null.
+    pub protocol: Option<String>,
+    /// The daemon's process.
+    pub pid: u32,
+    /// Time since the daemon started, in ns.
+    pub uptime_ns: u64,
+    /// Why this runs with less than was asked for, a sentence each, with the remedy.
+    pub degraded: Vec<String>,
+    /// What is wrong now, a sentence each.
+    pub alarms: Vec<String>,
+    /// Applications whose processes stand in for each other.
+    pub applications: Vec<Application>,
+    /// Their regions.
+    pub regions: Vec<Region>,
+    /// The threads, as read back from the kernel.
+    pub threads: Vec<Thread>,
     /// Memory of the process that is locked, in octets.
     pub memory_locked_octets: u64,
 }

@@ -19,8 +19,9 @@ use tools::config::SocketGroup;
 use tools::control::{Answer, ControlServer, ControlSource, Request};
 use tools::report::event::Moment;
 use tools::report::{
-    Counters, DaemonEvent, Document, Event, Events, EveryFrame, Host, HostEvent, HostKind,
-    LanEvent, Link, MibCounters, Node, Port, PortCounters, Ports, SCHEMA, Status, Thread,
+    Application, Counters, DaemonEvent, Document, Event, Events, EveryFrame, Host, HostEvent,
+    HostKind, LanEvent, Link, MibCounters, Node, Participant, Port, PortCounters, Ports, Region,
+    RegionEvent, Regions, RegionsStatus, SCHEMA, Status, Switchover, Thread,
 };
 
 pub const MAC: MacAddress = MacAddress([2, 0, 0x5e, 0x10, 0, 1]);
@@ -93,6 +94,8 @@ pub fn status() -> Status {
         ports: Ports { a: port("eth1"), b: port("eth2"), interlink: None },
         counters: counters(),
         nodes: 3,
+        applications: applications(),
+        regions: regions(),
         threads: vec![Thread {
             name: "lre".to_owned(),
             policy: "SCHED_FIFO".to_owned(),
@@ -107,6 +110,78 @@ pub fn status() -> Status {
         }],
         rt_allocations: 0,
         memory_locked_octets: 12 << 20,
+    }
+}
+
+pub fn applications() -> Vec<Application> {
+    vec![
+        Application {
+            name: "plc".to_owned(),
+            epoch: 7,
+            active: Some(Participant { pid: 812, uid: 0 }),
+            standbys: vec![Participant { pid: 813, uid: 1001 }],
+            awaited_pid: None,
+        },
+        Application {
+            name: "hmi".to_owned(),
+            epoch: 2,
+            active: None,
+            standbys: Vec::new(),
+            awaited_pid: Some(700),
+        },
+    ]
+}
+
+pub fn regions() -> Vec<Region> {
+    vec![
+        Region {
+            name: "plant".to_owned(),
+            application: "plc".to_owned(),
+            epoch: 7,
+            cycle: Some(123_456),
+            commits: 1_000,
+            age_ns: Some(900_000),
+            lag_cycles: Some(0),
+            in_sync: true,
+            bytes: Some(65_536),
+            memory_octets: 270_336,
+            readers: 2,
+            writer_pid: Some(812),
+        },
+        Region {
+            name: "view".to_owned(),
+            application: "hmi".to_owned(),
+            epoch: 0,
+            cycle: None,
+            commits: 0,
+            age_ns: None,
+            lag_cycles: None,
+            in_sync: false,
+            bytes: None,
+            memory_octets: 0,
+            readers: 0,
+            writer_pid: None,
+        },
+    ]
+}
+
+/// The status of a daemon that keeps regions only.
+pub fn regions_status() -> RegionsStatus {
+    let Status { schema, version, name, pid, uptime_ns, degraded, alarms, .. } = status();
+    let Status { applications, regions, threads, memory_locked_octets, .. } = status();
+    RegionsStatus {
+        schema,
+        version,
+        name,
+        protocol: None,
+        pid,
+        uptime_ns,
+        degraded,
+        alarms,
+        applications,
+        regions,
+        threads,
+        memory_locked_octets,
     }
 }
 
@@ -225,6 +300,8 @@ pub struct FakeSource {
     pub pending_turns: u32,
     pub unavailable: Option<String>,
     pub asked: u32,
+    /// Commits that are shown beside those at first: more with each look.
+    pub commits: u64,
 }
 
 impl Default for FakeSource {
@@ -237,6 +314,7 @@ impl Default for FakeSource {
             pending_turns: 0,
             unavailable: None,
             asked: 0,
+            commits: 0,
         }
     }
 }
@@ -254,6 +332,27 @@ impl ControlSource for FakeSource {
                 return Answer::Pending;
             }
             Request::Nodes => Document::Nodes(self.nodes.clone()),
+            Request::Regions => {
+                self.commits += 500;
+                let mut regions = regions();
+                regions[0].commits += self.commits;
+                Document::Regions(Box::new(Regions {
+                    schema: SCHEMA,
+                    name: self.status.name.clone(),
+                    uptime_ns: self.status.uptime_ns + self.commits * 1_000_000,
+                    applications: applications(),
+                    regions,
+                }))
+            }
+            Request::Switchover { application: None } => {
+                return Answer::NotPossible("several applications are configured".to_owned());
+            }
+            Request::Switchover { application: Some(name) } => Document::Switchover(Switchover {
+                schema: SCHEMA,
+                application: name.as_str().to_owned(),
+                epoch: 8,
+                pid: 813,
+            }),
             Request::Counters => Document::Counters(Box::new(Counters {
                 schema: SCHEMA,
                 name: self.status.name.clone(),

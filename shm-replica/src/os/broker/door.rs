@@ -48,7 +48,7 @@ impl Broker {
                 let mut session = Session {
                     process: stranger.peer_process().ok(),
                     connection: stranger,
-                    peer,
+                    peer: peer.clone(),
                     application,
                     page,
                     prepared: Vec::new(),

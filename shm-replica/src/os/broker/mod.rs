@@ -249,7 +249,7 @@ impl Broker {
         let Some(session) = &self.sessions[due.participant.index()] else {
             return Err("who is due is not there".to_owned());
         };
-        let (application, peer) = (session.application, session.peer);
+        let (application, peer) = (session.application, session.peer.clone());
         let cannot = |error: io::Error| {
             format!("epoch {} of {application} cannot be stored: {error}", due.epoch)
         };

@@ -73,7 +73,7 @@ impl Broker {
         }
         let none = SwitchoverRefused::NoStandby(application);
         let standby = self.book.standby_of(application).ok_or_else(|| none.clone())?;
-        let peer = self.sessions[standby.index()].as_ref().map(|session| session.peer);
+        let peer = self.sessions[standby.index()].as_ref().map(|session| session.peer.clone());
         let peer = peer.ok_or_else(|| none.clone())?;
         self.book.order_active(standby).map_err(|refused| match refused {
             OrderRefused::NotInCharge => SwitchoverRefused::NotInCharge,

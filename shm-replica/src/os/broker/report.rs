@@ -40,7 +40,7 @@ pub struct RegionReport {
 }
 
 /// A segment in force.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SegmentReport {
     /// Its epoch.
     pub epoch: u64,
@@ -65,7 +65,7 @@ impl Broker {
             let standby = |session: &&super::Session| {
                 session.application == name && session.page.office().role == Role::Standby
             };
-            let standbys = self.sessions.iter().flatten().filter(standby).map(|it| it.peer);
+            let standbys = self.sessions.iter().flatten().filter(standby).map(|it| it.peer.clone());
             ApplicationReport {
                 name,
                 epoch,
@@ -101,7 +101,7 @@ impl Broker {
     }
 
     fn peer(&self, who: ParticipantId) -> Option<Peer> {
-        self.sessions[who.index()].as_ref().map(|session| session.peer)
+        self.sessions[who.index()].as_ref().map(|session| session.peer.clone())
     }
 }
 

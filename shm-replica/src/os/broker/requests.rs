@@ -36,7 +36,7 @@ impl Broker {
         let Some(session) = &mut self.sessions[who.index()] else { return };
         if let Err(Refusal(code, why)) = answered {
             session.send(&Reply::Refused { code, why: &why }, None);
-            host.tell(Event::Refused(session.application, session.peer, why));
+            host.tell(Event::Refused(session.application, session.peer.clone(), why));
         }
     }
 

@@ -120,6 +120,11 @@ impl Subject {
             .and_then(|folder| ask(&folder, &Request::Status));
         match found {
             Ok(Document::Status(status)) => Ok(Self::of_status(&status)),
+            // It has neither LANs nor real-time threads.
+            Ok(Document::RegionsStatus(status)) => {
+                let defaults = Self::defaults(&isolated_cpus(args));
+                Ok(Self { name: Some(status.name), threads: Vec::new(), ..defaults })
+            }
             Ok(_) => Err(crate::cli::wrong_document()),
             Err(failure) if is_named || failure.code == ExitCode::Usage => Err(failure),
             Err(failure) if failure.code == ExitCode::Missing => {

@@ -1,0 +1,76 @@
+//! What there is, as documents.
+
+use rt_core::os::clock::MonotonicClock;
+use shm_replica::os::broker::report::{ApplicationReport, RegionReport};
+use shm_replica::os::connection::Peer;
+
+use super::Regions;
+use crate::report::{Application, Participant, Region};
+
+impl Regions {
+    /// The applications.
+    #[must_use]
+    pub fn applications(&self) -> Vec<Application> {
+        self.broker.applications().iter().map(application).collect()
+    }
+
+    /// The regions.
+    #[must_use]
+    pub fn regions(&self) -> Vec<Region> {
+        let applications = self.broker.applications();
+        self.broker.regions().iter().map(|it| region(it, &applications)).collect()
+    }
+
+    /// What is wrong now, a sentence each.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let waits = |it: &ApplicationReport| {
+            let pid = it.awaited?;
+            Some(format!(
+                "application {}: process {pid} owned it when the daemon ended, lives, and has not \
+                 come back; nobody else becomes active before it does or ends",
+                it.name
+            ))
+        };
+        self.broker.applications().iter().filter_map(waits).collect()
+    }
+}
+
+fn participant(peer: &Peer) -> Participant {
+    Participant { pid: peer.pid, uid: peer.uid }
+}
+
+fn application(report: &ApplicationReport) -> Application {
+    Application {
+        name: report.name.as_str().to_owned(),
+        epoch: report.epoch,
+        active: report.active.as_ref().map(participant),
+        standbys: report.standbys.iter().map(participant).collect(),
+        awaited_pid: report.awaited,
+    }
+}
+
+fn region(report: &RegionReport, applications: &[ApplicationReport]) -> Region {
+    let segment = report.segment.as_ref();
+    let newest = segment.and_then(|segment| segment.newest);
+    let now_ns = MonotonicClock::now().as_nanos();
+    // Who stands by on this host reads the same memory: it lacks nothing.
+    let of_ours = |it: &&ApplicationReport| it.name == report.application;
+    let in_sync = newest.is_some()
+        && applications.iter().find(of_ours).is_some_and(|it| !it.standbys.is_empty());
+    let octets = |octets: usize| u64::try_from(octets).unwrap_or(u64::MAX);
+    Region {
+        name: report.name.as_str().to_owned(),
+        application: report.application.as_str().to_owned(),
+        epoch: segment.map_or(0, |segment| segment.epoch),
+        cycle: newest.map(|(_, stamp)| stamp.cycle),
+        commits: newest.map_or(0, |(sequence, _)| sequence),
+        age_ns: newest.map(|(_, stamp)| now_ns.saturating_sub(stamp.committed_at_ns)),
+        lag_cycles: in_sync.then_some(0),
+        in_sync,
+        bytes: segment.map(|segment| octets(segment.image_octets)),
+        memory_octets: segment.map_or(0, |segment| octets(segment.segment_octets)),
+        readers: report.readers,
+        writer_pid: segment.and_then(|segment| segment.writer.as_ref()).map(|peer| peer.pid),
+    }
+}
