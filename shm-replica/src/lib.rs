@@ -11,6 +11,7 @@
 //! | [`schema`] | what an image holds: named blocks and their kinds |
 //! | [`segment`] | the memory of a region: sizes, places, header |
 //! | [`word`] | a word of shared memory |
+//! | `capi` | the C interface (feature `os`) |
 //! | `os` | sealed segments, handed from process to process (feature `os`) |
 
 #![cfg_attr(not(any(feature = "os", test)), no_std)]
@@ -25,6 +26,9 @@ pub mod schema;
 pub mod segment;
 pub mod word;
 
+#[cfg(feature = "os")]
+#[allow(unsafe_code, reason = "what C hands over; each block carries its proof")]
+pub mod capi;
 #[cfg(feature = "os")]
 #[allow(unsafe_code, reason = "shared memory; each block carries its proof")]
 pub mod os;

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::Failure;
+use crate::header;
 use crate::run::{Ending, Outcome, Stopwatch, captured};
 use crate::tally::Tally;
 use crate::tidy;
@@ -20,6 +21,7 @@ Steps, all of them unless some are named:
   docs     the documentation builds without a warning, private items included
   pure     rt-core, prp and shm-replica build without the standard library
   tidy     the house rules that no compiler knows (see docs/style.md)
+  header   the committed C header is what the sources of the C interface give
   configs  every file in packaging/configs passes `bumpless check`
 ";
 
@@ -32,12 +34,13 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 type Step = (&'static str, fn(&Workspace) -> Result<Vec<String>, Failure>);
 
 /// Each step with what finds its complaints; none means that all is well.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("fmt", fmt),
     ("clippy", clippy),
     ("docs", docs),
     ("pure", pure),
     ("tidy", tidy::complaints),
+    ("header", header::complaints),
     ("configs", configs),
 ];
 

@@ -17,6 +17,7 @@ mod bpf;
 mod check;
 mod debian;
 mod groups;
+mod header;
 mod launch;
 mod run;
 mod soak;
@@ -39,6 +40,7 @@ Commands
   soak           The long forms of the tests, then fuzzing.
   bench [ARGS]   Build for release and run the speed bench (`bumpless-bench ARGS`).
   bpf            Build the objects of the programs that run in the kernel.
+  header         Write the C header from the sources of the C interface.
   help           This text. `cargo xtask COMMAND --help` says more about a command.
 
 Exit codes: 0 fine, 1 something failed, 2 bad arguments.
@@ -92,10 +94,12 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ("test", true) => explain(test::HELP),
         ("soak", true) => explain(soak::HELP),
         ("bpf", true) => explain(bpf::HELP),
+        ("header", true) => explain(header::HELP),
         ("check", false) => check::command(rest),
         ("test", false) => test::command(rest),
         ("soak", false) => soak::command(rest),
         ("bpf", false) => bpf::command(rest),
+        ("header", false) => header::command(rest),
         // These two hand their arguments on, `--help` included.
         ("demo", _) => launch::demo(rest),
         ("bench", _) => launch::bench(rest),
