@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// The sources, in the order in which the header has their contents.
-const SOURCES: [&str; 4] = ["version", "code", "types", "blocks"];
+const SOURCES: [&str; 7] = ["version", "code", "types", "setup", "cyclic", "query", "blocks"];
 
 /// What stands before all of it: how to read it, its changes, its macros.
 const FRONT: &str = include_str!("../include/front.h.in");

@@ -142,6 +142,9 @@
 // A defect of this library.
 #define BMPL_E_INTERNAL -1022
 
+// An image whose checksum does not fit: something wrote where only the writer writes.
+#define BMPL_E_CORRUPT -1023
+
 // Role: none was given yet, or it only reads.
 #define BMPL_ROLE_NONE 0
 
@@ -214,12 +217,23 @@
 // bmpl_commit leaves the region out; bmpl_commit_region commits it.
 #define BMPL_REGION_SEPARATE 2
 
+// Commits of the active process wake this one's bmpl_wait while it stands by: costs the active one
+// a system call for each commit.
+#define BMPL_REGION_WAKE 4
+
+// State of another schema is restored block by block, by name: what it has and this program does
+// not is left out, and blocks that it lacks stay as they are. Without it another schema is refused.
+#define BMPL_REGION_MAP_BY_NAME 8
+
 // Blocks are found by name: what the image has and the reader does not is left out, what it lacks
 // is zero. Without it another schema is refused.
-#define BMPL_READER_MAP_BY_NAME 1
+#define BMPL_READER_MAP_BY_NAME 8
 
-// Commits wake bmpl_wait: costs the writer one system call for each commit.
-#define BMPL_READER_WAKE 2
+// Commits wake bmpl_wait: costs the writer a system call for each commit.
+#define BMPL_READER_WAKE 4
+
+// bmpl_wait: no region, for changes of the role alone.
+#define BMPL_NO_REGION -1
 
 // This process has become the active one since the last cycle.
 #define BMPL_CYCLE_TOOK_OVER 1
@@ -229,6 +243,9 @@
 
 // The state that the last active process committed stands in the blocks, or in place.
 #define BMPL_CYCLE_RESTORED 4
+
+// There was a state to restore and none that is whole: the program begins as it did the first time.
+#define BMPL_CYCLE_STATE_LOST 16
 
 // The daemon does not answer. What is active stays so; nobody takes over meanwhile.
 #define BMPL_CYCLE_DAEMON_AWAY 8
@@ -248,6 +265,33 @@
 // bmpl_region_info_t: the program reads the region.
 #define BMPL_REGION_IS_READ (1 << 17)
 
+// What a program holds: what bmpl_create gives and bmpl_destroy takes back. It points to nothing,
+// so one that is null, foreign or destroyed is an error (BMPL_E_HANDLE) and never an access.
+typedef struct bmpl_t bmpl_t;
+
+// What a program is, for bmpl_create. Begin with BMPL_OPTIONS_INIT.
+typedef struct {
+    // sizeof(bmpl_options_t).
+    uint32_t struct_size;
+    // Zero.
+    uint32_t flags;
+    // The application: participants of one name stand in for each other.
+    const char *application;
+    // The daemon's instance: its runtime folder is /run/bumpless/INSTANCE. Null: the one that
+    // there is.
+    const char *instance;
+    // The daemon's runtime folder itself, in place of an instance. Null: that of the instance.
+    const char *runtime_dir;
+    // The cycle in ns; zero where there is none.
+    uint64_t cycle_ns;
+    // One of BMPL_STANDBY_*.
+    uint32_t standby_class;
+    // How long bmpl_activate waits for the daemon, in ms; zero is 5000.
+    uint32_t connect_timeout_ms;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_options_t;
+
 // A part of a region's state. It stands in arrays and therefore never grows.
 typedef struct {
     // 1 to 63 letters, digits, '-', '_', '.', '[', ']' or ':', a letter, digit or '_' in front;
@@ -261,6 +305,122 @@ typedef struct {
     // for bmpl_attach, for bmpl_lint and for regions in place.
     void *address;
 } bmpl_block_t;
+
+// A region that the program writes when it is active, for bmpl_register. Begin with
+// BMPL_REGION_OPTIONS_INIT. Either blocks, or an address and a size, or in place a size.
+typedef struct {
+    // sizeof(bmpl_region_options_t).
+    uint32_t struct_size;
+    // BMPL_REGION_*, or zero.
+    uint32_t flags;
+    // The region's name, as the daemon's configuration has it.
+    const char *name;
+    // Images that the ring holds, 4 to 64; zero is 4.
+    uint32_t slots;
+    // How many blocks; zero for a region of one nameless piece.
+    uint32_t block_count;
+    // The blocks, in the order of the image.
+    const bmpl_block_t *blocks;
+    // Without blocks: where the state stands; null in place.
+    void *address;
+    // Without blocks: its octets, to 64 MiB.
+    uint64_t size;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_region_options_t;
+
+// A region that the program reads, for bmpl_attach. Begin with BMPL_READER_OPTIONS_INIT.
+typedef struct {
+    // sizeof(bmpl_reader_options_t).
+    uint32_t struct_size;
+    // BMPL_READER_*, or zero.
+    uint32_t flags;
+    // The region's name.
+    const char *name;
+    // How many blocks are expected; zero where any image will do.
+    uint32_t block_count;
+    // Zero.
+    uint32_t reserved32;
+    // The blocks; their addresses are null.
+    const bmpl_block_t *blocks;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_reader_options_t;
+
+// What a cycle begins with, from bmpl_cycle_begin. Begin with BMPL_CYCLE_INIT.
+typedef struct {
+    // sizeof(bmpl_cycle_t).
+    uint32_t struct_size;
+    // One of BMPL_ROLE_*.
+    uint32_t role;
+    // BMPL_CYCLE_*.
+    uint32_t flags;
+    // Zero.
+    uint32_t reserved32;
+    // The number of this cycle: one more than that of the last commit, whoever made it.
+    uint64_t cycle;
+    // The epoch: rises with each takeover.
+    uint64_t epoch;
+    // The application's time in ns: goes on through a takeover with the time that passed. Timers
+    // count with it and with no other clock.
+    uint64_t time_ns;
+    // At a takeover: what passed since the last commit, in ns.
+    uint64_t gap_ns;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_cycle_t;
+
+// An image that was read and verified, from bmpl_read. Begin with BMPL_IMAGE_INIT.
+typedef struct {
+    // sizeof(bmpl_image_t).
+    uint32_t struct_size;
+    // Zero.
+    uint32_t reserved32;
+    // The octets, this program's own copy: as it is until the next read of this region.
+    const void *data;
+    // How many.
+    uint64_t size;
+    // The writer's cycle.
+    uint64_t cycle;
+    // The writer's epoch.
+    uint64_t epoch;
+    // How long ago it was committed, in ns.
+    uint64_t age_ns;
+    // Images that were committed since the last read and not read.
+    uint64_t skipped;
+    // The application's time of its cycle, in ns.
+    uint64_t time_ns;
+    // The wall clock at its commit: ns since 1970 (UTC).
+    int64_t wall_clock_ns;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_image_t;
+
+// What is known of a region, from bmpl_region_info. Begin with BMPL_REGION_INFO_INIT.
+typedef struct {
+    // sizeof(bmpl_region_info_t).
+    uint32_t struct_size;
+    // BMPL_REGION_IS_*, and the flags that it was registered or attached with.
+    uint32_t flags;
+    // The region's name.
+    char name[64];
+    // Octets of an image; zero while that is not known.
+    uint64_t size;
+    // Images that its ring holds; zero while that is not known.
+    uint32_t slots;
+    // How many blocks.
+    uint32_t block_count;
+    // Tells schemas apart; zero for none.
+    uint64_t schema_hash;
+    // What a commit was measured to cost here, in ns; zero before activation, and for a reader.
+    uint64_t commit_cost_ns;
+    // The epoch in force; zero while nobody is active.
+    uint64_t epoch;
+    // The cycle of the last commit or read.
+    uint64_t cycle;
+    // Zero.
+    uint64_t reserved[4];
+} bmpl_region_info_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -299,6 +459,201 @@ BMPL_API BMPL_MUST_USE const char *bmpl_strerror(int code);
 // Thread: any; in a signal handler and after a fork too
 // Errors: none; a number that is no code is called "BMPL_E_?"
 BMPL_API BMPL_MUST_USE const char *bmpl_error_name(int code);
+
+// Makes a handle for a program of an application, and writes it to `handle`; null there when it
+// cannot. Nothing is connected yet.
+//
+// Phase:  before all others
+// RT:     no
+// Thread: any
+// Errors: BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME; BMPL_E_LIMIT for the
+//         65th handle (bmpl_last_detail(NULL, ...) says why)
+BMPL_API BMPL_MUST_USE int bmpl_create(const bmpl_options_t *options, bmpl_t **handle);
+
+// Adds a region that the program writes when it is active, and whose state it takes over.
+// The blocks' memory stays where it is until bmpl_deactivate.
+//
+// Phase:  configure
+// RT:     no
+// Thread: any, one at a time
+// Errors: the region's number, from zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
+//         BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME, BMPL_E_LIMIT,
+//         BMPL_E_SCHEMA (a pointer, too), BMPL_E_TAKEN for a name that was there before
+BMPL_API BMPL_MUST_USE int bmpl_register(bmpl_t *handle, const bmpl_region_options_t *region);
+
+// Adds a region that the program only reads.
+//
+// Phase:  configure
+// RT:     no
+// Thread: any, one at a time
+// Errors: the region's number, from zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
+//         BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME, BMPL_E_LIMIT,
+//         BMPL_E_SCHEMA, BMPL_E_TAKEN for a name that was there before
+BMPL_API BMPL_MUST_USE int bmpl_attach(bmpl_t *handle, const bmpl_reader_options_t *region);
+
+// Measures what commits cost here, reaches the daemon, registers all regions and starts the
+// library's own thread. May be tried again when it fails.
+//
+// Phase:  configure; the cyclic calls follow
+// RT:     no; waits for the daemon as long as connect_timeout_ms says
+// Thread: any, one at a time; not a real-time one
+// Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
+//         BMPL_E_DAEMON, BMPL_E_VERSION, BMPL_E_UNKNOWN, BMPL_E_PERMISSION, BMPL_E_TAKEN,
+//         BMPL_E_LAYOUT, BMPL_E_SCHEMA, BMPL_E_COST, BMPL_E_LIMIT, BMPL_E_SYSTEM
+BMPL_API BMPL_MUST_USE int bmpl_activate(bmpl_t *handle);
+
+// Leaves: an active program's standby takes over. The program's blocks are its own again.
+//
+// Phase:  after activation; bmpl_destroy follows
+// RT:     no; waits for the library's own thread
+// Thread: any, one at a time
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY
+BMPL_API int bmpl_deactivate(bmpl_t *handle);
+
+// Gives a handle back, deactivated or not. Calls of other threads that are inside are waited for.
+// Null is fine.
+//
+// Phase:  any
+// RT:     no
+// Thread: any but one that is inside another call of the handle (a signal handler)
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED
+BMPL_API int bmpl_destroy(bmpl_t *handle);
+
+// Begins a cycle: what this process is, the cycle's number and time, and what has changed. If it
+// has just become active, the state that the last active process committed stands in the blocks
+// (or is what bmpl_open gives) when this returns.
+//
+// Phase:  cyclic, once for each cycle and before its other calls
+// RT:     yes; a copy of the state at a takeover, and for a hot standby with each commit
+// Thread: the first that makes a cyclic call
+// Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_THREAD,
+//         BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE
+BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(bmpl_t *handle, bmpl_cycle_t *cycle);
+
+// Commits the state of all regions but separate ones, as of one cycle. From here on it survives
+// this process.
+//
+// Phase:  cyclic, while active, once for each bmpl_cycle_begin
+// RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each region
+//         that somebody waits for
+// Thread: the first that makes a cyclic call
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
+//         BMPL_E_THREAD, BMPL_E_BUSY; BMPL_E_NOT_ACTIVE: nothing is committed, do not act
+BMPL_API BMPL_MUST_USE int bmpl_commit(bmpl_t *handle);
+
+// Commits the state of one region that was registered with BMPL_REGION_SEPARATE.
+//
+// Phase:  cyclic, while active, after bmpl_cycle_begin and before bmpl_commit
+// RT:     yes; as bmpl_commit
+// Thread: the first that makes a cyclic call
+// Errors: as bmpl_commit; BMPL_E_REGION
+BMPL_API BMPL_MUST_USE int bmpl_commit_region(bmpl_t *handle, int region);
+
+// Gives the memory of a region that was registered with BMPL_REGION_IN_PLACE: it holds the last
+// state, and what is written there is what the next commit publishes. `image` is good until then,
+// and null where there is an error.
+//
+// Phase:  cyclic, while active, after bmpl_cycle_begin
+// RT:     yes; a copy of the image, once in a cycle
+// Thread: the first that makes a cyclic call
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
+//         BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_REGION, BMPL_E_NOT_ACTIVE
+BMPL_API BMPL_MUST_USE int bmpl_open(bmpl_t *handle, int region, void **image);
+
+// Reads the newest image of a region. `image` is filled in also where there is nothing new: with
+// what was read before and how old it is; its data is null where nothing was ever read. A hot
+// standby reads what it would take over, as of bmpl_cycle_begin.
+//
+// Phase:  cyclic
+// RT:     yes; a copy of the image, three at most
+// Thread: the first that makes a cyclic call
+// Errors: one of BMPL_READ_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_THREAD,
+//         BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_REGION, BMPL_E_CORRUPT
+BMPL_API BMPL_MUST_USE int bmpl_read(bmpl_t *handle, int region, bmpl_image_t *image);
+
+// Reads the image after the one that was read last, or the oldest that the ring still has: `skipped`
+// says how many were missed. Otherwise as bmpl_read.
+//
+// Phase:  cyclic
+// RT:     yes; a copy of the image, three at most
+// Thread: the first that makes a cyclic call
+// Errors: as bmpl_read
+BMPL_API
+BMPL_MUST_USE
+int bmpl_read_next(bmpl_t *handle,
+                   int region,
+                   bmpl_image_t *image);
+
+// Writes the state that this standby holds into its blocks, without taking over: to compute along,
+// or to show it.
+//
+// Phase:  cyclic, while not active
+// RT:     yes; a copy of the state
+// Thread: the first that makes a cyclic call
+// Errors: 1 where there is a state, 0 where there is none yet; BMPL_E_HANDLE, BMPL_E_FORKED,
+//         BMPL_E_PHASE (while active, too), BMPL_E_THREAD, BMPL_E_BUSY
+BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
+
+// Waits until a region has an image that was not read, the role may have changed, or `until_ns`
+// (CLOCK_MONOTONIC) is over: the one wait of the cycle. The region was registered or attached with
+// a _WAKE flag, or is BMPL_NO_REGION.
+//
+// Phase:  cyclic
+// RT:     yes; one system call that waits
+// Thread: the first that makes a cyclic call; bmpl_destroy in another waits for it
+// Errors: 1 where there may be something, 0 where the time is over; BMPL_E_HANDLE, BMPL_E_FORKED,
+//         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
+BMPL_API BMPL_MUST_USE int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
+
+// The role as the daemon says now: for threads that show it. What a cycle is to do is said by
+// bmpl_cycle_begin, and bmpl_may_act says whether it still holds.
+//
+// Phase:  any; BMPL_ROLE_NONE before activation and after deactivation
+// RT:     yes
+// Thread: any; in a signal handler too
+// Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED
+BMPL_API BMPL_MUST_USE int bmpl_get_role(const bmpl_t *handle);
+
+// Whether this process may act on the plant now: it is active, and has taken the state over. Asked
+// directly before outputs are written.
+//
+// Phase:  any; 0 before activation and after deactivation
+// RT:     yes
+// Thread: any; in a signal handler too
+// Errors: 1 or 0; BMPL_E_HANDLE, BMPL_E_FORKED
+BMPL_API BMPL_MUST_USE int bmpl_may_act(const bmpl_t *handle);
+
+// A descriptor for poll, epoll or sd-event: readable when the role may have changed. Reading 8
+// octets from it takes that back. It is the library's: not to be closed, and good until
+// bmpl_deactivate.
+//
+// Phase:  after activation
+// RT:     yes
+// Thread: any
+// Errors: the descriptor; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE
+BMPL_API BMPL_MUST_USE int bmpl_get_fd(const bmpl_t *handle);
+
+// What is known of a region: its sizes, what a commit costs here, the epoch in force.
+//
+// Phase:  any
+// RT:     no
+// Thread: any
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_REGION, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE
+BMPL_API
+BMPL_MUST_USE
+int bmpl_region_info(const bmpl_t *handle,
+                     int region,
+                     bmpl_region_info_t *info);
+
+// What went wrong in the last call of this handle that failed, with the remedy, into `text` (`size`
+// octets, always ended). With a null handle: in the last call of this thread that had no handle
+// (bmpl_create, bmpl_lint). Empty where nothing has.
+//
+// Phase:  any
+// RT:     no
+// Thread: any
+// Errors: the octets of the whole text without its end, as snprintf; BMPL_E_HANDLE, BMPL_E_FORKED
+BMPL_API int bmpl_last_detail(const bmpl_t *handle, char *text, size_t size);
 
 // Looks for what is allowed in a region, or could be meant, and is trouble later: pointers, opaque
 // octets that may hide them, names that differ in case alone. Writes a line for each into `lines`

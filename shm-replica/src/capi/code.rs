@@ -55,6 +55,9 @@ pub const BMPL_E_SYSTEM: c_int = -1021;
 /// A defect of this library.
 pub const BMPL_E_INTERNAL: c_int = -1022;
 
+/// An image whose checksum does not fit: something wrote where only the writer writes.
+pub const BMPL_E_CORRUPT: c_int = -1023;
+
 /// A code with what is said about it.
 struct Meaning {
     code: c_int,
@@ -67,7 +70,7 @@ const fn meaning(code: c_int, name: &'static CStr, text: &'static CStr) -> Meani
 }
 
 /// Every code of an error, and zero.
-const MEANINGS: [Meaning; 23] = [
+const MEANINGS: [Meaning; 24] = [
     meaning(BMPL_OK, c"BMPL_OK", c"fine"),
     meaning(
         BMPL_E_HANDLE,
@@ -184,6 +187,12 @@ const MEANINGS: [Meaning; 23] = [
         BMPL_E_INTERNAL,
         c"BMPL_E_INTERNAL",
         c"a defect of this library; destroy the handle and report it",
+    ),
+    meaning(
+        BMPL_E_CORRUPT,
+        c"BMPL_E_CORRUPT",
+        c"an image whose checksum does not fit: something wrote where only the writer writes; \
+          look for a process that should not be able to",
     ),
 ];
 

@@ -35,6 +35,13 @@ impl Detail {
         Code(number)
     }
 
+    /// Holds what another one does.
+    pub(super) fn copy_from(&mut self, other: &Self) {
+        let text = other.text().as_bytes();
+        self.octets[..text.len()].copy_from_slice(text);
+        self.length = text.len();
+    }
+
     /// Holds nothing.
     pub(super) const fn clear(&mut self) {
         self.length = 0;

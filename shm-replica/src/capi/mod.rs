@@ -5,7 +5,14 @@
 //! | [`blocks`] | blocks as a program describes them; `bmpl_lint` |
 //! | `call` | what each call does before and after its own work |
 //! | [`code`] | what a call returns |
+//! | [`cyclic`] | the calls of each cycle |
 //! | `detail` | what went wrong, in words |
+//! | `entry` | what stands behind a handle, and who may make which call |
+//! | `facts` | what is known of regions, for threads that only look |
+//! | `fault` | what the Rust library says, as codes |
+//! | `live` | the cyclic half with the program's own memory |
+//! | [`query`] | what any thread may ask |
+//! | [`setup`] | what is configured, activation and its end |
 //! | `sized` | structures that grow at their end |
 //! | `table` | handles |
 //! | `text` | texts in and out |
@@ -28,7 +35,14 @@
 pub mod blocks;
 mod call;
 pub mod code;
+pub mod cyclic;
 mod detail;
+mod entry;
+mod facts;
+mod fault;
+mod live;
+pub mod query;
+pub mod setup;
 mod sized;
 mod table;
 mod text;

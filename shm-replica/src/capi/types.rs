@@ -51,7 +51,7 @@ pub struct Options {
     pub cycle_ns: u64,
     /// One of BMPL_STANDBY_*.
     pub standby_class: u32,
-    /// How long bmpl_activate tries to reach the daemon, in ms; zero is 1000.
+    /// How long bmpl_activate waits for the daemon, in ms; zero is 5000.
     pub connect_timeout_ms: u32,
     /// Zero.
     pub reserved: [u64; 4],
@@ -109,6 +109,13 @@ pub const BMPL_REGION_IN_PLACE: u32 = 1;
 /// bmpl_commit leaves the region out; bmpl_commit_region commits it.
 pub const BMPL_REGION_SEPARATE: u32 = 2;
 
+/// Commits of the active process wake this one's bmpl_wait while it stands by: costs the active one
+/// a system call for each commit.
+pub const BMPL_REGION_WAKE: u32 = 4;
+/// State of another schema is restored block by block, by name: what it has and this program does
+/// not is left out, and blocks that it lacks stay as they are. Without it another schema is refused.
+pub const BMPL_REGION_MAP_BY_NAME: u32 = 8;
+
 /// A region that the program writes when it is active, for bmpl_register. Begin with
 /// BMPL_REGION_OPTIONS_INIT. Either blocks, or an address and a size, or in place a size.
 #[derive(Clone, Copy)]
@@ -136,9 +143,12 @@ pub struct RegionOptions {
 
 /// Blocks are found by name: what the image has and the reader does not is left out, what it lacks
 /// is zero. Without it another schema is refused.
-pub const BMPL_READER_MAP_BY_NAME: u32 = 1;
-/// Commits wake bmpl_wait: costs the writer one system call for each commit.
-pub const BMPL_READER_WAKE: u32 = 2;
+pub const BMPL_READER_MAP_BY_NAME: u32 = 8;
+/// Commits wake bmpl_wait: costs the writer a system call for each commit.
+pub const BMPL_READER_WAKE: u32 = 4;
+
+/// bmpl_wait: no region, for changes of the role alone.
+pub const BMPL_NO_REGION: i32 = -1;
 
 /// A region that the program reads, for bmpl_attach. Begin with BMPL_READER_OPTIONS_INIT.
 #[derive(Clone, Copy)]
@@ -166,6 +176,8 @@ pub const BMPL_CYCLE_TOOK_OVER: u32 = 1;
 pub const BMPL_CYCLE_STEPPED_DOWN: u32 = 2;
 /// The state that the last active process committed stands in the blocks, or in place.
 pub const BMPL_CYCLE_RESTORED: u32 = 4;
+/// There was a state to restore and none that is whole: the program begins as it did the first time.
+pub const BMPL_CYCLE_STATE_LOST: u32 = 16;
 /// The daemon does not answer. What is active stays so; nobody takes over meanwhile.
 pub const BMPL_CYCLE_DAEMON_AWAY: u32 = 8;
 
