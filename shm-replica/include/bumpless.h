@@ -247,6 +247,9 @@
 // There was a state to restore and none that is whole: the program begins as it did the first time.
 #define BMPL_CYCLE_STATE_LOST 16
 
+// What was restored is not the newest: a newer state was there and not whole.
+#define BMPL_CYCLE_NEWER_LOST 32
+
 // The daemon does not answer. What is active stays so; nobody takes over meanwhile.
 #define BMPL_CYCLE_DAEMON_AWAY 8
 
@@ -603,7 +606,7 @@ BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
 // Thread: the first that makes a cyclic call; bmpl_destroy in another waits for it
 // Errors: 1 where there may be something, 0 where the time is over; BMPL_E_HANDLE, BMPL_E_FORKED,
 //         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
-BMPL_API BMPL_MUST_USE int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
+BMPL_API int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
 
 // The role as the daemon says now: for threads that show it. What a cycle is to do is said by
 // bmpl_cycle_begin, and bmpl_may_act says whether it still holds.

@@ -174,7 +174,6 @@ pub extern "C" fn bmpl_restore(handle: *mut Handle) -> c_int {
 /// Thread: the first that makes a cyclic call; bmpl_destroy in another waits for it
 /// Errors: 1 where there may be something, 0 where the time is over; BMPL_E_HANDLE, BMPL_E_FORKED,
 ///         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
-#[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn bmpl_wait(handle: *mut Handle, region: c_int, until_ns: u64) -> c_int {
     cyclic(handle, |_, live, says| {

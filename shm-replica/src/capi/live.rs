@@ -6,8 +6,8 @@ use std::ptr;
 use std::slice;
 
 use super::types::{
-    BMPL_CYCLE_DAEMON_AWAY, BMPL_CYCLE_RESTORED, BMPL_CYCLE_STATE_LOST, BMPL_CYCLE_STEPPED_DOWN,
-    BMPL_CYCLE_TOOK_OVER, Cycle,
+    BMPL_CYCLE_DAEMON_AWAY, BMPL_CYCLE_NEWER_LOST, BMPL_CYCLE_RESTORED, BMPL_CYCLE_STATE_LOST,
+    BMPL_CYCLE_STEPPED_DOWN, BMPL_CYCLE_TOOK_OVER, Cycle,
 };
 use crate::image::{Image, NoImage};
 use crate::os::participant::{self, CycleError, Cyclic, Restored};
@@ -163,8 +163,9 @@ fn told(begun: &participant::Cycle) -> Cycle {
     if let Some(restored) = begun.took_over {
         flags |= BMPL_CYCLE_TOOK_OVER;
         match restored {
-            Restored::State { age, .. } => {
+            Restored::State { age, newer_lost, .. } => {
                 flags |= BMPL_CYCLE_RESTORED;
+                flags |= if newer_lost { BMPL_CYCLE_NEWER_LOST } else { 0 };
                 gap_ns = age.as_nanos();
             }
             Restored::Lost(_) => flags |= BMPL_CYCLE_STATE_LOST,

@@ -178,6 +178,8 @@ pub const BMPL_CYCLE_STEPPED_DOWN: u32 = 2;
 pub const BMPL_CYCLE_RESTORED: u32 = 4;
 /// There was a state to restore and none that is whole: the program begins as it did the first time.
 pub const BMPL_CYCLE_STATE_LOST: u32 = 16;
+/// What was restored is not the newest: a newer state was there and not whole.
+pub const BMPL_CYCLE_NEWER_LOST: u32 = 32;
 /// The daemon does not answer. What is active stays so; nobody takes over meanwhile.
 pub const BMPL_CYCLE_DAEMON_AWAY: u32 = 8;
 
