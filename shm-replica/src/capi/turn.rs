@@ -29,7 +29,8 @@ impl<T> Turn<T> {
 
     /// The value, unless somebody uses it. Real-time class: one exchange.
     pub(super) fn take(&self) -> Option<Taken<'_, T>> {
-        (!self.taken.swap(true, Ordering::Acquire)).then_some(Taken(self))
+        // Made only where it is ours: what is dropped gives the turn back.
+        (!self.taken.swap(true, Ordering::Acquire)).then(|| Taken(self))
     }
 }
 
@@ -65,6 +66,7 @@ mod tests {
         let mut taken = turn.take().unwrap();
         *taken += 1;
         assert!(turn.take().is_none());
+        assert!(turn.take().is_none(), "one who is refused gives nothing back");
         drop(taken);
         assert_eq!(*turn.take().unwrap(), 2);
     }
