@@ -5,6 +5,7 @@
 mod daemon;
 mod header;
 mod programs;
+mod quiet;
 
 use std::process::Command;
 
