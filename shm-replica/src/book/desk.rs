@@ -55,10 +55,11 @@ impl Book {
         let application = self.applications[region.application].as_ref();
         let owner_is_out = application.is_some_and(|it| it.owner_is_out);
         // Who comes alone says anew what the region is, unless somebody may be writing it.
-        let known = region.agreed.filter(|_| !region.writers.is_empty() || owner_is_out);
+        let is_alone = region.writers.is_empty() && !owner_is_out;
+        let known = region.agreed.filter(|_| !is_alone && !region.versions_may_differ);
         if let Some(known) = known.filter(|known| *known != agreed) {
-            let same_layout = known.layout == layout;
-            return Err(if same_layout {
+            let other_schema = known.schema_hash != agreed.schema_hash;
+            return Err(if other_schema {
                 RefusalCode::OtherSchema
             } else {
                 RefusalCode::OtherLayout

@@ -160,6 +160,9 @@ struct Region {
     application: usize,
     /// What all its writers agree on.
     agreed: Option<Agreed>,
+    /// Whether its writers may be programs of different versions, which read each other's images
+    /// by the names of the blocks.
+    versions_may_differ: bool,
     writers: Roster,
     readers: Roster,
     woken: Roster,
@@ -279,12 +282,20 @@ impl Book {
             name,
             application,
             agreed: None,
+            versions_may_differ: false,
             writers: Roster::EMPTY,
             readers: Roster::EMPTY,
             woken: Roster::EMPTY,
             in_force: false,
         });
         Ok(region_id(free))
+    }
+
+    /// Lets programs whose schemas differ stand in for each other; they map by name then.
+    pub fn let_versions_differ(&mut self, region: RegionId) {
+        if let Some(region) = &mut self.regions[region.index()] {
+            region.versions_may_differ = true;
+        }
     }
 
     /// Whether this node may have active participants. Taking that away makes all stand by.

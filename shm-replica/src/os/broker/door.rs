@@ -54,6 +54,7 @@ impl Broker {
                     prepared: Vec::new(),
                     is_hot: true,
                     unprepared: Vec::new(),
+                    schemas: Vec::new(),
                     shown: [0; rt_core::limits::REGIONS_MAX],
                     held: Vec::new(),
                     is_lost: false,

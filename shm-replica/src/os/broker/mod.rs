@@ -122,7 +122,7 @@ pub struct Broker {
     in_force: [Option<InForce>; REGIONS_MAX],
     /// What was in force before, where what is has no commit yet.
     past: [Option<InForce>; REGIONS_MAX],
-    /// What each region's image holds, as its writers agreed.
+    /// What each region's image holds, as who registered it last said.
     schemas: Vec<Vec<u8>>,
     /// Owners that live and have not come back since the start.
     awaited: Vec<(RegionName, AwaitedOwner)>,

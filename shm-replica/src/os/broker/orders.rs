@@ -18,7 +18,8 @@ impl Broker {
         who: ParticipantId,
         header: &Header,
     ) -> Result<OwnedFd, SegmentError> {
-        let segment = Segment::create(header, &self.schemas[region.index()])?;
+        let session = self.sessions[who.index()].as_ref();
+        let segment = Segment::create(header, session.map_or(&[], |it| it.schema(region)))?;
         let file = segment.file().try_clone().map_err(failed("hand a region's memory over"))?;
         if let Some(session) = &mut self.sessions[who.index()] {
             session.prepared.push((region, segment));

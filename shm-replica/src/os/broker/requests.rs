@@ -81,6 +81,7 @@ impl Broker {
         self.schemas[id.index()] = asked.schema.to_vec();
         let index = id.0.into();
         if let Some(session) = &mut self.sessions[who.index()] {
+            session.schemas.push((id, asked.schema.to_vec()));
             session.is_hot &= asked.class == StandbyClass::Hot;
             if session.waits_without(id, header) {
                 session.send(&Reply::Registered { index }, None);

@@ -25,6 +25,8 @@ pub(super) struct Session {
     /// Whether it stands by without the memory for it, and the segments that it will need.
     pub(super) is_hot: bool,
     pub(super) unprepared: Vec<(RegionId, Header)>,
+    /// What it says that the images of each region hold.
+    pub(super) schemas: Vec<(RegionId, Vec<u8>)>,
     /// The epoch of the newest segment of each region that it was sent to read; zero for none.
     pub(super) shown: [u64; REGIONS_MAX],
     /// Segments in force that it brought from a former life of the daemon.
@@ -46,6 +48,11 @@ impl Session {
         let from = if resumes { &mut self.held } else { &mut self.prepared };
         let at = from.iter().position(|(id, _)| *id == region)?;
         Some(from.swap_remove(at).1)
+    }
+
+    pub(super) fn schema(&self, region: RegionId) -> &[u8] {
+        let known = self.schemas.iter().find(|(id, _)| *id == region);
+        known.map_or(&[], |(_, schema)| schema)
     }
 
     /// Writes down what will be made when it becomes active; false where it is to be made before.
