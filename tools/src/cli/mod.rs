@@ -22,6 +22,8 @@ pub mod doctor;
 mod events;
 mod nodes;
 mod plan;
+mod region;
+mod regions;
 mod status;
 pub(crate) mod text;
 mod top;
@@ -64,6 +66,13 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Print the real-time threads: how they are scheduled, and where
     Plan(PlanArgs),
+    /// List applications and their regions: who is active, how large, how often, how old
+    Regions(Ask),
+    /// Show what a region holds
+    #[command(subcommand)]
+    Region(RegionCommand),
+    /// Make the standby of an application active
+    Switchover(SwitchoverArgs),
     /// Show on test networks of its own what a fault does with PRP and without
     Demo(DemoArgs),
 }
@@ -128,6 +137,72 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// `bumpless region`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum RegionCommand {
+    /// Print the newest image: by name and value where its writer gave names, else in hex
+    Dump(DumpArgs),
+    /// Print what changes, again each interval, until it is ended
+    Watch(WatchArgs),
+}
+
+/// `bumpless region dump`.
+#[derive(Args, Clone, Debug)]
+pub struct DumpArgs {
+    /// Region, as in plant
+    #[arg(value_name = "NAME")]
+    pub region: String,
+
+    /// Which daemon, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
+
+    /// Print hex beside names and values
+    #[arg(long)]
+    pub hex: bool,
+
+    /// Print the whole of long images and blocks
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `bumpless region watch`.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Region, as in plant
+    #[arg(value_name = "NAME")]
+    pub region: String,
+
+    /// Which daemon.
+    #[command(flatten)]
+    pub target: Target,
+
+    /// How long to wait between looks, in ms
+    #[arg(long, value_name = "MS", default_value_t = 1000,
+        value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub interval_ms: u64,
+
+    /// End after so many looks
+    #[arg(long, value_name = "COUNT")]
+    pub looks: Option<u64>,
+}
+
+/// `bumpless switchover`.
+#[derive(Args, Clone, Debug)]
+pub struct SwitchoverArgs {
+    /// Which daemon, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
+
+    /// Application [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub application: Option<String>,
+
+    /// Without the agreement of another node
+    #[arg(long)]
+    pub force: bool,
+}
+
 impl Target {
     fn runtime_dir(&self) -> Result<PathBuf, Failure> {
         let selection =
@@ -160,6 +235,9 @@ where
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Regions(ask) => regions::run(&ask),
+        Command::Region(command) => region::run(&command),
+        Command::Switchover(args) => regions::switch_over(&args),
         Command::Demo(args) => demo::run(&args),
     };
     end(PROGRAM, result)

@@ -1,20 +1,62 @@
 //! `bumpless status`: what is wrong first, then how things are.
 
+use super::regions::{render_applications, render_regions};
 use super::text::{Side, Style, Table, count, number, octets, span};
 use super::{Ask, finish, json, wrong_document};
 use crate::control::Request;
 use crate::control::client::ask;
 use crate::exit::{ExitCode, Failure};
-use crate::report::{Document, HostKind, Link, Port, Status};
+use crate::report::{
+    Application, Document, HostKind, Link, Port, Region, RegionsStatus, Status, Thread,
+};
 
 pub(super) fn run(args: &Ask) -> Result<ExitCode, Failure> {
-    let Document::Status(status) = ask(&args.target.runtime_dir()?, &Request::Status)? else {
-        return Err(wrong_document());
-    };
-    if args.json {
-        return finish(&json(&status)?);
+    let style = Style::of_stdout();
+    match ask(&args.target.runtime_dir()?, &Request::Status)? {
+        Document::Status(status) if args.json => finish(&json(&status)?),
+        Document::Status(status) => finish(&render(&status, style)),
+        Document::RegionsStatus(status) if args.json => finish(&json(&status)?),
+        Document::RegionsStatus(status) => finish(&render_regions_only(&status, style)),
+        _ => Err(wrong_document()),
     }
-    finish(&render(&status, Style::of_stdout()))
+}
+
+/// A daemon that keeps regions only.
+fn render_regions_only(status: &RegionsStatus, style: Style) -> String {
+    let told = |head, list: &[String]| {
+        list.iter().map(|text| Problem { head, text: text.clone() }).collect::<Vec<_>>()
+    };
+    let mut problems = told("ALARM", &status.alarms);
+    problems.extend(without_active(&status.applications));
+    problems.extend(told("DEGRADED", &status.degraded));
+    let mut text = verdict(&status.name, &problems, "fine, each application is active", style);
+    text += &format!(
+        "\nDaemon   regions only, bumplessd {} (process {}), up {}\n\n",
+        status.version,
+        status.pid,
+        span(status.uptime_ns)
+    );
+    text += &regions(&status.applications, &status.regions, style);
+    text.push('\n');
+    text += &threads(&status.threads, style);
+    text
+}
+
+/// Applications that nobody drives.
+fn without_active(applications: &[Application]) -> impl Iterator<Item = Problem> {
+    let idle = applications.iter().filter(|it| it.active.is_none() && it.awaited_pid.is_none());
+    idle.map(|application| Problem {
+        head: "WARNING",
+        text: format!("application {}: no process is active", application.name),
+    })
+}
+
+fn regions(applications: &[Application], regions: &[Region], style: Style) -> String {
+    if applications.is_empty() {
+        return String::new();
+    }
+    let applications = render_applications(applications, style);
+    format!("{applications}\n{}", render_regions(regions, style))
 }
 
 /// One thing that is wrong.
@@ -25,7 +67,7 @@ struct Problem {
 }
 
 pub(super) fn render(status: &Status, style: Style) -> String {
-    let mut text = verdict(status, style);
+    let mut text = verdict(&status.name, &problems(status), "fine, both LANs carry", style);
     text += &format!(
         "\nNode     {}, {}, bumplessd {} (process {}), up {}\n",
         status.mac,
@@ -52,8 +94,11 @@ pub(super) fn render(status: &Status, style: Style) -> String {
     text += &format!("Nodes    {} in the table (bumpless nodes)\n\n", number(status.nodes));
     text += &ports(status, style);
     text += &ways(status);
+    if !status.applications.is_empty() {
+        text += &format!("\n{}", regions(&status.applications, &status.regions, style));
+    }
     text.push('\n');
-    text += &threads(status, style);
+    text += &threads(&status.threads, style);
     text += &format!(
         "\nReceive mode {}, {} locked, {} allocations on real-time threads, next number {}\n",
         status.receive_mode,
@@ -65,13 +110,12 @@ pub(super) fn render(status: &Status, style: Style) -> String {
 }
 
 /// The first lines: whether all is well, else each thing that is not.
-fn verdict(status: &Status, style: Style) -> String {
-    let problems = problems(status);
+fn verdict(name: &str, problems: &[Problem], fine: &str, style: Style) -> String {
     if problems.is_empty() {
-        return format!("{}: {}\n", status.name, style.good("fine, both LANs carry"));
+        return format!("{name}: {}\n", style.good(fine));
     }
     let number_of_them = count(problems.len() as u64, "problem");
-    let mut text = format!("{}: {}\n", status.name, style.bad(&number_of_them));
+    let mut text = format!("{name}: {}\n", style.bad(&number_of_them));
     for Problem { head, text: what } in problems {
         let head = format!("{head:<8}");
         let head = if head.starts_with("ALARM") { style.bad(&head) } else { style.odd(&head) };
@@ -110,6 +154,7 @@ fn problems(status: &Status) -> Vec<Problem> {
     for reason in &status.degraded {
         push("DEGRADED", reason.clone());
     }
+    problems.extend(without_active(&status.applications));
     problems
 }
 
@@ -192,7 +237,7 @@ fn ways(status: &Status) -> String {
     lines.flatten().collect()
 }
 
-fn threads(status: &Status, style: Style) -> String {
+fn threads(list: &[Thread], style: Style) -> String {
     let mut table = Table::new(&[
         ("Thread", Side::Left),
         ("Policy", Side::Left),
@@ -202,7 +247,7 @@ fn threads(status: &Status, style: Style) -> String {
         ("Faults", Side::Right),
         ("TID", Side::Right),
     ]);
-    for thread in &status.threads {
+    for thread in list {
         let policy = match thread.priority {
             0 => thread.policy.clone(),
             priority => format!("{} {priority}", thread.policy),

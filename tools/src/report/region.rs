@@ -40,6 +40,10 @@ pub struct Region {
     pub cycle: Option<u64>,
     /// Commits in this epoch.
     pub commits: u64,
+    /// Time between two commits, on the average of half a second, in ns; null where nobody measured
+    /// it, or nothing was committed meanwhile.
+    #[serde(default)]
+    pub commit_interval_ns: Option<u64>,
     /// Time since the newest image was committed, in ns; null before the first.
     pub age_ns: Option<u64>,
     /// How many cycles the standby is behind; null without one.

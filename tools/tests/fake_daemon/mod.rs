@@ -15,6 +15,7 @@ use prp::lre::event::{LreEvent, NodeKind};
 use prp::types::{LanId, MacAddress};
 use rt_core::os::clock::MonotonicClock;
 use rt_core::time::{Duration, Instant};
+use shm_replica::segment::RegionName;
 use tools::config::SocketGroup;
 use tools::control::{Answer, ControlServer, ControlSource, Request};
 use tools::report::event::Moment;
@@ -140,6 +141,7 @@ pub fn regions() -> Vec<Region> {
             epoch: 7,
             cycle: Some(123_456),
             commits: 1_000,
+            commit_interval_ns: None,
             age_ns: Some(900_000),
             lag_cycles: Some(0),
             in_sync: true,
@@ -154,6 +156,7 @@ pub fn regions() -> Vec<Region> {
             epoch: 0,
             cycle: None,
             commits: 0,
+            commit_interval_ns: None,
             age_ns: None,
             lag_cycles: None,
             in_sync: false,
@@ -248,6 +251,7 @@ pub fn all_events() -> Vec<Event> {
         LreEvent::DuplicateMemoryHasRoom,
     ];
     let lan = DaemonEvent::Lan;
+    let plc = RegionName::new("plc").unwrap();
     let daemon = [
         DaemonEvent::Started,
         lan(LanId::A, LanEvent::LinkUp),
@@ -271,6 +275,13 @@ pub fn all_events() -> Vec<Event> {
         DaemonEvent::Host(HostEvent::SetDown),
         DaemonEvent::Host(HostEvent::Renamed { from: "prp0".to_owned(), to: "x".to_owned() }),
         DaemonEvent::Host(HostEvent::Mended("its MTU was too long".to_owned())),
+        DaemonEvent::Region(RegionEvent::Joined(plc, 812)),
+        DaemonEvent::Region(RegionEvent::Left(plc, 812)),
+        DaemonEvent::Region(RegionEvent::Active(plc, 813, 8)),
+        DaemonEvent::Region(RegionEvent::Refused(plc, 814, "it was registered already".to_owned())),
+        DaemonEvent::Region(RegionEvent::OwnerAwaited(plc, 812)),
+        DaemonEvent::Region(RegionEvent::OwnerGone(plc, 812)),
+        DaemonEvent::Region(RegionEvent::Failed("no room on the disk".to_owned())),
         DaemonEvent::CarrierLost,
         DaemonEvent::CarrierBack,
         DaemonEvent::Resumed(Duration::from_secs(3_600)),

@@ -39,6 +39,7 @@ use crate::report::{DaemonEvent, RegionEvent, Switchover};
 use desk::Desk;
 use epochs::Epochs;
 use owners::{Former, Owners};
+pub(crate) use place::SOCKET_NAME;
 use place::Socket;
 use rights::RightsTable;
 

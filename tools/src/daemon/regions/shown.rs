@@ -65,6 +65,7 @@ fn region(report: &RegionReport, applications: &[ApplicationReport]) -> Region {
         epoch: segment.map_or(0, |segment| segment.epoch),
         cycle: newest.map(|(_, stamp)| stamp.cycle),
         commits: newest.map_or(0, |(sequence, _)| sequence),
+        commit_interval_ns: None,
         age_ns: newest.map(|(_, stamp)| now_ns.saturating_sub(stamp.committed_at_ns)),
         lag_cycles: in_sync.then_some(0),
         in_sync,
