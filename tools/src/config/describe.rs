@@ -142,6 +142,7 @@ fn tables(regions: &RegionsConfig) -> Vec<(&'static str, Vec<(&'static str, Valu
         let rows = vec![
             ("name", json!(region.name.as_str())),
             ("application", json!(region.application.as_str())),
+            ("other_schema", json!(if region.by_name { "by_name" } else { "refuse" })),
             ("write", region.write.iter().map(somebody).collect()),
             ("read", region.read.iter().map(somebody).collect()),
         ];

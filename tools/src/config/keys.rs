@@ -100,6 +100,7 @@ pub const KEYS: &[(&str, KeyType)] = &[
     ("region", KeyType::Tables),
     ("region.name", KeyType::Text),
     ("region.application", KeyType::Text),
+    ("region.other_schema", KeyType::Text),
     ("region.write", KeyType::List),
     ("region.read", KeyType::List),
 ];

@@ -69,6 +69,7 @@ pub(crate) struct RawApplication {
 pub(crate) struct RawRegion {
     pub(crate) name: Option<String>,
     pub(crate) application: Option<String>,
+    pub(crate) other_schema: Option<String>,
     pub(crate) write: Vec<RawWho>,
     pub(crate) read: Vec<RawWho>,
 }

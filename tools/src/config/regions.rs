@@ -51,6 +51,8 @@ pub struct RegionConfig {
     pub name: RegionName,
     /// Its application.
     pub application: RegionName,
+    /// Whether programs whose schemas differ may stand in for each other, by the names of blocks.
+    pub by_name: bool,
     /// Who may write it, beside root and the daemon's own user.
     pub write: Vec<Who>,
     /// Who may read it, beside those who may write it for its application.
@@ -192,6 +194,11 @@ fn regions(
         let key = numbered("region", index);
         let name = name(check, &format!("{key}.name"), said.name.as_deref());
         let application = application_of(check, &key, said.application.as_deref(), applications);
+        let by_name = check.word(
+            &format!("{key}.other_schema"),
+            said.other_schema.as_deref(),
+            &[("refuse", false), ("by_name", true)],
+        );
         let write = everybody(check, &format!("{key}.write"), &said.write);
         let read = everybody(check, &format!("{key}.read"), &said.read);
         let (Some(name), Some(application)) = (name, application) else { continue };
@@ -199,7 +206,7 @@ fn regions(
             twice(check, &key, name);
             continue;
         }
-        known.push(RegionConfig { name, application, write, read });
+        known.push(RegionConfig { name, application, by_name, write, read });
     }
     known
 }

@@ -83,7 +83,10 @@ impl Regions {
             awaited.extend(known.owner.map(|owner| (application.name, owner)));
         }
         for region in &regions.regions {
-            let _ = book.add_region(region.name, region.application);
+            let added = book.add_region(region.name, region.application);
+            if let Some(id) = added.ok().filter(|_| region.by_name) {
+                book.let_versions_differ(id);
+            }
         }
         book.set_in_charge(regions.in_charge, &mut |_| {});
         let (socket, listener) = Socket::bind(&config.runtime_dir)?;
