@@ -344,7 +344,7 @@ fn a_switchover_by_order_leaves_the_former_one_with_a_segment_for_the_next_time(
     let (second, _next) = daemon.controller();
     let (peer, epoch) = daemon.broker.switch_over(name("plc"), &mut daemon.host).unwrap();
     assert_eq!((peer.pid, epoch), (i32::try_from(std::process::id()).unwrap(), 2));
-    assert_eq!((first.office(), second.office()), ((Role::Standby, 1), (Role::Active, 2)));
+    assert_eq!((first.office(), second.office()), ((Role::Standby, 2), (Role::Active, 2)));
     let (reply, file) = first.hear().unwrap();
     assert_eq!(reply, "Next { index: 0 }");
     let next = Segment::open(file.unwrap(), true).unwrap();

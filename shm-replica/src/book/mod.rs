@@ -331,12 +331,16 @@ impl Book {
         self.applications.iter().flatten().map(|application| application.name)
     }
 
-    /// The regions with their applications and how many read them, in the order in which they were
-    /// added.
+    /// The regions with their applications and how many read them beside who writes them, in the
+    /// order in which they were added.
     pub fn regions(&self) -> impl Iterator<Item = (RegionName, RegionName, u32)> {
         self.regions.iter().flatten().filter_map(|region| {
             let application = self.applications[region.application]?;
-            Some((region.name, application.name, region.readers.count()))
+            let mut readers = region.readers;
+            if let Some(writer) = application.active {
+                readers.remove(writer);
+            }
+            Some((region.name, application.name, readers.count()))
         })
     }
 

@@ -155,6 +155,10 @@ impl Book {
                 order(Order::Show(region_id(index), reader));
             }
         }
+        let standby = Office { role: Role::Standby, epoch: due.epoch };
+        for (who, ..) in self.ready_in(due.application).filter(|it| it.0 != due.participant) {
+            order(Order::Office(who, standby));
+        }
     }
 
     /// Makes the active participant of an application stand by, and has the segments prepared that
