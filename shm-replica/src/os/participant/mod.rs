@@ -23,6 +23,8 @@ mod options;
 mod part;
 mod service;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
