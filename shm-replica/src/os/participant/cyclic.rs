@@ -15,7 +15,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 use rt_core::os::clock::{MonotonicClock, realtime_ns};
 use rt_core::time::{Duration, Instant};
@@ -190,7 +190,8 @@ impl Cyclic {
     /// each image and its checksum; one system call for each region that somebody waits for.
     ///
     /// # Errors
-    /// Nothing is committed then.
+    /// Nothing is committed then; with [`CycleError::NotActive`] nothing that has to be what the
+    /// next owner goes on from.
     pub fn commit<'a, I>(
         &mut self,
         mut blocks_of: impl FnMut(usize) -> I,
@@ -213,14 +214,24 @@ impl Cyclic {
             };
             debug_assert!(committed, "the sizes were looked at, and the segments are there");
         }
-        self.cycle = stamp.cycle;
         self.begun = false;
+        self.still_active()?;
+        self.cycle = stamp.cycle;
         for index in 0..self.parts.len() {
             if self.parts[index].is_in_cut() {
                 self.wake(index);
             }
         }
         Ok(stamp.cycle)
+    }
+
+    /// Whether a commit that has just been made counts: who was relieved meanwhile may have been
+    /// too late for the next owner's look, which comes after the page was changed. Real-time
+    /// class: a fence and three loads.
+    fn still_active(&self) -> Result<(), CycleError> {
+        // The commit is stored before the page is looked at.
+        fence(Ordering::SeqCst);
+        if self.shared.may_act() { Ok(()) } else { Err(CycleError::NotActive) }
     }
 
     /// Commits one separate region, with the number of the cycle that has begun. Otherwise as
@@ -243,6 +254,7 @@ impl Cyclic {
             part.commit_blocks(blocks.into_iter(), stamp)
         };
         debug_assert!(committed, "the sizes were looked at, and the segment is there");
+        self.still_active()?;
         self.wake(region);
         Ok(stamp.cycle)
     }

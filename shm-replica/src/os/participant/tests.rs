@@ -8,7 +8,7 @@ use rt_core::time::Duration;
 use super::attachment::Plan;
 use super::options::{Region, RegionOptions};
 use super::shared::{Seat, Shared};
-use super::{Cyclic, Restored};
+use super::{CycleError, Cyclic, Restored};
 use crate::attach::StandbyClass;
 use crate::image::{ImageWriter, Stamp};
 use crate::os::mapping::Mapping;
@@ -205,4 +205,22 @@ fn a_standby_holds_one_cut_also_while_the_segments_of_a_new_owner_come_one_by_on
     bench.shows(1, &second.segments[1], 2);
     bench.cyclic.begin();
     assert_eq!(bench.held(), [Some((8, 8)); 2]);
+}
+
+#[test]
+fn a_commit_of_one_who_is_relieved_meanwhile_is_told_that_it_may_not_count() {
+    let mut bench = Bench::new(OCTETS);
+    let Bench { own, page, cyclic, .. } = &mut bench;
+    own.iter().for_each(|it| it.state().unwrap().set_epoch(1));
+    page.change(|page| page.set_office(Office { role: Role::Active, epoch: 1 }));
+    let images = OCTETS.map(|octets| vec![1; octets]);
+    assert_eq!(cyclic.begin().took_over, Some(Restored::Nothing));
+    assert_eq!(cyclic.commit(|region| [&images[region][..]]), Ok(1));
+    cyclic.begin();
+    // The page says otherwise, and the next owner has looked, before the commit is there.
+    let committed = cyclic.commit(|region| {
+        page.change(|page| page.set_office(Office { role: Role::Standby, epoch: 1 }));
+        [&images[region][..]]
+    });
+    assert_eq!(committed, Err(CycleError::NotActive));
 }
