@@ -417,7 +417,7 @@ typedef struct {
     uint64_t schema_hash;
     // What a commit was measured to cost here, in ns; zero before activation, and for a reader.
     uint64_t commit_cost_ns;
-    // The epoch in force; zero while nobody is active.
+    // The epoch of the segment in force; zero before the first.
     uint64_t epoch;
     // The cycle of the last commit or read.
     uint64_t cycle;

@@ -130,7 +130,7 @@ where
         self.region(index).is_some_and(|[wake, ..]| wake.load(Ordering::Acquire) > 0)
     }
 
-    /// The epoch in force of the region number `index`; zero while nobody is active. Real-time
+    /// The epoch in force of the region number `index`; zero before the first. Real-time
     /// class: one load.
     #[must_use]
     pub fn region_epoch(&self, index: usize) -> u64 {

@@ -268,7 +268,7 @@ pub struct RegionInfo {
     pub schema_hash: u64,
     /// What a commit was measured to cost here, in ns; zero before activation, and for a reader.
     pub commit_cost_ns: u64,
-    /// The epoch in force; zero while nobody is active.
+    /// The epoch of the segment in force; zero before the first.
     pub epoch: u64,
     /// The cycle of the last commit or read.
     pub cycle: u64,

@@ -22,7 +22,7 @@ use crate::ring::Place;
 /// # Errors
 /// The kernel knows no such wait.
 pub fn wait(memory: &Mapping, place: &Place, seen: u64, until: Instant) -> io::Result<bool> {
-    let Some(word) = memory.get(place.newest) else { return Ok(false) };
+    let Some(word) = memory.get(place.newest) else { return Ok(true) };
     wait_word(Seen { word, value: seen }, until)
 }
 
@@ -31,7 +31,7 @@ fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
         return Ok(true);
     }
     let until = timespec(until);
-    // SAFETY: the word is mapped as long as its memory, `until` lives to the end of the call, and
+    // SAFETY: the word is there as long as it is borrowed, `until` lives to the end of the call, and
     // the operation reads both and writes neither.
     let outcome = unsafe {
         libc::syscall(
@@ -55,7 +55,7 @@ fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
     }
 }
 
-/// A word that others change, and its value when it was looked at last.
+/// A word, of a shared memory or of this process, and its value when it was looked at last.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'m> {
     /// The word.
@@ -70,36 +70,32 @@ impl Seen<'_> {
     }
 }
 
-/// Words that can be waited for at once.
-const WORDS_MAX: usize = 3;
-
-/// Between two looks, where the kernel cannot wait for two words at once (before Linux 5.16).
+/// Between two looks, where the kernel cannot wait for several words at once (before Linux 5.16).
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Waits until one of the words (three at most) is another than it was, or `until`
-/// (CLOCK_MONOTONIC). Whether one may be: a waiter is also woken for nothing. Real-time class: the
-/// one wait of its thread.
+/// Waits until one of some words is another than it was, or `until` (CLOCK_MONOTONIC). Whether one
+/// may be: a waiter is also woken for nothing. Real-time class: the one wait of its thread.
 ///
 /// # Errors
 /// The kernel knows no such wait.
-pub fn wait_any(words: &[Seen<'_>], until: Instant) -> io::Result<bool> {
+pub fn wait_any<const N: usize>(words: [Seen<'_>; N], until: Instant) -> io::Result<bool> {
     if words.iter().any(Seen::has_changed) {
         return Ok(true);
     }
-    let mut waiters = [FutexWaitV::NONE; WORDS_MAX];
-    for (waiter, seen) in waiters.iter_mut().zip(words) {
-        waiter.value = u64::from(low_bits(seen.value));
-        waiter.address = low_half(seen.word) as u64;
-    }
-    let count = words.len().min(WORDS_MAX);
+    let waiters = words.map(|seen| FutexWaitV {
+        value: u64::from(low_bits(seen.value)),
+        address: low_half(seen.word) as u64,
+        flags: FUTEX_32,
+        reserved: 0,
+    });
     let timeout = timespec(until);
-    // SAFETY: the first `count` waiters name words that are borrowed to the end of the call, as
-    // `waiters` and `timeout` live; the operation reads all of them and writes none.
+    // SAFETY: the words are there as long as they are borrowed, `waiters` and `timeout` live to the
+    // end of the call, and the operation reads all of them and writes none.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_futex_waitv,
             waiters.as_ptr(),
-            count,
+            waiters.len(),
             0,
             ptr::from_ref(&timeout),
             libc::CLOCK_MONOTONIC,
@@ -112,23 +108,22 @@ pub fn wait_any(words: &[Seen<'_>], until: Instant) -> io::Result<bool> {
         error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(true),
         error if error.raw_os_error() == Some(libc::ETIMEDOUT) => Ok(false),
         error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
-            look_now_and_then(words, until)
+            look_now_and_then(&words, until)
         }
         error => Err(error),
     }
 }
 
-/// Waits for the first of the words, and looks at the others now and then.
+/// Waits for the first of some words, and looks at the others now and then.
 fn look_now_and_then(words: &[Seen<'_>], until: Instant) -> io::Result<bool> {
     let look = MonotonicClock::now().saturating_add(LOOK);
-    let Some(first) = words.first() else { return Ok(false) };
+    let Some(first) = words.first() else { return Ok(true) };
     let woken = wait_word(*first, look.min(until))?;
     Ok(woken || until > look || words.iter().any(Seen::has_changed))
 }
 
 /// One word to wait for, as the kernel reads it.
 #[repr(C)]
-#[derive(Clone, Copy)]
 struct FutexWaitV {
     value: u64,
     address: u64,
@@ -136,11 +131,7 @@ struct FutexWaitV {
     reserved: u32,
 }
 
-impl FutexWaitV {
-    const NONE: Self = Self { value: 0, address: 0, flags: FUTEX_32, reserved: 0 };
-}
-
-/// The word has 32 bits, and other processes may map it too.
+/// The word has 32 bits, and other processes map it too.
 const FUTEX_32: u32 = 2;
 
 fn timespec(at: Instant) -> libc::timespec {
@@ -160,14 +151,13 @@ pub fn wake_all(memory: &Mapping, place: &Place) {
 /// that never blocks.
 pub fn wake_word(memory: &Mapping, index: usize) {
     if let Some(word) = memory.get(index) {
-        wake(word);
+        wake_waiters(word);
     }
 }
 
-/// Wakes everybody who waits for a change of this word. Real-time class: one system call that never
-/// blocks.
-pub fn wake(word: &AtomicU64) {
-    // SAFETY: the word is borrowed to the end of the call; the operation does not touch it.
+/// Wakes everybody who waits for a change of a word. Real-time class: as above.
+pub(super) fn wake_waiters(word: &AtomicU64) {
+    // SAFETY: the word is there as long as it is borrowed; the operation does not touch it.
     let _ = unsafe { libc::syscall(libc::SYS_futex, low_half(word), libc::FUTEX_WAKE, i32::MAX) };
 }
 

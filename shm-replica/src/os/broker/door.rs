@@ -9,7 +9,7 @@ use crate::attach::{RefusalCode, Reply, Request};
 use crate::book::ParticipantId;
 use crate::os::connection::{Connection, Peer};
 use crate::os::page::PageFile;
-use crate::page::Office;
+use crate::page::{Office, Role};
 use crate::segment::RegionName;
 
 impl Broker {
@@ -118,7 +118,9 @@ impl Broker {
     pub(super) fn part_with(&mut self, index: usize, host: &mut impl Host) {
         let Some(session) = self.sessions[index].take() else { return };
         // It may live on without its connection: then its page says that it is nothing any more.
-        session.page.change(|page| page.set_office(Office::default()));
+        // With the epoch that it knew: no page says so before its participant was ready.
+        let Office { epoch, .. } = session.page.office();
+        session.page.change(|page| page.set_office(Office { role: Role::None, epoch }));
         let who = ParticipantId::at(index);
         for in_force in self.in_force.iter_mut().flatten() {
             in_force.writer = in_force.writer.filter(|writer| *writer != who);

@@ -1,6 +1,7 @@
 //! Carrying out what the book orders.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{Ordering, fence};
 
 use super::session::Session;
 use super::{Broker, Event, Host, InForce};
@@ -33,6 +34,9 @@ impl Broker {
                 Order::Office(who, office) => {
                     if let Some(session) = &mut self.sessions[who.index()] {
                         session.page.change(|page| page.set_office(office));
+                        // Who commits looks at its page behind its commit. Either it finds that it
+                        // was relieved, or who comes after this finds the commit.
+                        fence(Ordering::SeqCst);
                         session.send(&Reply::Office, None);
                     }
                 }

@@ -2,8 +2,11 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::sys::stat::fstat;
 use rt_core::limits::REGIONS_MAX;
+use rt_core::os::clock::MonotonicClock;
 use rt_core::time::{Duration, Instant};
 
 use super::super::mapping::Mapping;
@@ -11,13 +14,16 @@ use super::super::page::open_page;
 use super::super::segment::{MAP, Segment, SegmentError, failed};
 use super::link::{AttachError, Heard, Link};
 use super::options::Region;
-use super::shared::{Reading, Seat, Writing};
+use super::shared::{Reading, Seat, Writing, zeros};
 use crate::attach::{Registration, Request, StandbyClass};
 use crate::image::{ImageReader, ImageWriter};
 use crate::page::{Office, Role};
 use crate::schema::{BlockCopy, Schema, compare, map_by_name};
 use crate::segment::{HEADER_OCTETS, Layout, RegionName, State};
 use crate::word::{WORD_OCTETS, Word as _};
+
+/// Between two looks whether an answer is still wanted.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
 
 /// What does not change as long as a participant lives.
 #[derive(Debug)]
@@ -65,35 +71,62 @@ pub(super) struct Attachment {
     pub(super) seat: Seat,
     /// For each region, in the order of their registration.
     pub(super) brought: Vec<Brought>,
+    /// What is wrong with a region that it only reads.
+    pub(super) trouble: Option<AttachError>,
+}
+
+/// It did not become attached.
+#[derive(Debug)]
+pub(super) struct NotAttached {
+    pub(super) why: AttachError,
+    /// The new page, where the daemon hung up on one that may have been in charge by it: who comes
+    /// next is, whatever the page before it says.
+    pub(super) seat: Option<Box<Seat>>,
+}
+
+impl From<AttachError> for NotAttached {
+    fn from(why: AttachError) -> Self {
+        Self { why, seat: None }
+    }
+}
+
+/// One who was active returns to a new daemon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Return<'a> {
+    /// By the page of the daemon before.
+    pub(super) office: Office,
+    /// For each region the segments to write that it has.
+    pub(super) held: &'a [Vec<Held>],
+    /// Whether it is to end.
+    pub(super) stops: &'a AtomicBool,
 }
 
 impl Plan {
-    /// Says who is there, registers, attaches and becomes ready. `held` are the segments that are
-    /// in force under `office`, if this is a return.
+    /// Says who is there, registers, attaches and becomes ready.
     ///
     /// What is there to be read is asked for before it is ready: as soon as it is, it may be in
     /// charge, and what it has to go on from is the past's.
     pub(super) fn attach(
         &self,
         socket: &Path,
-        office: Office,
-        held: &[Vec<Held>],
+        returns: Option<Return<'_>>,
         until: Instant,
-    ) -> Result<Attachment, AttachError> {
+    ) -> Result<Attachment, NotAttached> {
         let mut link = Link::open(socket, until)?;
         let hello =
             Request::Hello { application: self.application, library: env!("CARGO_PKG_VERSION") };
         let Heard::Welcome { file: Some(page) } = link.ask(&hello, None, until)? else {
-            return Err(AttachError::OtherAnswer);
+            return Err(AttachError::OtherAnswer.into());
         };
         let page = open_page(&page)
             .map_err(|why| AttachError::Segment { region: self.application, why })?;
         let mut seat = Seat { page, places: [usize::MAX; REGIONS_MAX] };
         let mut brought: Vec<Brought> = self.regions.iter().map(|_| Brought::default()).collect();
+        let office = returns.map_or_else(Office::default, |it| it.office);
         let was_active = office.role == Role::Active;
         for (index, region) in self.regions.iter().enumerate() {
             let in_force = |it: &&Held| was_active && it.is_in_force(office.epoch);
-            let held = held.get(index).and_then(|held| held.iter().find(in_force));
+            let held = returns.and_then(|it| it.held.get(index)?.iter().find(in_force));
             let Some(registration) = self.registration(index, held.map(|_| office.epoch)) else {
                 continue;
             };
@@ -101,31 +134,69 @@ impl Plan {
             let Heard::Registered { index: place, file } =
                 link.ask(&request, held.map(|it| it.file.as_fd()), until)?
             else {
-                return Err(AttachError::OtherAnswer);
+                return Err(AttachError::OtherAnswer.into());
             };
             seat.places[index] = place;
             brought[index].writing = file.map(|file| region.writing(file)).transpose()?;
         }
+        let mut trouble = None;
         for (index, region) in self.regions.iter().enumerate() {
             // It is compared here: each takeover can bring another.
             let request = Request::Attach { region: region.name, schema: &[] };
             let Heard::Attached { index: place, epoch, file } = link.ask(&request, None, until)?
             else {
-                return Err(AttachError::OtherAnswer);
+                return Err(AttachError::OtherAnswer.into());
             };
             seat.places[index] = place;
-            brought[index].reading = file.map(|file| region.reading(file, epoch)).transpose()?;
+            brought[index].reading = match file.map(|it| region.reading(it, epoch)).transpose() {
+                // What others did to a region of theirs is no reason not to come back.
+                Err(why) if returns.is_some() && region.written.is_none() => {
+                    trouble = Some(why);
+                    None
+                }
+                reading => reading?,
+            };
         }
-        if self.regions.iter().any(|region| region.written.is_some()) {
-            link.ask(&Request::Ready, None, until)?;
+        match self.settle(&mut link, returns, until) {
+            Ok(()) => Ok(Attachment { link, seat, brought, trouble }),
+            Err(why) => {
+                let Office { role, epoch } = seat.page.office();
+                let hung_up_on = role == Role::None && epoch > 0;
+                Err(NotAttached { why, seat: hung_up_on.then(|| Box::new(seat)) })
+            }
         }
-        for region in &self.regions {
-            // Also so that the page is settled: what follows from being ready has been done when
-            // the next question is answered.
-            let request = Request::Wake { region: region.name, wanted: region.woken };
-            link.ask(&request, None, until)?;
+    }
+
+    /// Becomes ready. From then on the daemon may put it in charge, by the new page: so one who
+    /// returns does not give up, unless the daemon does. If it hung up, and the daemon lives,
+    /// somebody else would be in charge, and the page before it would not say so.
+    fn settle(
+        &self,
+        link: &mut Link,
+        returns: Option<Return<'_>>,
+        until: Instant,
+    ) -> Result<(), AttachError> {
+        let writes = self.regions.iter().any(|region| region.written.is_some());
+        // The wakes also so that the page is settled: what follows from being ready has been done
+        // when the next question is answered.
+        let wakes =
+            self.regions.iter().map(|it| Request::Wake { region: it.name, wanted: it.woken });
+        for request in writes.then_some(Request::Ready).into_iter().chain(wakes) {
+            link.say(&request, None)?;
+            let Some(Return { stops, .. }) = returns else {
+                link.answer(&request, until)?;
+                continue;
+            };
+            while let Err(why) =
+                link.answer(&request, MonotonicClock::now().saturating_add(LOOK_FOR_STOP))
+            {
+                let is_silent = matches!(why, AttachError::Silent);
+                if !is_silent || stops.load(Ordering::Acquire) {
+                    return Err(why);
+                }
+            }
         }
-        Ok(Attachment { link, seat, brought })
+        Ok(())
     }
 
     fn registration(&self, index: usize, held_epoch: Option<u64>) -> Option<Registration<'_>> {
@@ -162,6 +233,7 @@ impl Region {
     /// A segment to read that was handed over.
     pub(super) fn reading(&self, file: OwnedFd, epoch: u64) -> Result<Reading, AttachError> {
         let fault = |why| AttachError::Segment { region: self.name, why };
+        let status = fstat(&file).map_err(failed("ask for a segment's number")).map_err(fault)?;
         let segment = Segment::open(file, false).map_err(fault)?;
         let header = *segment.header();
         if header.name != self.name {
@@ -178,21 +250,23 @@ impl Region {
             let found = layout.image_octets();
             return Err(AttachError::Size { region: self.name, wanted, found });
         }
-        let raw = if copies.is_some() { vec![0; layout.image_octets()] } else { Vec::new() };
+        let raw = if copies.is_some() { zeros(layout.image_octets()) } else { Vec::new() };
         let memory = segment.into_memory();
         let reader = ImageReader::new(memory, layout.place(), layout.image_octets(), epoch);
         let reader = reader.ok_or(AttachError::OtherAnswer)?;
-        let spare = [vec![0; wanted], vec![0; wanted]];
+        let spare = [zeros(wanted), zeros(wanted)];
         let taken_octets = wanted;
         Ok(Reading {
             reader,
             layout,
             epoch,
+            file: (status.st_dev, status.st_ino),
             copies,
             raw,
             looked: 0,
             taken_octets,
             spare,
+            passed: 0,
             former: None,
         })
     }
@@ -205,6 +279,10 @@ impl Region {
             return Ok(None);
         }
         let theirs = Schema::parse(&theirs).map_err(|_| AttachError::OtherAnswer)?;
+        // Its writer can write there, too.
+        if theirs.image_octets() != segment.header().layout.image_octets() {
+            return Err(AttachError::OtherAnswer);
+        }
         let Err(mismatch) = compare(&ours, &theirs) else { return Ok(None) };
         match self.map {
             Some(policy) => Ok(Some(map_by_name(theirs, ours, policy).copies().collect())),

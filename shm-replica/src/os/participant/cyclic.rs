@@ -14,6 +14,7 @@
 //! who takes over next goes on from there even if this one dies in its first cycle.
 
 use std::io;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
@@ -103,8 +104,30 @@ pub struct Cyclic {
     begun: bool,
     /// Of the wall clock, at the beginning of the cycle.
     wall_clock_offset_ns: u64,
-    /// The page's count of changes when it was looked at last.
+    /// What had been told when it was looked at last.
+    told: Told,
+}
+
+/// How much was told from outside a ring.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Told {
+    /// Which page: each counts for itself, and all stay where they are.
+    page: usize,
+    /// The page's count of changes.
     changes: u64,
+    /// Segments that were left.
+    posted: u64,
+}
+
+impl Told {
+    fn by(shared: &Shared) -> Self {
+        let page = &shared.seat().page;
+        Self {
+            page: ptr::from_ref(page).addr(),
+            changes: page.changes(),
+            posted: shared.posted.load(Ordering::Acquire),
+        }
+    }
 }
 
 /// The application's own time: a point of it, and when that was.
@@ -124,6 +147,7 @@ impl Cyclic {
     pub(super) fn new(shared: Arc<Shared>, plan: Arc<Plan>) -> Self {
         let parts = plan.regions.iter().map(|region| Part::new(region.written)).collect();
         let clock = ApplicationClock { time_ns: 0, at: MonotonicClock::now() };
+        let told = Told::by(&shared);
         let mut new = Self {
             shared,
             plan,
@@ -132,7 +156,7 @@ impl Cyclic {
             clock,
             begun: false,
             wall_clock_offset_ns: 0,
-            changes: 0,
+            told,
         };
         new.collect();
         new
@@ -150,11 +174,10 @@ impl Cyclic {
     pub fn begin(&mut self) -> Cycle {
         let now = MonotonicClock::now();
         self.wall_clock_offset_ns = realtime_ns().saturating_sub(now.as_nanos());
+        // Before all looks: a change after this is not waited for.
+        self.told = Told::by(&self.shared);
         self.collect();
-        let page = &self.shared.seat().page;
-        // Before the office: a change after this look is waited for no more than once too little.
-        self.changes = page.changes();
-        let office = page.office();
+        let office = self.shared.seat().page.office();
         let acted = self.shared.acting.load(Ordering::Relaxed);
         let acts = office.role == Role::Active && office.epoch == acted;
         let stepped_down = acted != 0 && !acts;
@@ -281,14 +304,22 @@ impl Cyclic {
     }
 
     /// Reads a region's newest image, or the one after that which was read last;
-    /// [`Self::image`] has it then. For regions that are only read, or separate, and for standbys
-    /// that are not hot. Real-time class: a copy of the image, thrice at most.
+    /// [`Self::image`] has it then. A hot standby holds a cut of the regions that it may write, as
+    /// of the beginning of the cycle: of these it gets the image that it holds, be it new or not.
+    /// At a takeover what was not read of the former owner's counts as skipped, and the image that
+    /// the new owner went on from comes again, as the new owner's. Real-time class: a copy of the
+    /// image, thrice at most.
     ///
     /// # Errors
     /// There is none, or none that is new; what was held is held.
     pub fn read(&mut self, region: usize, in_order: bool) -> Result<Image, NoImage> {
         self.collect_one(region);
-        self.parts.get_mut(region).ok_or(NoImage::Nothing)?.read(in_order)
+        let is_hot = self.plan.class == StandbyClass::Hot;
+        let part = self.parts.get_mut(region).ok_or(NoImage::Nothing)?;
+        if is_hot && part.is_in_cut() {
+            return part.image.ok_or(NoImage::Nothing);
+        }
+        part.read(in_order)
     }
 
     /// Waits until a region has a new image, the role changes, or `until`. Whether there may be
@@ -297,21 +328,31 @@ impl Cyclic {
     /// # Errors
     /// The kernel knows no such wait.
     pub fn wait(&mut self, region: usize, until: Instant) -> io::Result<bool> {
-        // What comes after this look is waited for; what came before it is collected.
-        let value = self.shared.news.load(Ordering::Acquire);
-        self.collect_one(region);
-        let news = Seen { word: &self.shared.news, value };
-        let word = &self.shared.seat().page.memory()[Page::<Mapping>::CHANGES];
-        let changes = Seen { word, value: self.changes };
-        let part = self.parts.get(region);
-        let reading = part.and_then(|it| it.reading.as_deref());
-        let word = reading.and_then(|it| it.reader.memory().get(it.layout.place().newest));
-        let Some(word) = word else { return wait_any(&[changes, news], until) };
-        let newest = Seen { word, value: word.load(Ordering::Acquire) };
-        if part.is_some_and(Part::has_news) {
+        let told = Told::by(&self.shared);
+        if told != self.told {
+            // Once: what it was is for the caller to look at.
+            self.told = told;
             return Ok(true);
         }
-        wait_any(&[newest, changes, news], until)
+        self.collect();
+        let seat = self.shared.seat();
+        let Some(changes) = seat.page.memory().get(Page::<Mapping>::CHANGES) else {
+            return Ok(true);
+        };
+        let changes = Seen { word: changes, value: told.changes };
+        let posted = Seen { word: &self.shared.posted, value: told.posted };
+        let [mut reading, mut later] = [None, None];
+        if let Some(part) = self.parts.get(region) {
+            [reading, later] = part.awaited();
+            // One who writes it has no news of it; one who stands by, when all of the cut is there.
+            let follows = self.shared.acting.load(Ordering::Relaxed) == 0
+                && self.was_shown(|page, place| page.region_epoch(place), u64::MAX);
+            if (!part.is_in_cut() || follows) && (part.has_news() || part.has_later_news()) {
+                return Ok(true);
+            }
+        }
+        let words = [reading.unwrap_or(changes), later.unwrap_or(changes), changes, posted];
+        wait_any(words, until)
     }
 
     /// Whether this participant may act now: the daemon says so, and the state is taken over.
@@ -368,27 +409,29 @@ impl Cyclic {
             self.parts.iter_mut().for_each(Part::step_down);
             return None;
         }
-        if !self.choose_cut(|page, place| page.former_epoch(place), office.epoch) {
+        if !self.was_shown(|page, place| page.former_epoch(place), office.epoch) {
             self.parts.iter_mut().for_each(Part::step_down);
             return None;
         }
-        let fault = self.find_cut().err();
-        for part in &mut self.parts {
-            if part.is_separate() && part.find(u64::MAX).is_ok() {
+        let fault = self.find_cut(office.epoch).err();
+        for part in self.parts.iter_mut().filter(|it| it.is_separate()) {
+            if part.find(u64::MAX).is_ok() {
                 part.take_found();
             }
-            if part.is_in_cut() && !part.counts {
-                part.forget();
-            }
+        }
+        let in_charge = self.newest_epoch(office.epoch);
+        let written = self.parts.iter_mut().filter(|it| it.written.is_some());
+        for part in written.filter(|it| it.newest_epoch(office.epoch) < in_charge) {
+            part.forget();
         }
         let held = self.cut().find_map(|it| it.image);
         let restored = match (held, fault) {
-            (Some(Image { stamp, .. }), fault) => {
+            (Some(Image { stamp, .. }), _) => {
                 self.go_on_from(&stamp);
                 Restored::State {
                     cycle: stamp.cycle,
                     age: now.since(Instant::from_nanos(stamp.committed_at_ns)),
-                    newer_lost: fault.is_some_and(|it| it != NoImage::Nothing),
+                    newer_lost: self.cut().any(|it| it.newest_is_lost),
                 }
             }
             (None, None | Some(NoImage::Nothing)) => Restored::Nothing,
@@ -411,10 +454,11 @@ impl Cyclic {
 
     /// Takes the newest cut over, if there is one that was not looked at.
     fn follow(&mut self) {
-        let came = self.choose_cut(|page, place| page.region_epoch(place), 0);
-        if came && self.cut().any(Part::has_news) {
+        if self.cut().any(Part::has_news)
+            && self.was_shown(|page, place| page.region_epoch(place), u64::MAX)
+        {
             // If there is none that is whole, the one that is held is held.
-            let _next_time = self.find_cut();
+            let _next_time = self.find_cut(u64::MAX);
             let held = self.cut().find_map(|it| it.image);
             if let Some(image) = held {
                 self.go_on_from(&image.stamp);
@@ -422,31 +466,26 @@ impl Cyclic {
         }
     }
 
-    /// Chooses the regions that the newest owner had, which are the state; `epoch_of` is what the
-    /// daemon says of each of them. Whether all of their segments came: those that were sent may be
-    /// on their way, and what came before them is not the newest.
-    fn choose_cut(&mut self, epoch_of: impl Fn(&Page<Mapping>, usize) -> u64, own: u64) -> bool {
-        let Self { shared, parts, .. } = self;
-        let seat = shared.seat();
-        let said = |index: usize| epoch_of(&seat.page, seat.places[index]);
-        let epoch = |(index, part): (usize, &Part)| said(index).max(part.newest_epoch(own));
-        let cut = parts.iter().enumerate().filter(|(_, it)| it.is_in_cut());
-        let in_charge = cut.map(epoch).max().unwrap_or(0);
-        let mut all_came = true;
-        for (index, part) in parts.iter_mut().enumerate() {
-            part.counts = part.is_in_cut() && epoch((index, part)) == in_charge;
-            all_came &= !part.is_in_cut() || part.came(said(index));
-        }
-        all_came
+    /// Whether the segments of the owner that is asked for have come, of all regions that are
+    /// written here: one by one they are mapped, and some of them say nothing of a cut. Those of
+    /// `before` on do not count: they are this participant's own.
+    fn was_shown(&self, epoch: impl Fn(&Page<Mapping>, usize) -> u64, before: u64) -> bool {
+        let seat = self.shared.seat();
+        let mut written = self.parts.iter().zip(seat.places).filter(|(it, _)| it.written.is_some());
+        written.all(|(part, place)| epoch(&seat.page, place) <= part.newest_epoch(before))
     }
 
-    /// Takes the newest cut over.
-    fn find_cut(&mut self) -> Result<(), NoImage> {
+    /// Takes the newest cut over, of owners before `before`.
+    fn find_cut(&mut self, before: u64) -> Result<(), NoImage> {
+        let in_charge = self.newest_epoch(before);
+        // One that the former owner did not have has nothing to say.
+        let counts = |it: &&mut Part| it.is_in_cut() && it.newest_epoch(before) == in_charge;
+        self.parts.iter_mut().for_each(|it| it.newest_is_lost = false);
         let mut cycle = u64::MAX;
         let mut found = Err(NoImage::Nothing);
         for _ in 0..LOOKS {
             let before = cycle;
-            found = self.parts.iter_mut().filter(|it| it.counts).try_for_each(|part| {
+            found = self.parts.iter_mut().filter(counts).try_for_each(|part| {
                 if part.found_cycle() != Some(cycle) {
                     cycle = part.find(cycle)?.stamp.cycle;
                 }
@@ -457,10 +496,19 @@ impl Cyclic {
             }
             found = Err(NoImage::Lapped);
         }
+        // What is held was verified when it was whole: it is not given up for an older one.
+        let is_newer = |it: &Part| {
+            it.image.is_some_and(|held| held.stamp.epoch == in_charge && held.stamp.cycle > cycle)
+        };
+        let keeps = self.parts.iter_mut().filter(counts).all(|it| is_newer(it));
         for part in &mut self.parts {
-            if found.is_ok() { part.take_found() } else { part.drop_found() }
+            if found.is_ok() && !keeps { part.take_found() } else { part.drop_found() }
         }
         found
+    }
+
+    fn newest_epoch(&self, before: u64) -> u64 {
+        self.cut().map(|part| part.newest_epoch(before)).max().unwrap_or(0)
     }
 
     fn cut(&self) -> impl Iterator<Item = &Part> {

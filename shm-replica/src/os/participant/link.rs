@@ -183,11 +183,29 @@ impl Link {
         file: Option<BorrowedFd<'_>>,
         until: Instant,
     ) -> Result<Heard, AttachError> {
+        self.say(request, file)?;
+        self.answer(request, until)
+    }
+
+    /// Says something; the answer is heard with all else.
+    pub(super) fn say(
+        &mut self,
+        request: &Request<'_>,
+        file: Option<BorrowedFd<'_>>,
+    ) -> Result<(), AttachError> {
         let message = request.encode(&mut self.message)?;
         self.connection.send(message, file).map_err(|why| match why.raw_os_error() {
             Some(libc::EPIPE | libc::ECONNRESET) => AttachError::HungUp,
             _ => AttachError::System { what: "write to the daemon", why },
-        })?;
+        })
+    }
+
+    /// Waits for the answer to what was said, which is no refusal.
+    pub(super) fn answer(
+        &mut self,
+        request: &Request<'_>,
+        until: Instant,
+    ) -> Result<Heard, AttachError> {
         loop {
             match self.receive()? {
                 Some(Heard::Refused { code, why }) => {

@@ -101,7 +101,7 @@ impl Setup {
         let plan = Plan { application, class, cycle, regions: self.regions, commit_cost_ns };
         let plan = Arc::new(plan);
         let until = MonotonicClock::now().saturating_add(patience);
-        let attachment = plan.attach(&socket, Office::default(), &[], until)?;
+        let attachment = plan.attach(&socket, None, until).map_err(|it| it.why)?;
         let (service, shared) = Service::new(Arc::clone(&plan), socket.clone(), attachment)
             .map_err(|why| AttachError::System { what: "make a descriptor to be woken by", why })?;
         let cyclic = Cyclic::new(Arc::clone(&shared), Arc::clone(&plan));
@@ -122,7 +122,7 @@ pub struct Participant {
 /// What is known of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RegionInfo {
-    /// The epoch in force; zero while nobody is active.
+    /// The epoch of the segment in force; zero before the first.
     pub epoch: u64,
     /// What a commit was measured to cost here, in ns; zero where it is only read.
     pub commit_cost_ns: u64,

@@ -2,11 +2,12 @@
 //! verified image.
 
 use std::mem;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::wake::Seen;
 use super::mailbox::Mailbox;
 use super::options::Written;
-use super::shared::{Post, Reading, Use, Writing};
+use super::shared::{Post, Reading, Use, Writing, zeros};
 use crate::image::{Image, NoImage, Stamp};
 use crate::word::Word as _;
 
@@ -22,18 +23,18 @@ pub(super) struct Part {
     pub(super) reading: Option<Box<Reading>>,
     /// One that came after it and has nothing to read yet.
     later: Option<Box<Reading>>,
+    /// The newest two epochs whose segments were shown; an empty one may not be kept.
+    shown: [u64; 2],
     /// The last verified image; before the first, what the application began with.
     front: Vec<u8>,
     /// What is known of it; none before the first.
     pub(super) image: Option<Image>,
-    /// The newest epoch of all that came to be read.
-    came: u64,
-    /// Whether it is part of the state that is looked for.
-    pub(super) counts: bool,
     /// What was found and is not taken yet: it lies in the reading's spare.
     candidate: Option<Image>,
-    /// The newest commit when that was found.
-    looks_at: u64,
+    /// Whether the newest commit when it was looked for was newer than all that is whole.
+    pub(super) newest_is_lost: bool,
+    /// Commits of segments that are read no more, and were not read.
+    unread: u64,
     /// Whether the slot in place is open.
     is_open: bool,
 }
@@ -47,12 +48,12 @@ impl Part {
             current: None,
             reading: None,
             later: None,
-            front: vec![0; octets],
+            shown: [0; 2],
+            front: zeros(octets),
             image: None,
-            came: 0,
-            counts: false,
             candidate: None,
-            looks_at: 0,
+            newest_is_lost: false,
+            unread: 0,
             is_open: false,
         }
     }
@@ -80,38 +81,62 @@ impl Part {
     /// Takes what the service thread left, and sends back what it replaces. Real-time class: no
     /// system call, no allocation.
     pub(super) fn collect(&mut self, post: &Post) {
-        self.collect_writings(post);
-        self.collect_readings(post);
+        if let Some(gone) = self.collect_writings(post) {
+            send_back(&post.writing_back, gone, |it| &mut it.former);
+        }
+        if let Some(gone) = self.collect_readings(post) {
+            send_back(&post.reading_back, gone, |it| &mut it.former);
+        }
     }
 
-    /// A segment to write takes the place of the one that is of least use.
-    fn collect_writings(&mut self, post: &Post) {
+    /// What came goes where it belongs; what it replaces is returned, one box in the other.
+    fn collect_readings(&mut self, post: &Post) -> Option<Box<Reading>> {
+        let mut gone = None;
+        let due = self.later.take_if(|it| it.has_commits());
+        let mut came = post.reading.take();
+        let former = came.as_mut().and_then(|it| it.former.take());
+        for reading in [due, former, came].into_iter().flatten() {
+            self.was_shown(reading.passed);
+            self.was_shown(reading.epoch);
+            let is_known = |it: &Option<Box<Reading>>| {
+                it.as_ref().is_some_and(|it| it.file == reading.file && it.epoch == reading.epoch)
+            };
+            // Who reads it goes on where it is.
+            if is_known(&self.reading) || is_known(&self.later) {
+                let mut again = reading;
+                again.former = gone;
+                gone = Some(again);
+                continue;
+            }
+            let is_later = self.reading.is_some() && !reading.has_commits();
+            let place = if is_later { &mut self.later } else { &mut self.reading };
+            let replaced = place.replace(reading);
+            if !is_later && let Some(old) = &replaced {
+                self.unread = self.unread.saturating_add(old.unread());
+            }
+            let passed = if is_later { None } else { self.later.take() };
+            for mut old in [replaced, passed].into_iter().flatten() {
+                old.former = gone;
+                gone = Some(old);
+            }
+        }
+        gone
+    }
+
+    /// As above, with segments to write: each takes the place of the one that is of least use.
+    fn collect_writings(&mut self, post: &Post) -> Option<Box<Writing>> {
+        let mut gone = None;
         let mut came = post.writing.take();
         let former = came.as_mut().and_then(|it| it.former.take());
         for writing in [former, came].into_iter().flatten() {
             let usage = |index: usize| self.writings[index].as_ref().map(|it| it.usage());
             let place = usize::from(usage(1) < usage(0));
-            if let Some(old) = self.writings[place].replace(writing) {
-                send_back(old, &post.writing_back);
+            if let Some(mut old) = self.writings[place].replace(writing) {
+                old.former = gone;
+                gone = Some(old);
             }
         }
-    }
-
-    /// A segment to read is read from now on if there is something in it, and later if not.
-    fn collect_readings(&mut self, post: &Post) {
-        let due = self.later.take_if(|it| it.has_commits());
-        let mut came = post.reading.take();
-        let former = came.as_mut().and_then(|it| it.former.take());
-        for reading in [due, former, came].into_iter().flatten() {
-            self.came = self.came.max(reading.epoch);
-            let is_later = self.reading.is_some() && !reading.has_commits();
-            let place = if is_later { &mut self.later } else { &mut self.reading };
-            let replaced = place.replace(reading);
-            let passed = if is_later { None } else { self.later.take() };
-            for old in [replaced, passed].into_iter().flatten() {
-                send_back(old, &post.reading_back);
-            }
-        }
+        gone
     }
 
     /// The segment that is in force under `epoch`, if it came already, is the one that is written.
@@ -137,15 +162,19 @@ impl Part {
 
     // ---- Reading --------------------------------------------------------------------------------
 
-    /// The newest epoch of what came to be read, but for one's own; zero where nothing came.
-    pub(super) fn newest_epoch(&self, own: u64) -> u64 {
-        let readings = [&self.reading, &self.later].into_iter().flatten();
-        readings.map(|it| it.epoch).filter(|epoch| *epoch != own).max().unwrap_or(0)
+    /// The newest epoch before `before` whose owner has this region in charge, of those whose
+    /// segments were shown; zero where there is none.
+    pub(super) fn newest_epoch(&self, before: u64) -> u64 {
+        self.shown.into_iter().find(|epoch| *epoch < before).unwrap_or(0)
     }
 
-    /// Whether the segment of this epoch came, or a newer one.
-    pub(super) fn came(&self, epoch: u64) -> bool {
-        self.came >= epoch
+    fn was_shown(&mut self, epoch: u64) {
+        let [newest, second] = self.shown;
+        if epoch > newest {
+            self.shown = [epoch, newest];
+        } else if epoch < newest {
+            self.shown[1] = second.max(epoch);
+        }
     }
 
     /// Whether there is an image that was not looked at.
@@ -154,14 +183,32 @@ impl Part {
         self.reading.as_deref().is_some_and(news)
     }
 
+    /// Whether the segment that came later has something to read by now.
+    pub(super) fn has_later_news(&self) -> bool {
+        self.later.as_deref().is_some_and(Reading::has_commits)
+    }
+
+    /// The words that commits change, as they are: of the segment that is read, and of a later one.
+    pub(super) fn awaited(&self) -> [Option<Seen<'_>>; 2] {
+        [&self.reading, &self.later].map(|it| it.as_deref().and_then(Reading::newest))
+    }
+
     /// Looks for the newest whole image whose cycle is not after `cycle_max`; it is not taken yet.
     pub(super) fn find(&mut self, cycle_max: u64) -> Result<Image, NoImage> {
         let reading = self.reading.as_deref_mut().ok_or(NoImage::Nothing)?;
         reading.make_room();
-        self.looks_at = reading.reader.newest_sequence();
+        // Looked at whether it is whole or not: one that is not does not get whole.
+        reading.looked = reading.reader.newest_sequence();
         let Reading { reader, raw, spare, copies, .. } = reading;
         let target = if copies.is_some() { &mut raw[..] } else { &mut spare[0][..] };
-        let found = reader.last_whole_to(cycle_max, target)?;
+        let found = reader.last_whole_to(cycle_max, target);
+        // The first look of those for one cut.
+        if self.candidate.is_none() {
+            let held = self.image.filter(|it| it.stamp.epoch == reading.epoch);
+            let whole = [held, found.ok()].into_iter().flatten().map(|it| it.sequence).max();
+            self.newest_is_lost = whole.unwrap_or(0) < reading.looked;
+        }
+        let found = found?;
         reading.map(&self.front);
         self.candidate = Some(found);
         Ok(found)
@@ -170,9 +217,6 @@ impl Part {
     /// Takes what was found.
     pub(super) fn take_found(&mut self) {
         let Some(found) = self.candidate.take() else { return };
-        if let Some(reading) = &mut self.reading {
-            reading.looked = self.looks_at;
-        }
         self.flip(found);
     }
 
@@ -197,9 +241,15 @@ impl Part {
         let newest = reading.reader.newest_sequence();
         let Reading { reader, raw, spare, copies, .. } = reading;
         let target = if copies.is_some() { &mut raw[..] } else { &mut spare[0][..] };
-        let found = if in_order { reader.next(target) } else { reader.newest(target) }?;
+        let found = if in_order { reader.next(target) } else { reader.newest(target) };
+        // What is not whole was looked at, too: nobody is to be woken by it again.
+        reading.looked = match found {
+            Ok(_) | Err(NoImage::Corrupt(_)) => reader.last(),
+            Err(_) => newest,
+        };
+        let mut found = found?;
         reading.map(&self.front);
-        reading.looked = if in_order { found.sequence } else { newest };
+        found.skipped = found.skipped.saturating_add(mem::take(&mut self.unread));
         self.flip(found);
         Ok(found)
     }
@@ -262,31 +312,39 @@ impl Part {
     }
 }
 
-/// What is of no use any more can be put on others of its kind.
-trait Stack: Sized {
-    fn stack_on(&mut self, others: Option<Box<Self>>);
-}
-
-impl Stack for Writing {
-    fn stack_on(&mut self, others: Option<Box<Self>>) {
-        self.former = others;
+/// Sends a chain of boxes back; what had been sent and was not fetched goes with it, as the end of
+/// it: so whoever replaces a segment never waits for that. Each takeover adds three links at most.
+fn send_back<T>(
+    back: &Mailbox<T>,
+    mut gone: Box<T>,
+    former: impl Fn(&mut T) -> &mut Option<Box<T>>,
+) {
+    if let Some(unfetched) = back.take() {
+        let mut last = &mut gone;
+        while former(last).is_some() {
+            last = match former(last) {
+                Some(next) => next,
+                None => return,
+            };
+        }
+        *former(last) = Some(unfetched);
     }
-}
-
-impl Stack for Reading {
-    fn stack_on(&mut self, others: Option<Box<Self>>) {
-        self.former = others;
-    }
-}
-
-/// Sends a box back to the service thread, with those that it has not fetched yet.
-fn send_back<T: Stack>(mut old: Box<T>, back: &Mailbox<T>) {
-    old.stack_on(back.take());
-    let lay_there = back.put(old);
-    debug_assert!(lay_there.is_none(), "nobody else puts anything there");
+    let nothing = back.put(gone);
+    debug_assert!(nothing.is_none(), "the other side only takes");
 }
 
 impl Reading {
+    /// Commits after the one that was read last, if any was.
+    fn unread(&self) -> u64 {
+        let last = self.reader.last();
+        if last == 0 { 0 } else { self.reader.newest_sequence().saturating_sub(last) }
+    }
+
+    fn newest(&self) -> Option<Seen<'_>> {
+        let word = self.reader.memory().get(self.layout.place().newest)?;
+        Some(Seen { word, value: word.load(Ordering::Acquire) })
+    }
+
     /// The first spare has the size of an image: what was swapped in may have had another.
     fn make_room(&mut self) {
         let [first, second] = &mut self.spare;

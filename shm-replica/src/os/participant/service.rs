@@ -19,17 +19,21 @@ use rt_core::os::clock::MonotonicClock;
 use rt_core::os::thread::{KernelPolicy, Policy, RtThread, RtThreadPlan, scheduling_of};
 use rt_core::time::{Duration, Instant};
 
-use super::attachment::{Attachment, Brought, Held, Plan};
+use super::super::mapping::Mapping;
+use super::super::wake::wake_word;
+use super::attachment::{Attachment, Brought, Held, NotAttached, Plan, Return};
 use super::link::{AttachError, Heard, Link};
-use super::shared::{Post, Shared};
+use super::shared::{Post, Seat, Shared};
 use crate::attach::Request;
-use crate::page::Role;
+use crate::page::{Page, Role};
 
 /// What it needs: it maps, and does not recurse.
 const STACK_OCTETS: usize = 256 * 1024;
 /// Between two looks for a daemon that is gone: at first, and at most.
 const REST_MIN: Duration = Duration::from_millis(2);
 const REST_MAX: Duration = Duration::from_millis(250);
+/// The same, where the daemon is there and does not take it back.
+const REST_REFUSED: Duration = Duration::from_secs(2);
 /// What one attempt to come back may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks for what the cyclic thread sent back.
@@ -59,7 +63,7 @@ impl Service {
         attachment: Attachment,
     ) -> std::io::Result<(Self, Arc<Shared>)> {
         let regions = plan.regions.len();
-        let Attachment { link, seat, brought } = attachment;
+        let Attachment { link, seat, brought, .. } = attachment;
         let shared = Arc::new(Shared::new(seat, regions)?);
         let mut service = Self {
             plan,
@@ -122,6 +126,9 @@ impl Service {
                     self.shared.changed.signal();
                     self.settle_wakes()?;
                 }
+                Heard::Done => {}
+                // Of being woken: it has to look by itself.
+                Heard::Refused { why, .. } => self.shared.tell_trouble(why),
                 _ => return Err(AttachError::OtherAnswer),
             }
         }
@@ -132,18 +139,17 @@ impl Service {
     fn come_back(&mut self) {
         let office = self.shared.seat().page.office();
         let until = MonotonicClock::now().saturating_add(PATIENCE);
-        match self.plan.attach(&self.socket, office, &self.held, until) {
-            Ok(Attachment { link, seat, brought }) => {
+        let returns = Return { office, held: &self.held, stops: &self.shared.stops };
+        match self.plan.attach(&self.socket, Some(returns), until) {
+            Ok(Attachment { link, seat, brought, trouble }) => {
                 self.link = Some(link);
                 self.awaits_own = true;
                 self.rest = REST_MIN;
                 // Segments first: who finds the new page finds them.
                 self.deliver(brought);
-                self.shared.change_seat(seat);
-                // Who waits for a change of the page waits for a change of another one now.
-                self.shared.announce();
+                self.change_seat(seat);
                 self.shared.has_daemon.store(true, Ordering::Release);
-                self.shared.tell_trouble(String::new());
+                self.shared.tell_trouble(trouble.map(|it| it.to_string()).unwrap_or_default());
                 if office != self.shared.seat().page.office() {
                     self.shared.changed.signal();
                 }
@@ -151,15 +157,31 @@ impl Service {
                     self.lose(&error);
                 }
             }
-            Err(error) => self.lose(&error),
+            Err(NotAttached { why, seat }) => {
+                if let Some(seat) = seat {
+                    self.change_seat(*seat);
+                    self.shared.changed.signal();
+                }
+                self.lose(&why);
+            }
         }
+    }
+
+    fn change_seat(&self, seat: Seat) {
+        let former = self.shared.change_seat(seat);
+        // Who waits for a change of the page waits for a change of another one now.
+        wake_word(former.page.memory(), Page::<Mapping>::CHANGES);
     }
 
     fn lose(&mut self, error: &AttachError) {
         self.link = None;
         self.shared.has_daemon.store(false, Ordering::Release);
         self.shared.tell_trouble(error.to_string());
-        self.next_look = MonotonicClock::now().saturating_add(self.rest);
+        // What is refused is refused again, until somebody changes something.
+        let is_refused =
+            matches!(error, AttachError::Refused { .. } | AttachError::Mismatch { .. });
+        let rest = if is_refused { REST_REFUSED } else { self.rest };
+        self.next_look = MonotonicClock::now().saturating_add(rest);
         self.rest = self.rest.saturating_mul(2).min(REST_MAX);
     }
 
@@ -167,10 +189,10 @@ impl Service {
         for (index, brought) in brought.into_iter().enumerate() {
             if let Some((held, writing)) = brought.writing {
                 self.keep(index, held);
-                self.shared.posts[index].hand_over(Box::new(writing));
+                self.shared.hand_over(index, writing);
             }
             if let Some(reading) = brought.reading {
-                self.shared.posts[index].show(Box::new(reading));
+                self.shared.show(index, reading);
             }
         }
     }
@@ -187,16 +209,20 @@ impl Service {
         let Some(index) = self.region_at(place) else { return Err(AttachError::OtherAnswer) };
         let (held, writing) = self.plan.regions[index].writing(file)?;
         self.keep(index, held);
-        self.shared.posts[index].hand_over(Box::new(writing));
-        self.shared.announce();
+        self.shared.hand_over(index, writing);
         Ok(())
     }
 
     fn read_next(&self, place: usize, epoch: u64, file: OwnedFd) -> Result<(), AttachError> {
         let Some(index) = self.region_at(place) else { return Err(AttachError::OtherAnswer) };
-        let reading = self.plan.regions[index].reading(file, epoch)?;
-        self.shared.posts[index].show(Box::new(reading));
-        self.shared.announce();
+        let region = &self.plan.regions[index];
+        match region.reading(file, epoch) {
+            Ok(reading) => self.shared.show(index, reading),
+            // What others did to a region of theirs is no reason to leave: an active one would be
+            // active no more, and so would whoever takes over from it.
+            Err(why) if region.written.is_none() => self.shared.tell_trouble(why.to_string()),
+            Err(why) => return Err(why),
+        }
         Ok(())
     }
 
@@ -211,10 +237,9 @@ impl Service {
         let Some(link) = self.link.as_mut().filter(|_| awaits != self.awaits_own) else {
             return Ok(());
         };
-        let until = MonotonicClock::now().saturating_add(PATIENCE);
         for region in self.plan.regions.iter().filter(|it| it.woken && it.written.is_some()) {
-            let request = Request::Wake { region: region.name, wanted: awaits };
-            link.ask(&request, None, until)?;
+            // Not waited for: a daemon that is slow is no reason to leave.
+            link.say(&Request::Wake { region: region.name, wanted: awaits }, None)?;
         }
         self.awaits_own = awaits;
         Ok(())

@@ -2,9 +2,10 @@
 //!
 //! The service thread maps and frees memory, the cyclic one uses it. A segment comes through a
 //! region's mailbox, and the one that it replaces goes back in the same box: the cyclic thread
-//! neither allocates nor frees.
+//! neither allocates nor frees, and takes nothing while a box that it sent back is not fetched.
 
 use std::fmt;
+use std::hint::black_box;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +14,22 @@ use rt_core::limits::REGIONS_MAX;
 use rt_core::os::wake::Wake;
 
 use super::super::mapping::Mapping;
-use super::super::wake::wake;
+use super::super::wake::wake_waiters;
 use super::mailbox::Mailbox;
 use crate::image::{ImageReader, ImageWriter};
-use crate::page::{Office, Page, Role};
+use crate::page::{Office, PAGE_OCTETS, Page, Role};
 use crate::schema::BlockCopy;
 use crate::segment::{Layout, State};
+
+/// Zeros whose pages are there: memory that was asked for zeroed comes page by page, each by a fault
+/// of whoever touches it first, and that would be a cycle. Not for a cycle.
+pub(super) fn zeros(octets: usize) -> Vec<u8> {
+    let mut zeros = vec![0; octets];
+    for page in zeros.chunks_mut(PAGE_OCTETS) {
+        page[0] = black_box(0);
+    }
+    zeros
+}
 
 /// A segment to write.
 #[derive(Debug)]
@@ -58,6 +69,8 @@ pub(super) struct Reading {
     pub(super) reader: ImageReader<Mapping>,
     pub(super) layout: Layout,
     pub(super) epoch: u64,
+    /// Which memory file it is: each daemon shows what is in force again.
+    pub(super) file: (u64, u64),
     /// What of its images is taken over, and to where; none where they are taken as they are.
     pub(super) copies: Option<Vec<BlockCopy>>,
     /// An image as it was read, where it is not taken as it is.
@@ -68,6 +81,8 @@ pub(super) struct Reading {
     pub(super) taken_octets: usize,
     /// Two images as they are taken: what is read next goes to the first of them.
     pub(super) spare: [Vec<u8>; 2],
+    /// The newest epoch before this one's that was shown, if nobody took that.
+    pub(super) passed: u64,
     /// The one before it, where this one had no commit when it came and the one before it was not
     /// taken yet.
     pub(super) former: Option<Box<Self>>,
@@ -83,6 +98,7 @@ impl Reading {
     /// Comes after one that nobody took: what that one knows is not lost.
     pub(super) fn follows(&mut self, untaken: Option<Box<Self>>) {
         let Some(mut untaken) = untaken.filter(|_| self.former.is_none()) else { return };
+        self.passed = if untaken.epoch < self.epoch { untaken.epoch } else { untaken.passed };
         self.former = if untaken.has_commits() { Some(untaken) } else { untaken.former.take() };
     }
 }
@@ -107,13 +123,13 @@ impl Post {
     }
 
     /// Leaves a segment for the cyclic thread to read. Thread: the service's.
-    pub(super) fn show(&self, mut reading: Box<Reading>) {
+    fn show(&self, mut reading: Box<Reading>) {
         reading.follows(self.reading.take());
         drop(self.reading.put(reading));
     }
 
     /// Leaves a segment for the cyclic thread to write. Thread: the service's.
-    pub(super) fn hand_over(&self, mut writing: Box<Writing>) {
+    fn hand_over(&self, mut writing: Box<Writing>) {
         writing.former = self.writing.take();
         if let Some(former) = &mut writing.former {
             // Two of them may be of use: one in force, and one for the next time.
@@ -163,10 +179,13 @@ impl Seats {
         unsafe { &*seat }
     }
 
-    fn change(&self, seat: Seat) {
+    /// Puts another one in use; the one before it.
+    fn change(&self, seat: Seat) -> &Seat {
+        let former = self.current();
         let seat = Box::into_raw(Box::new(seat));
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(SeatPointer(seat));
         self.current.store(seat, Ordering::Release);
+        former
     }
 }
 
@@ -192,13 +211,13 @@ pub(super) struct Shared {
     seats: Seats,
     /// For each region.
     pub(super) posts: Vec<Post>,
+    /// How often something was left in one of them; can be waited on.
+    pub(super) posted: AtomicU64,
     /// The epoch that the cyclic thread acts under; zero when it does not.
     pub(super) acting: AtomicU64,
     /// Whether the daemon is there.
     pub(super) has_daemon: AtomicBool,
     pub(super) stops: AtomicBool,
-    /// Counts what comes, for the cyclic thread to wait on: memory, and a page in place of another.
-    pub(super) news: AtomicU64,
     /// Wakes the service thread.
     pub(super) wake: Wake,
     /// Tells the application that its role has changed.
@@ -212,8 +231,8 @@ impl Shared {
         Ok(Self {
             seats: Seats::new(seat),
             posts: (0..regions).map(|_| Post::new()).collect(),
+            posted: AtomicU64::new(0),
             acting: AtomicU64::new(0),
-            news: AtomicU64::new(0),
             has_daemon: AtomicBool::new(true),
             stops: AtomicBool::new(false),
             wake: Wake::new()?,
@@ -222,27 +241,39 @@ impl Shared {
         })
     }
 
+    /// Leaves a segment to read for the cyclic thread, and wakes it. Thread: the service's.
+    pub(super) fn show(&self, region: usize, reading: Reading) {
+        self.posts[region].show(Box::new(reading));
+        self.count_post();
+    }
+
+    /// Leaves a segment to write for the cyclic thread, and wakes it. Thread: the service's.
+    pub(super) fn hand_over(&self, region: usize, writing: Writing) {
+        self.posts[region].hand_over(Box::new(writing));
+        self.count_post();
+    }
+
+    fn count_post(&self) {
+        self.posted.fetch_add(1, Ordering::Release);
+        wake_waiters(&self.posted);
+    }
+
     /// Thread: any. Real-time class: one load.
     pub(super) fn seat(&self) -> &Seat {
         self.seats.current()
     }
 
-    /// Puts another seat in use. Thread: the service's.
-    pub(super) fn change_seat(&self, seat: Seat) {
-        self.seats.change(seat);
+    /// Puts another seat in use; the one before it. Thread: the service's.
+    pub(super) fn change_seat(&self, seat: Seat) -> &Seat {
+        self.seats.change(seat)
     }
 
-    /// Wakes the cyclic thread, if it waits: something came. Thread: the service's.
-    pub(super) fn announce(&self) {
-        self.news.fetch_add(1, Ordering::Release);
-        wake(&self.news);
-    }
-
-    /// Whether the daemon says so and the state is taken over. Thread: any. Real-time class: three
-    /// loads.
+    /// Whether the daemon says so and the state is taken over, and it has not left. Thread: any.
+    /// Real-time class: four loads.
     pub(super) fn may_act(&self) -> bool {
         let Office { role, epoch } = self.seat().page.office();
-        role == Role::Active && epoch == self.acting.load(Ordering::Acquire)
+        let acts = role == Role::Active && epoch == self.acting.load(Ordering::Acquire);
+        acts && !self.stops.load(Ordering::Acquire)
     }
 
     pub(super) fn tell_trouble(&self, trouble: String) {

@@ -1,16 +1,21 @@
 //! The cyclic half beside a daemon that does one thing at a time: what it finds between two of them.
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use nix::sys::resource::{UsageWho, getrusage};
 use rt_core::limits::REGIONS_MAX;
+use rt_core::os::clock::MonotonicClock;
 use rt_core::time::Duration;
 
-use super::attachment::Plan;
+use super::attachment::{NotAttached, Plan, Return};
 use super::options::{Region, RegionOptions};
 use super::shared::{Seat, Shared};
-use super::{CycleError, Cyclic, Restored};
-use crate::attach::StandbyClass;
-use crate::image::{ImageWriter, Stamp};
+use super::{AttachError, CycleError, Cyclic, Restored};
+use crate::attach::{MESSAGE_OCTETS_MAX, REPLY_OCTETS_MAX, Reply, Request, StandbyClass};
+use crate::image::{ImageWriter, NoImage, Stamp};
+use crate::os::connection::Listener;
 use crate::os::mapping::Mapping;
 use crate::os::page::{PageFile, open_page};
 use crate::os::segment::{Segment, boot_id};
@@ -81,13 +86,17 @@ struct Bench {
 
 impl Bench {
     fn new(octets: [usize; 2]) -> Self {
+        Self::of_class(octets, StandbyClass::Hot)
+    }
+
+    fn of_class(octets: [usize; 2], class: StandbyClass) -> Self {
         let region = |index: usize| {
             let name = name(["plant", "recipe"][index]);
             Region::written(RegionOptions::new(name, octets[index])).unwrap()
         };
         let plan = Arc::new(Plan {
             application: name("plc"),
-            class: StandbyClass::Hot,
+            class,
             cycle: Duration::ZERO,
             regions: vec![region(0), region(1)],
             commit_cost_ns: vec![0; 2],
@@ -101,7 +110,7 @@ impl Bench {
         for (index, segment) in own.iter().enumerate() {
             let file = segment.file().try_clone().unwrap();
             let (_, writing) = plan.regions[index].writing(file).unwrap();
-            shared.posts[index].hand_over(Box::new(writing));
+            shared.hand_over(index, writing);
         }
         let cyclic = Cyclic::new(Arc::clone(&shared), Arc::clone(&plan));
         let bench = Self { page, plan, shared, cyclic, own };
@@ -118,7 +127,7 @@ impl Bench {
         let file = segment.for_reading().unwrap();
         let reading = self.plan.regions[region].reading(file, epoch).unwrap();
         self.shared.posts[region].sweep();
-        self.shared.posts[region].show(Box::new(reading));
+        self.shared.show(region, reading);
     }
 
     /// The daemon has put somebody else in charge.
@@ -223,4 +232,232 @@ fn a_commit_of_one_who_is_relieved_meanwhile_is_told_that_it_may_not_count() {
         [&images[region][..]]
     });
     assert_eq!(committed, Err(CycleError::NotActive));
+}
+
+/// Whether a wait for news of the first region is ended by what `happens` in its midst. One that
+/// began too late for that found it before: either way it is not slept over.
+fn is_woken(bench: &mut Bench, happens: impl FnOnce(&Plan, &Shared) + Send) -> bool {
+    let (plan, shared) = (Arc::clone(&bench.plan), Arc::clone(&bench.shared));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            happens(&plan, &shared);
+        });
+        bench.cyclic.wait(0, MonotonicClock::now().saturating_add(Duration::from_secs(5))).unwrap()
+    })
+}
+
+#[test]
+fn a_waiter_sleeps_over_neither_a_new_owner_s_segment_nor_its_first_commit() {
+    let mut bench = Bench::new(OCTETS);
+    let mut first = Other::new(1, OCTETS);
+    bench.other_is_active(&first);
+    for region in 0..2 {
+        bench.shows(region, &first.segments[region], 1);
+    }
+    first.commits(1);
+    bench.cyclic.begin();
+    let mut second = Other::new(2, OCTETS);
+    bench.other_is_active(&second);
+    bench.cyclic.begin();
+    for region in 0..2 {
+        let file = second.segments[region].for_reading().unwrap();
+        assert!(is_woken(&mut bench, move |plan, shared| {
+            shared.show(region, plan.regions[region].reading(file, 2).unwrap());
+        }));
+        bench.cyclic.begin();
+    }
+    // It is not what is read yet: it has nothing to read.
+    assert!(is_woken(&mut bench, |_, _| second.commits(2)));
+    bench.cyclic.begin();
+    assert_eq!(bench.held(), [Some((2, 2)); 2]);
+}
+
+#[test]
+fn nobody_is_woken_twice_by_one_change_or_by_what_is_not_whole() {
+    let mut bench = Bench::of_class(OCTETS, StandbyClass::Warm);
+    let mut other = Other::new(1, OCTETS);
+    bench.other_is_active(&other);
+    for region in 0..2 {
+        bench.shows(region, &other.segments[region], 1);
+    }
+    let is_quiet = |bench: &mut Bench| {
+        // Without a begin, as one does that only reads.
+        let soon = || MonotonicClock::now().saturating_add(Duration::from_millis(1));
+        (0..5).any(|_| {
+            let _may_be_none = bench.cyclic.read(0, true);
+            !bench.cyclic.wait(0, soon()).unwrap()
+        })
+    };
+    assert!(is_quiet(&mut bench), "no end of being woken");
+    bench.page.change(|page| page.set_wakes(5, 1));
+    assert!(is_quiet(&mut bench), "by a change of the page");
+    other.commits(1);
+    let at = other.segments[0].header().layout.image_at(1) / 8;
+    other.segments[0].memory()[at].fetch_xor(1, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(bench.cyclic.read(0, true), Err(NoImage::Corrupt(1)));
+    assert!(is_quiet(&mut bench), "by a commit that is not whole");
+    other.commits_one(0, 2);
+    let begun = MonotonicClock::now();
+    assert!(bench.cyclic.wait(0, begun.saturating_add(Duration::from_secs(5))).unwrap());
+}
+
+/// A daemon of one participant that answers all that it is asked, until that is ready. Then it is
+/// silent for a while, does what it is told to with its page, and hangs up.
+fn daemon(listener: &Listener, then: impl FnOnce(&PageFile)) {
+    let page = PageFile::create(2).unwrap();
+    let mut accepted = listener.accept();
+    while accepted.is_err() {
+        std::thread::yield_now();
+        accepted = listener.accept();
+    }
+    let connection = accepted.unwrap();
+    let mut buffer = vec![0; MESSAGE_OCTETS_MAX];
+    loop {
+        let Ok(came) = connection.receive(&mut buffer) else {
+            std::thread::yield_now();
+            continue;
+        };
+        let Some(came) = came else { return };
+        let file = page.for_reading().unwrap();
+        let own = segment(0, OCTETS[0]);
+        let (reply, file) = match Request::decode(came.octets).unwrap() {
+            Request::Hello { .. } => (Reply::Welcome { instance: 2, daemon: "it" }, Some(&file)),
+            Request::Register(_) => (Reply::Registered { index: 0 }, Some(own.file())),
+            Request::Attach { .. } => (Reply::Attached { index: 0, epoch: 0 }, None),
+            _ => break,
+        };
+        let mut octets = [0; REPLY_OCTETS_MAX];
+        let reply = reply.encode(&mut octets).unwrap();
+        connection.send(reply, file.map(AsFd::as_fd)).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    then(&page);
+}
+
+#[test]
+fn one_who_comes_back_and_is_hung_up_on_knows_whether_it_may_be_in_charge_by_the_old_page() {
+    let folder = std::env::temp_dir().join(format!("bumpless-back-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let office = |role| Office { role, epoch: 3 };
+    for (last, hung_up_on) in [(Role::None, true), (Role::Standby, false), (Role::Active, false)] {
+        let socket = folder.join(format!("{last:?}"));
+        let listener = Listener::bind(&socket).unwrap();
+        let bench = Bench::new(OCTETS);
+        let plan = Plan {
+            application: name("plc"),
+            class: StandbyClass::Hot,
+            cycle: Duration::ZERO,
+            regions: vec![bench.plan.regions[0].clone()],
+            commit_cost_ns: vec![0],
+        };
+        let stops = AtomicBool::new(false);
+        let returns = Return { office: office(Role::Active), held: &[], stops: &stops };
+        let attached = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                daemon(&listener, |page| {
+                    // It died in the midst of that, or it put somebody else in charge.
+                    page.change(|page| page.set_office(office(last)));
+                });
+            });
+            // Long before the daemon is done.
+            let until = MonotonicClock::now().saturating_add(Duration::from_millis(100));
+            plan.attach(&socket, Some(returns), until)
+        });
+        let NotAttached { why, seat } = attached.unwrap_err();
+        assert!(matches!(why, AttachError::HungUp), "{why}");
+        assert_eq!(seat.is_some(), hung_up_on, "{last:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+impl Other {
+    /// Changes a bit of the image of a commit.
+    fn spoils(&self, region: usize, sequence: u64) {
+        let at = self.segments[region].header().layout.image_at(sequence) / 8;
+        self.segments[region].memory()[at].fetch_xor(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_cut_that_is_held_is_not_given_up_for_an_older_one_and_a_lost_one_is_told() {
+    for (spoilt, lost) in [(2, false), (3, true)] {
+        let mut bench = Bench::new(OCTETS);
+        let mut former = Other::new(1, OCTETS);
+        bench.other_is_active(&former);
+        for region in 0..2 {
+            bench.shows(region, &former.segments[region], 1);
+        }
+        former.commits(1);
+        former.commits(2);
+        bench.cyclic.begin();
+        assert_eq!(bench.held(), [Some((2, 2)); 2]);
+        if lost {
+            former.commits(3);
+        }
+        former.spoils(1, spoilt);
+        bench.is_promoted(2, &former);
+        let cycle = bench.cyclic.begin();
+        assert!(
+            matches!(cycle.took_over, Some(Restored::State { cycle: 2, newer_lost, .. })
+                if newer_lost == lost),
+            "{cycle:?}"
+        );
+        assert_eq!(bench.held(), [Some((2, 2)); 2]);
+    }
+}
+
+#[test]
+fn the_first_cut_is_taken_without_page_faults() {
+    let octets = [64, 8 << 20];
+    let mut bench = Bench::new(octets);
+    let mut other = Other::new(1, octets);
+    bench.other_is_active(&other);
+    for region in 0..2 {
+        bench.shows(region, &other.segments[region], 1);
+    }
+    for cycle in 1..=2 {
+        other.commits(cycle);
+        let faults = || getrusage(UsageWho::RUSAGE_THREAD).unwrap().minor_page_faults();
+        let before = faults();
+        bench.cyclic.begin();
+        let faults = faults() - before;
+        assert_eq!(bench.held().map(|held| held.map(|it| it.0)), [Some(cycle); 2]);
+        // It has 2048 pages; some few are the stack's and the program's.
+        assert!(faults < 64, "{faults} page faults in a cycle");
+    }
+}
+
+#[test]
+fn one_who_reads_in_order_goes_on_where_it_is_when_the_next_daemon_shows_the_segment_again() {
+    let mut bench = Bench::of_class(OCTETS, StandbyClass::Warm);
+    let mut other = Other::new(1, OCTETS);
+    bench.other_is_active(&other);
+    bench.shows(0, &other.segments[0], 1);
+    let read = |bench: &mut Bench| bench.cyclic.read(0, true).map(|it| (it.sequence, it.skipped));
+    other.commits(1);
+    assert_eq!(read(&mut bench), Ok((1, 0)));
+    bench.shows(0, &other.segments[0], 1);
+    assert_eq!(read(&mut bench), Err(NoImage::Nothing), "it was read");
+    other.commits(2);
+    other.commits(3);
+    bench.shows(0, &other.segments[0], 1);
+    assert_eq!([read(&mut bench), read(&mut bench)], [Ok((2, 0)), Ok((3, 0))]);
+}
+
+#[test]
+fn takeovers_one_after_the_other_are_followed_without_the_service_thread_fetching_anything() {
+    let mut bench = Bench::new(OCTETS);
+    for epoch in 1..=9 {
+        let mut other = Other::new(epoch, OCTETS);
+        bench.other_is_active(&other);
+        other.commits(epoch);
+        for region in 0..2 {
+            let file = other.segments[region].for_reading().unwrap();
+            let reading = bench.plan.regions[region].reading(file, epoch).unwrap();
+            bench.shared.show(region, reading);
+        }
+        bench.cyclic.begin();
+        assert_eq!(bench.held().map(|held| held.map(|it| it.0)), [Some(epoch); 2]);
+    }
 }

@@ -2,158 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+mod daemon;
+mod versions;
+
 use std::time::Duration as StdDuration;
 
 use bumpless::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Registration, Request, StandbyClass};
-use bumpless::book::{Book, Rights, Takeover};
 use bumpless::image::{ImageWriter, Stamp};
-use bumpless::os::broker::{AwaitedOwner, Broker, Event, Host};
-use bumpless::os::connection::{Connection, Listener, Peer};
+use bumpless::os::connection::Connection;
 use bumpless::os::mapping::Mapping;
 use bumpless::os::participant::{
     AttachError, Cycle, CycleError, Cyclic, Options, Participant, ReaderOptions, RegionOptions,
     Restored, Setup,
 };
-use bumpless::os::process;
 use bumpless::os::segment::Segment;
 use bumpless::page::{Office, Role};
 use bumpless::schema::{Block, Kind, MapPolicy, SchemaBuilder};
 use bumpless::segment::{Layout, RegionName, State};
-use nix::poll::{PollTimeout, poll};
 use rt_core::os::clock::MonotonicClock;
 use rt_core::time::Duration;
 
+use daemon::Daemon;
+
 fn name(text: &str) -> RegionName {
     RegionName::new(text).unwrap()
-}
-
-/// What outlives the daemon.
-#[derive(Default)]
-struct Stored {
-    epochs: HashMap<RegionName, u64>,
-}
-
-struct Told(Arc<Mutex<Stored>>);
-
-impl Host for Told {
-    fn rights(&self, _: &Peer, _: RegionName, _: RegionName) -> Rights {
-        Rights { write: true, read: true }
-    }
-
-    fn store_epoch(&mut self, application: RegionName, epoch: u64) -> io::Result<()> {
-        self.0.lock().unwrap().epochs.insert(application, epoch);
-        Ok(())
-    }
-
-    fn tell(&mut self, _: Event) {}
-}
-
-type Order = Box<dyn FnOnce(&mut Broker) + Send>;
-
-/// A daemon: a broker that a thread drives.
-struct Daemon {
-    folder: PathBuf,
-    stored: Arc<Mutex<Stored>>,
-    lives: u64,
-    life: Option<Life>,
-}
-
-struct Life {
-    stops: Arc<AtomicBool>,
-    orders: Sender<Order>,
-    thread: JoinHandle<()>,
-}
-
-impl Daemon {
-    fn start(test: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("bumpless-{test}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut daemon = Self { folder, stored: Arc::default(), lives: 0, life: None };
-        daemon.live();
-        daemon
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.join("regions.sock")
-    }
-
-    fn live(&mut self) {
-        let stops = Arc::new(AtomicBool::new(false));
-        let (orders, inbox) = channel();
-        let broker = broker(&self.socket(), &self.stored, self.lives);
-        self.lives += 1;
-        let host = Told(Arc::clone(&self.stored));
-        let thread = {
-            let stops = Arc::clone(&stops);
-            std::thread::spawn(move || drive(broker, host, &stops, &inbox))
-        };
-        self.life = Some(Life { stops, orders, thread });
-    }
-
-    /// Ends it as SIGKILL does: its sockets and its memory are gone, its pages stand as they were.
-    fn kill(&mut self) {
-        let life = self.life.take().unwrap();
-        life.stops.store(true, Ordering::Release);
-        life.thread.join().unwrap();
-        std::fs::remove_file(self.socket()).unwrap();
-    }
-
-    /// Puts whoever stands by in charge.
-    fn switch_over(&self) {
-        let order: Order = Box::new(|broker| {
-            let standby = broker.standby_of(name("plc")).unwrap();
-            broker.book().order_active(standby).unwrap();
-        });
-        self.life.as_ref().unwrap().orders.send(order).unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if self.life.is_some() {
-            self.kill();
-        }
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn broker(socket: &Path, stored: &Mutex<Stored>, life: u64) -> Broker {
-    let epoch = stored.lock().unwrap().epochs.get(&name("plc")).copied().unwrap_or(0);
-    let mut book = Book::new(20);
-    book.add_application(name("plc"), Takeover::OnExit, epoch).unwrap();
-    for region in ["plant", "recipe", "log"] {
-        let id = book.add_region(name(region), name("plc")).unwrap();
-        if region == "log" {
-            book.let_versions_differ(id);
-        }
-    }
-    book.set_in_charge(true, &mut |_| {});
-    let mut broker = Broker::new(Listener::bind(socket).unwrap(), book, life).unwrap();
-    if epoch > 0 {
-        let pid = i32::try_from(std::process::id()).unwrap();
-        let process = process::open(pid).unwrap();
-        broker.await_owner(name("plc"), AwaitedOwner { pid, process, may_not_know: false });
-    }
-    broker
-}
-
-fn drive(mut broker: Broker, mut host: Told, stops: &AtomicBool, orders: &Receiver<Order>) {
-    while !stops.load(Ordering::Acquire) {
-        {
-            let mut fds: Vec<_> = broker.poll_fds().collect();
-            poll(&mut fds, PollTimeout::from(5u8)).unwrap();
-        }
-        orders.try_iter().for_each(|order| order(&mut broker));
-        broker.turn(&mut host);
-    }
 }
 
 /// Somebody who controls: two regions of one cut.
@@ -407,6 +279,35 @@ fn owners_that_die_before_their_first_cycle_take_no_state_with_them() {
 }
 
 #[test]
+fn one_that_comes_after_an_owner_without_a_cycle_finds_what_was_before() {
+    let daemon = Daemon::start("comes-after");
+    let mut first = Controller::new(&daemon);
+    first.becomes(Role::Active);
+    first.commits(1);
+    first.works(2);
+    // Told that it is active, and ends before its first cycle; the next one was not there before.
+    let mut idle = Controller::new(&daemon).participant;
+    first.participant.deactivate();
+    for epoch in 2..=4 {
+        for _ in 0..2_000 {
+            if idle.office() == (Office { role: Role::Active, epoch }) {
+                break;
+            }
+            std::thread::sleep(StdDuration::from_millis(1));
+        }
+        assert_eq!(idle.office(), Office { role: Role::Active, epoch });
+        let mut next = Controller::new(&daemon);
+        idle.deactivate();
+        if epoch == 4 {
+            let cycle = next.becomes(Role::Active);
+            assert_eq!((cycle.number, next.holds()), (3, Some((2, 2))));
+            return;
+        }
+        idle = next.participant;
+    }
+}
+
+#[test]
 fn the_application_s_time_goes_on_through_a_takeover() {
     let daemon = Daemon::start("time");
     let mut first = Controller::new(&daemon);
@@ -540,89 +441,48 @@ fn a_reader_is_woken_by_each_commit_and_sees_each_in_order() {
 }
 
 #[test]
-fn state_of_another_program_version_is_refused_or_mapped_by_name() {
-    let daemon = Daemon::start("versions");
-    let mut buffer = [0; 256];
-    let mut builder = SchemaBuilder::new(&mut buffer);
-    builder.push(Block { name: "speed", kind: Kind::F64, count: 1 }).unwrap();
-    builder.push(Block { name: "count", kind: Kind::U64, count: 1 }).unwrap();
-    let old = builder.finish().unwrap();
-    let mut setup = Setup::new(Options::new(name("plc"), daemon.socket()));
-    setup.register(RegionOptions::of_schema(name("plant"), &old)).unwrap();
-    let (_participant, mut cyclic) = setup.activate().unwrap();
-    cyclic.begin();
-    let image = [1.5f64.to_le_bytes(), 7u64.to_le_bytes()].concat();
-    for _ in 0..1_000 {
-        if cyclic.commit(|_| [&image[..]]).is_ok() {
-            break;
-        }
-        std::thread::sleep(StdDuration::from_millis(1));
-        cyclic.begin();
-    }
-    let mut buffer = [0; 256];
-    let mut builder = SchemaBuilder::new(&mut buffer);
-    for (name, kind) in [("count", Kind::U64), ("torque", Kind::F64), ("speed", Kind::F64)] {
-        builder.push(Block { name, kind, count: 1 }).unwrap();
-    }
-    let new = builder.finish().unwrap();
-    let reader = |map| {
-        let mut setup = Setup::new(Options::new(name("plc"), daemon.socket()));
-        let schema = new.octets().to_vec();
-        setup.attach(ReaderOptions { schema, map, ..ReaderOptions::new(name("plant")) }).unwrap();
-        setup.activate()
-    };
-    let refused = reader(None).unwrap_err();
-    assert!(matches!(refused, AttachError::Mismatch { .. }), "{refused}");
-    let text = refused.to_string();
-    assert!(text.contains("plant") && text.contains("count") && text.contains("0x"), "{text}");
-    let (_reader, mut reading) = reader(Some(MapPolicy::SameCount)).unwrap();
-    reading.begin();
-    reading.read(0, false).unwrap();
-    let (_, octets) = reading.image(0).unwrap();
-    let expected = [7u64.to_le_bytes(), 0f64.to_le_bytes(), 1.5f64.to_le_bytes()].concat();
-    assert_eq!(octets, expected);
-}
-
-#[test]
-fn a_newer_program_takes_over_by_name_where_that_is_allowed() {
-    let daemon = Daemon::start("upgrade");
-    let program = |region, blocks: &[&str]| {
+fn what_others_do_to_a_region_of_theirs_takes_nobody_out_of_charge() {
+    let mut daemon = Daemon::start("others");
+    let panel = |kind| {
         let mut buffer = [0; 256];
         let mut builder = SchemaBuilder::new(&mut buffer);
-        for name in blocks {
-            builder.push(Block { name, kind: Kind::U64, count: 1 }).unwrap();
-        }
-        let schema = builder.finish().unwrap();
-        let mut setup = Setup::new(Options::new(name("plc"), daemon.socket()));
-        let map = Some(MapPolicy::SameCount);
-        let options = RegionOptions { map, ..RegionOptions::of_schema(name(region), &schema) };
-        setup.register(options).unwrap();
-        setup.activate()
+        builder.push(Block { name: "setpoint", kind, count: 1 }).unwrap();
+        builder.finish().unwrap().octets().to_vec()
     };
-    let image =
-        |words: &[u64]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
-    let (old, mut cyclic) = program("log", &["count", "speed"]).unwrap();
-    while cyclic.begin().role != Role::Active {}
-    cyclic.commit(|_| [image(&[41, 1_500])].map(|it| &*it.leak())).unwrap();
-    let (_new, mut heir) = program("log", &["limit", "speed", "count"]).unwrap();
-    // What it begins with stays where the former program had nothing.
-    heir.initial_image(0).unwrap().copy_from_slice(&image(&[9, 9, 9]));
-    heir.begin();
-    assert_eq!(heir.image(0).unwrap().1, image(&[9, 1_500, 41]));
-    old.deactivate();
-    let cycle = (0..2_000).map(|_| heir.begin()).find(|cycle| {
-        std::thread::sleep(StdDuration::from_millis(1));
-        cycle.role == Role::Active
-    });
-    assert!(matches!(cycle.unwrap().took_over, Some(Restored::State { cycle: 1, .. })));
-    assert_eq!(heir.image(0).unwrap().1, image(&[9, 1_500, 41]));
-    heir.commit(|_| [image(&[9, 1_501, 42])].map(|it| &*it.leak())).unwrap();
-    // Elsewhere it is refused, with both hashes and the first difference.
-    let (_first, _cyclic) = program("plant", &["count", "speed"]).unwrap();
-    let refused = program("plant", &["count", "torque"]).map(|_| ()).unwrap_err();
-    assert!(matches!(refused, AttachError::Refused { code: RefusalCode::OtherSchema, .. }));
-    let text = refused.to_string();
-    assert!(text.contains("plant") && text.contains("`torque`") && text.contains("0x"), "{text}");
+    let hmi = |kind| {
+        let mut setup = Setup::new(Options::new(name("hmi"), daemon.socket()));
+        let options = RegionOptions::new(name("panel"), 8);
+        let map = Some(MapPolicy::SameCount);
+        let options = RegionOptions { schema: panel(kind), map, ..options };
+        setup.register(options).unwrap();
+        setup.activate().unwrap()
+    };
+    let old = hmi(Kind::F64);
+    let mut setup = Setup::new(Options::new(name("plc"), daemon.socket()));
+    setup.register(RegionOptions::new(name("plant"), PLANT_OCTETS)).unwrap();
+    let options = ReaderOptions { schema: panel(Kind::F64), ..ReaderOptions::new(name("panel")) };
+    setup.attach(options).unwrap();
+    let (participant, cyclic) = setup.activate().unwrap();
+    let mut controller = Controller { participant, cyclic };
+    controller.becomes(Role::Active);
+    drop(old);
+    // Another version of the other program, of which this one's knows nothing.
+    let _new = hmi(Kind::U64);
+    let is_told = |controller: &mut Controller| {
+        for _ in 0..1_000 {
+            assert_eq!(controller.cyclic.begin().role, Role::Active);
+            if controller.participant.trouble().contains("panel") {
+                return true;
+            }
+            std::thread::sleep(StdDuration::from_millis(1));
+        }
+        false
+    };
+    assert!(is_told(&mut controller), "people are told");
+    assert!(controller.participant.has_daemon());
+    daemon.kill();
+    daemon.live();
+    assert!(is_told(&mut controller));
 }
 
 #[test]
