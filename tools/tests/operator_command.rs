@@ -98,14 +98,45 @@ fn documents_are_as_their_schemas_say() {
         ("nodes", "nodes.json"),
         ("counters", "counters.json"),
         ("events", "events.json"),
+        ("regions", "regions.json"),
+        ("switchover --force --application plc", "switchover.json"),
     ] {
-        check_schema(schema, &json_of(&folder.0, &[subcommand]));
+        let subcommand: Vec<&str> = subcommand.split(' ').collect();
+        check_schema(schema, &json_of(&folder.0, &subcommand));
     }
     daemon.source.lock().unwrap().status = fake_daemon::status_in_trouble();
     let status = json_of(&folder.0, &["status"]);
     check_schema("status.json", &status);
     assert_eq!(status["ports"]["b"]["link"], "absent");
     assert!(status["ports"]["interlink"].is_null());
+}
+
+#[test]
+fn a_daemon_that_keeps_regions_only_has_a_status_without_frames() {
+    let status = serde_json::to_value(fake_daemon::regions_status()).unwrap();
+    check_schema("status.json", &status);
+    assert!(status["protocol"].is_null() && status.get("ports").is_none());
+    let mut of_lans = serde_json::to_value(fake_daemon::status()).unwrap();
+    of_lans.as_object_mut().unwrap().remove("ports");
+    let caught = std::panic::catch_unwind(|| check_schema("status.json", &of_lans));
+    assert!(caught.is_err(), "with LANs it may not lack its ports");
+}
+
+#[test]
+fn what_was_ordered_and_cannot_be_is_said_with_the_daemons_reason() {
+    let folder = TestFolder::new();
+    let _daemon = FakeDaemon::start(&folder.0, FakeSource::default());
+    let (code, out, err) = ask(&folder.0, &["switchover", "--force"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(err, "bumpless: the daemon refused: several applications are configured\n");
+    let (code, out, _) = ask(&folder.0, &["switchover", "--force", "--application", "plc"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(out, "application plc: process 813 is active now, in epoch 8\n");
+    let (code, out, _) = ask(&folder.0, &["regions"]);
+    assert_eq!(code, Some(0));
+    for part in ["process 812", "waits for 700", "plant", "64.0 KiB", "1,000", "900 µs"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
 }
 
 #[test]
@@ -386,6 +417,10 @@ fn bad_usage_ends_with_2() {
         &["status", "--name", "../x"],
         &["check"],
         &["top"],
+        &["switchover"],
+        &["switchover", "--force", "--application", "a/b"],
+        &["region", "dump"],
+        &["region", "watch", "plant", "--interval-ms", "0"],
     ] {
         let (code, out, err) = outcome(&bumpless(arguments));
         assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
@@ -453,6 +488,7 @@ fn the_manual_describes_every_subcommand_and_option_and_none_besides() {
         page.lines().filter_map(|line| line.strip_prefix(".It Fl Fl ")).map(word).collect();
     let mut options: Vec<String> = cli
         .get_subcommands()
+        .flat_map(|it| std::iter::once(it).chain(it.get_subcommands()))
         .flat_map(|subcommand| subcommand.get_arguments())
         .filter_map(|argument| argument.get_long().map(str::to_owned))
         .chain(["help".to_owned(), "version".to_owned()])
