@@ -180,7 +180,8 @@ const REGION_DEFECTS: &[(&str, &str)] = &[
     ),
     (
         "application = 'plc'",
-        "application: \"plc\" is not a table in double brackets; write a table in double brackets",
+        "application: \"plc\" is not a table in double brackets; write a table in double \
+         brackets",
     ),
     (
         "[[region]]\nname = 'r'",
@@ -191,7 +192,7 @@ const REGION_DEFECTS: &[(&str, &str)] = &[
         "region[1].application: there is no application \"plx\"; did you mean plc?",
     ),
     (
-        "[[application]]\nname = 'plc'\n[[region]]\nname = 'r'\napplication = 'plc'\nwrite = ['a b']",
+        "[[application]]\nname = 'p'\n[[region]]\nname = 'r'\napplication = 'p'\nwrite = ['a b']",
         "region[1].write: \"a b\" is no user and no group; write \"user\", \"@group\" or a user's \
          number",
     ),

@@ -139,7 +139,7 @@ impl Epochs {
     /// # Errors
     /// Something could not be stored; it is tried again with the next epoch.
     pub(super) fn collect(&mut self) -> io::Result<()> {
-        let mut first_fault = Ok(());
+        let mut first_fault = None;
         for (file, done) in self.disk.finished() {
             let of = |bound: &&mut Bound| file_name(bound.name) == file;
             let Some(bound) = self.bounds.iter_mut().find(of) else { continue };
@@ -149,11 +149,11 @@ impl Epochs {
                 Err(error) => {
                     let place = self.folder.join(&file);
                     let what = format!("{}: cannot be written: {error}", place.display());
-                    first_fault = first_fault.and(Err(io::Error::other(what)));
+                    first_fault.get_or_insert_with(|| io::Error::other(what));
                 }
             }
         }
-        first_fault
+        first_fault.map_or(Ok(()), Err)
     }
 
     /// Readable when something may be stored by now.

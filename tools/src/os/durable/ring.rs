@@ -228,7 +228,7 @@ impl Job {
             // SAFETY: the kernel has just made the descriptor for us, by this step.
             self.file = Some(unsafe { File::from_raw_fd(descriptor) });
         } else if step == Step::Write as u64 && usize::try_from(result) != Ok(self.octets.len()) {
-            self.fault.get_or_insert(io::ErrorKind::StorageFull.into());
+            self.fault.get_or_insert_with(|| io::ErrorKind::StorageFull.into());
         }
     }
 }
