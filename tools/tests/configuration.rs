@@ -112,6 +112,7 @@ read = [0, '@operators']
 [[region]]
 name = 'view'
 application = 'hmi'
+other_schema = 'by_name'
 [regions]
 role = 'standby'
 cost_share_max_percent = 5
@@ -143,6 +144,7 @@ fn regions_are_understood_with_lans_and_without() {
     assert_eq!(plant.write, [user, group, Who::Uid(1001)]);
     assert_eq!(plant.read, [Who::Uid(0), Who::Group("operators".to_owned())]);
     assert!(view.write.is_empty() && view.read.is_empty());
+    assert_eq!((plant.by_name, view.by_name), (false, true));
 
     let Checked { mut config, warnings } = read(REGIONS);
     assert!(warnings.is_empty() && config.lans.is_none(), "{warnings:?}");
