@@ -148,6 +148,24 @@ impl Daemon {
         participant
     }
 
+    /// Ends a participant. A process that another test starts has its descriptors too, until it has
+    /// become another program: so the end may be seen a little later.
+    fn end(&mut self, who: Participant) {
+        let left = |host: &Told| {
+            host.events.iter().filter(|event| matches!(event, Event::Left(..))).count()
+        };
+        let before = left(&self.host);
+        drop(who);
+        for _ in 0..10_000 {
+            self.turn();
+            if left(&self.host) > before {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        panic!("its end is not seen");
+    }
+
     fn ask(
         &mut self,
         who: &Participant,
@@ -263,8 +281,7 @@ fn what_the_active_one_publishes_is_read_and_its_death_hands_over() {
     let (reader, reply, file) = daemon.reader(&[]);
     assert_eq!(reply, "Attached { index: 0, epoch: 8 }");
     assert_eq!(newest(file.unwrap()), (8, 41));
-    drop(first);
-    daemon.turn();
+    daemon.end(first);
     assert_eq!(second.office(), (Role::Active, 9));
     assert_eq!(segment.state().unwrap().superseded_by(), Some(9));
     let (reply, file) = reader.hear().unwrap();
@@ -304,8 +321,7 @@ fn who_waits_for_its_page_or_for_a_commit_is_woken_by_a_takeover() {
         for thread in threads.iter().take(2) {
             sleeps(thread);
         }
-        drop(first);
-        daemon.turn();
+        daemon.end(first);
         assert!(page.join().unwrap().unwrap(), "the page's change woke nobody");
         assert!(commit.join().unwrap().unwrap(), "the superseded segment's readers sleep on");
     });
@@ -330,8 +346,8 @@ fn the_last_image_of_one_who_died_alone_stays_readable() {
     let mut daemon = Daemon::start("alone", 0);
     let (only, segment) = daemon.controller();
     publish(&segment, 5);
-    drop((only, segment));
-    daemon.turn();
+    drop(segment);
+    daemon.end(only);
     let (_reader, reply, file) = daemon.reader(&[]);
     assert_eq!(reply, "Attached { index: 0, epoch: 1 }");
     assert_eq!(newest(file.unwrap()), (1, 5));
@@ -349,8 +365,7 @@ fn a_switchover_by_order_leaves_the_former_one_with_a_segment_for_the_next_time(
     assert_eq!(reply, "Next { index: 0 }");
     let next = Segment::open(file.unwrap(), true).unwrap();
     assert_eq!(old.state().unwrap().superseded_by(), Some(2));
-    drop(second);
-    daemon.turn();
+    daemon.end(second);
     assert_eq!(first.office(), (Role::Active, 3));
     assert_eq!(next.state().unwrap().epoch(), Some(3));
 }
@@ -382,12 +397,10 @@ fn who_owns_the_newest_epoch_is_written_down_before_it_is_used_and_after_it_know
     let expected = ["plc 1", "keep plant 1", "plc settled"];
     assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
     let (second, _next) = daemon.controller();
-    drop(first);
-    daemon.turn();
+    daemon.end(first);
     let expected = ["plc left", "plc 2", "forget plant 1", "keep plant 2", "plc settled"];
     assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
-    drop(second);
-    daemon.turn();
+    daemon.end(second);
     assert_eq!(daemon.host.notes, ["plc left"], "its last segment is kept");
 }
 
@@ -611,6 +624,22 @@ fn nonsense_is_answered_and_harms_nobody() {
     let silent: Vec<_> = (0..40).filter_map(|_| Connection::open(&socket).ok()).collect();
     daemon.turn();
     assert_eq!(first.office(), (Role::Active, 1));
+    // Their connections are taken, or wait: nobody waits for them to say something.
+    let end = MonotonicClock::now() + Duration::from_secs(30);
+    let hello = Request::Hello { application: name("hmi"), library: "test" };
+    let welcome = loop {
+        assert!(MonotonicClock::now() < end, "who says nothing keeps the door shut");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        daemon.turn();
+        let Ok(connection) = Connection::open(&socket) else { continue };
+        let late = Participant { connection, page: None };
+        late.say(&hello, None);
+        daemon.turn();
+        if let Some((welcome, _)) = late.hear() {
+            break welcome;
+        }
+    };
+    assert!(welcome.starts_with("Welcome"), "{welcome}");
     drop(silent);
     daemon.turn();
     daemon.join("hmi");

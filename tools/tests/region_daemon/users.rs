@@ -16,8 +16,13 @@ fn for_all(bench: &Bench, program: &str) -> PathBuf {
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let name = std::path::Path::new(program).file_name().unwrap();
     let copy = folder.join(name);
-    fs::copy(program, &copy).unwrap();
-    fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+    if !copy.exists() {
+        // By another process: a file that this one has open for writing a child of another test
+        // would have open too, and it could not be run.
+        let copied = Command::new("cp").arg(program).arg(&copy).status().unwrap();
+        assert!(copied.success());
+        fs::set_permissions(&copy, Permissions::from_mode(0o755)).unwrap();
+    }
     copy
 }
 
@@ -43,11 +48,10 @@ fn who_has_no_right_is_refused_and_who_may_read_does_not_write() {
     let owner = participant::start("root's", &bench.folder());
     says(&owner, "ACTIVE 1");
     let refused = says(&participant_of_nobody(&bench), "refused: ");
-    assert!(refused.contains("plant") && refused.contains("may not"), "{refused}");
+    assert!(refused.contains("neither write nor read"), "{refused}");
     let (code, _, err) = dump(&bench);
     assert_eq!(code, Some(3), "{err}");
     assert!(err.contains("read = [...]"), "{err}");
-    assert!(bench.event_kinds().iter().any(|kind| kind == "participant_refused"));
 
     for (rights, may_write) in [
         (format!("read = [{NOBODY}]"), false),
@@ -66,7 +70,8 @@ fn who_has_no_right_is_refused_and_who_may_read_does_not_write() {
             assert_eq!(code, Some(0), "{rights}: {err}");
             assert!(out.contains("cycle = "), "{out}");
             let refused = says(&other, "refused: ");
-            assert!(refused.contains("may not"), "{refused}");
+            assert!(refused.contains("plant") && refused.contains("may not"), "{refused}");
+            assert!(bench.event_kinds().iter().any(|kind| kind == "participant_refused"));
         }
     }
 }

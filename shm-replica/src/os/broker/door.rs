@@ -1,7 +1,11 @@
 //! Who comes and who goes.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rt_core::limits::PARTICIPANTS_MAX;
+use rt_core::os::clock::MonotonicClock;
+use rt_core::time::{Duration, Instant};
 
 use super::session::{Session, send};
 use super::{Broker, Event, Host, MESSAGES_PER_TURN, Refusal, STRANGERS_MAX, is_readable};
@@ -12,22 +16,61 @@ use crate::os::page::PageFile;
 use crate::page::{Office, Role};
 use crate::segment::RegionName;
 
+/// Connections taken in one turn: a flood of them has to come back.
+const ACCEPTS_PER_TURN: usize = 32;
+/// How long one may take to say who it is; its library does so at once.
+const STRANGERS_PATIENCE: Duration = Duration::from_secs(1);
+/// Connections of one user, other than root and the daemon's own, that have not said so yet.
+const STRANGERS_PER_GUEST: usize = STRANGERS_MAX / 4;
+/// Participants of such a user.
+const PARTICIPANTS_PER_GUEST: usize = PARTICIPANTS_MAX / 4;
+
+/// A connection that has not said who it is.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    connection: Connection,
+    uid: u32,
+    until: Instant,
+}
+
+impl AsFd for Stranger {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
 impl Broker {
     pub(super) fn accept(&mut self) {
-        while self.strangers.len() < STRANGERS_MAX {
-            match self.listener.accept() {
-                Ok(connection) => self.strangers.push(connection),
+        for _ in 0..ACCEPTS_PER_TURN {
+            if self.strangers.len() >= STRANGERS_MAX {
+                return;
+            }
+            let connection = match self.listener.accept() {
+                Ok(connection) => connection,
                 // Nobody, or out of descriptors: then somebody has to leave first.
                 Err(_) => return,
+            };
+            // Who cannot be told is not let in, and of a user's too many the last ones are not.
+            let Ok(peer) = connection.peer() else { continue };
+            let of_same = self.strangers.iter().filter(|it| it.uid == peer.uid).count();
+            if !self.is_guest(peer.uid) || of_same < STRANGERS_PER_GUEST {
+                let until = MonotonicClock::now().saturating_add(STRANGERS_PATIENCE);
+                self.strangers.push(Stranger { connection, uid: peer.uid, until });
             }
         }
     }
 
+    /// Whether a user is neither root nor the daemon's own: one that others may not suffer from.
+    fn is_guest(&self, uid: u32) -> bool {
+        uid != 0 && uid != self.own_uid
+    }
+
     pub(super) fn hear_strangers(&mut self, buffer: &mut [u8], host: &mut impl Host) {
+        let now = MonotonicClock::now();
         for stranger in std::mem::take(&mut self.strangers) {
-            match stranger.receive(buffer) {
-                Ok(Some(came)) => self.welcome(stranger, came.octets, host),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            match stranger.connection.receive(buffer) {
+                Ok(Some(came)) => self.welcome(stranger.connection, came.octets, host),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && now < stranger.until => {
                     self.strangers.push(stranger);
                 }
                 Ok(None) | Err(_) => {}
@@ -38,7 +81,7 @@ impl Broker {
     fn welcome(&mut self, stranger: Connection, octets: &[u8], host: &mut impl Host) {
         let answer = match Request::decode(octets) {
             Ok(Request::Hello { application, .. }) => {
-                self.introduce(&stranger, application).map(|it| (it, application))
+                self.introduce(&stranger, application, host).map(|it| (it, application))
             }
             Ok(_) => Err(RefusalCode::BadRequest.into()),
             Err(malformed) => Err(Refusal(RefusalCode::BadRequest, malformed.to_string())),
@@ -79,9 +122,31 @@ impl Broker {
         &mut self,
         stranger: &Connection,
         application: RegionName,
+        host: &impl Host,
     ) -> Result<(ParticipantId, Peer, PageFile), Refusal> {
         let no_room = |error: String| Refusal(RefusalCode::NoRoom, error);
         let peer = stranger.peer().map_err(|error| no_room(error.to_string()))?;
+        if peer.pid <= 0 {
+            let why = "the daemon cannot see this process: it is in a PID namespace beside the \
+                       daemon's or above";
+            return Err(Refusal(RefusalCode::NotPermitted, why.to_owned()));
+        }
+        // Places are few: who may do nothing gets none, and a user not all of them.
+        let may = |(region, ..): (RegionName, RegionName, u32)| {
+            let rights = host.rights(&peer, application, region);
+            rights.read || rights.write
+        };
+        if self.is_guest(peer.uid) {
+            if !self.book.regions().any(may) {
+                let why = "this user may neither write nor read any region";
+                return Err(Refusal(RefusalCode::NotPermitted, why.to_owned()));
+            }
+            let sessions = self.sessions.iter().flatten();
+            if sessions.filter(|it| it.peer.uid == peer.uid).count() >= PARTICIPANTS_PER_GUEST {
+                let why = format!("this user has {PARTICIPANTS_PER_GUEST} participants already");
+                return Err(no_room(why));
+            }
+        }
         let page = PageFile::create(self.instance).map_err(|error| no_room(error.to_string()))?;
         page.change(|page| {
             for (index, in_force) in self.in_force.iter().enumerate() {

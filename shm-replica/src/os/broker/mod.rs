@@ -31,12 +31,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rt_core::limits::{PARTICIPANTS_MAX, REGIONS_MAX};
 
-use super::connection::{Connection, Listener, Peer};
+use super::connection::{Listener, Peer};
 use super::segment::{Segment, boot_id};
 use crate::attach::{MESSAGE_OCTETS_MAX, RefusalCode, Reply};
 use crate::book::{Book, Due, ParticipantId, Rights};
 use crate::segment::RegionName;
 pub use adopt::NotAdopted;
+use door::Stranger;
 pub use owners::{AwaitedOwner, SwitchoverRefused};
 use session::Session;
 
@@ -117,7 +118,9 @@ pub struct Broker {
     book: Book,
     instance: u64,
     boot_id: [u64; 2],
-    strangers: Vec<Connection>,
+    /// This process's user.
+    own_uid: u32,
+    strangers: Vec<Stranger>,
     sessions: [Option<Session>; PARTICIPANTS_MAX],
     in_force: [Option<InForce>; REGIONS_MAX],
     /// What was in force before, where what is has no commit yet.
@@ -178,6 +181,7 @@ impl Broker {
             book,
             instance,
             boot_id: boot_id()?,
+            own_uid: nix::unistd::geteuid().as_raw(),
             strangers: Vec::new(),
             sessions: [const { None }; PARTICIPANTS_MAX],
             in_force: [const { None }; REGIONS_MAX],
@@ -213,7 +217,8 @@ impl Broker {
         self.book.standby_of(application)
     }
 
-    /// Hears everybody who has something to say, and does what follows. Never waits.
+    /// Hears everybody who has something to say, and does what follows. Never waits. It is to be
+    /// called at least once a second, too: who does not say who it is has to leave some time.
     pub fn turn(&mut self, host: &mut impl Host) {
         self.look_for_owners(host);
         self.bury_the_past(host);

@@ -11,6 +11,8 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rt_core::os::clock::MonotonicClock;
+use rt_core::time::{Duration, Instant};
 use shm_replica::crc::Crc;
 use shm_replica::segment::RegionName;
 
@@ -25,6 +27,8 @@ const MAGIC: &str = "bumpless-epoch-1";
 const STEP: u64 = 64;
 /// It is moved when fewer than these are left.
 const LEFT_MIN: u64 = STEP / 2;
+/// A disk that refused is tried again after this time.
+const AGAIN: Duration = Duration::from_secs(1);
 /// A line; a file much longer is none of ours.
 const FILE_OCTETS_MAX: u64 = 256;
 
@@ -45,6 +49,8 @@ struct Bound {
     stored: u64,
     /// What is being stored.
     asked: Option<u64>,
+    /// When it may be tried again, after the disk refused.
+    again_at: Instant,
 }
 
 impl Epochs {
@@ -111,7 +117,7 @@ impl Epochs {
             let written = self.disk.store_now(&file_name(name), &line(name, stored));
             written.map_err(|error| fault(&self.path(name), &error))?;
         }
-        self.bounds.push(Bound { name, stored, asked: None });
+        self.bounds.push(Bound { name, stored, asked: None, again_at: Instant::ORIGIN });
         Ok(())
     }
 
@@ -122,7 +128,8 @@ impl Epochs {
     pub(super) fn store(&mut self, name: RegionName, epoch: u64) -> io::Result<()> {
         let bound = self.bounds.iter_mut().find(|bound| bound.name == name);
         let bound = bound.ok_or(ErrorKind::NotFound)?;
-        if bound.asked.is_none() && bound.stored < epoch.saturating_add(LEFT_MIN) {
+        let may_ask = bound.asked.is_none() && MonotonicClock::now() >= bound.again_at;
+        if may_ask && bound.stored < epoch.saturating_add(LEFT_MIN) {
             let ahead = epoch.saturating_add(STEP);
             self.disk.store(&file_name(name), line(name, ahead))?;
             bound.asked = Some(ahead);
@@ -131,7 +138,7 @@ impl Epochs {
             return Ok(());
         }
         let file = file_of(&self.folder, name, KIND);
-        Err(io::Error::other(format!("{} is being written", file.display())))
+        Err(io::Error::other(format!("{} is not written yet", file.display())))
     }
 
     /// Takes note of what is stored by now.
@@ -147,6 +154,7 @@ impl Epochs {
             match done {
                 Ok(()) => bound.stored = asked.unwrap_or(bound.stored),
                 Err(error) => {
+                    bound.again_at = MonotonicClock::now() + AGAIN;
                     let place = self.folder.join(&file);
                     let what = format!("{}: cannot be written: {error}", place.display());
                     first_fault.get_or_insert_with(|| io::Error::other(what));

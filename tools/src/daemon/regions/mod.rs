@@ -14,10 +14,13 @@
 //! | `place` | the socket's place |
 //! | `shown` | what there is, as documents |
 
+use std::cmp::Reverse;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rt_core::limits::{PARTICIPANTS_MAX, REGIONS_MAX};
 use rt_core::time::Instant;
 use shm_replica::book::Book;
 use shm_replica::os::broker::{AwaitedOwner, Broker};
@@ -42,6 +45,9 @@ use owners::{Former, Owners};
 pub(crate) use place::SOCKET_NAME;
 use place::Socket;
 use rights::RightsTable;
+
+/// Descriptors that as many participants as there may be need, each with each region.
+const FILES: u64 = ((REGIONS_MAX + 3) * PARTICIPANTS_MAX + 4 * REGIONS_MAX) as u64;
 
 /// The regions of a daemon.
 #[derive(Debug)]
@@ -71,6 +77,7 @@ impl Regions {
         now: Instant,
     ) -> Result<Self, Failure> {
         let rights = RightsTable::resolve(regions)?;
+        raise_file_limit();
         let names: Vec<&str> = regions.applications.iter().map(|it| it.name.as_str()).collect();
         let mut owners = Owners::open(&config.runtime_dir)?;
         let mut epochs = Epochs::open(&config.state_dir(), regions.epoch, journal)?;
@@ -108,8 +115,12 @@ impl Regions {
         Ok(this)
     }
 
-    /// Takes the segments that the service manager kept.
-    fn adopt(&mut self, files: Vec<(String, OwnedFd)>, journal: &Journal) {
+    /// Takes the segments that the service manager kept, the newest first: those behind it are
+    /// refused then, and not kept any more.
+    fn adopt(&mut self, mut files: Vec<(String, OwnedFd)>, journal: &Journal) {
+        let epoch =
+            |name: &str| name.rsplit('-').next().and_then(|epoch| epoch.parse::<u64>().ok());
+        files.sort_by_key(|(name, _)| Reverse(epoch(name)));
         for (name, file) in files {
             match self.broker.adopt(file) {
                 Ok((region, epoch)) => {
@@ -207,6 +218,16 @@ fn known(
     };
     epochs.begin(name, epoch, bound)?;
     Ok(Known { epoch, owner })
+}
+
+/// A participant takes three descriptors, and one for each region that it writes. Where the limit
+/// cannot be raised it is what it is: who comes beyond it is refused.
+fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < FILES
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(FILES).max(soft), hard);
+    }
 }
 
 /// A number that no other life of the daemon has had.
