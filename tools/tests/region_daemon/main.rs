@@ -7,6 +7,7 @@ mod bench;
 mod kept;
 mod participant;
 mod users;
+mod with_lans;
 
 use std::fs;
 
