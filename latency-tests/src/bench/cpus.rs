@@ -44,6 +44,17 @@ impl Cpus {
         }
     }
 
+    /// Two processes that pass something to each other: the one that publishes and the one that
+    /// observes. Neither is on the first CPU if it can be helped, and on a machine of two it is the
+    /// one that publishes: it waits for the clock, and can sleep meanwhile.
+    #[must_use]
+    pub const fn pair(&self) -> [Option<usize>; 2] {
+        match self.count {
+            0 | 1 => [None; 2],
+            count => [Some(count - 2), Some(count - 1)],
+        }
+    }
+
     /// Whether one of [`Self::generators`] has no CPU of its own: on the first one everything else
     /// runs, whoever takes the figures too.
     #[must_use]
@@ -76,6 +87,16 @@ impl Cpus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pair_is_of_two_and_leaves_the_first_to_the_others() {
+        assert_eq!(Cpus { count: 1 }.pair(), [None; 2]);
+        assert_eq!(Cpus { count: 2 }.pair(), [Some(0), Some(1)]);
+        for count in 3..=8 {
+            let pair = Cpus { count }.pair();
+            assert!(pair[0] != pair[1] && !pair.into_iter().any(Cpus::is_shared), "{pair:?}");
+        }
+    }
 
     #[test]
     fn the_daemon_shares_its_cpu_with_no_sender() {

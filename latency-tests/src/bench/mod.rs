@@ -10,6 +10,7 @@
 //! | [`lre_cost`] | instructions and time per frame of the LRE alone |
 //! | [`throughput`] | frames per core of the daemon, both ways |
 //! | [`round_trip`] | a round trip through the daemon beside one through a bridge |
+//! | [`regions`] | an image from publishing to observing, beside iceoryx2 and a bare cache line |
 //! | [`machine`] | what the kernel of this machine takes for the least that a port must do |
 //! | [`rig`], [`load`], [`frame`], [`cpus`] | what that takes |
 //! | [`host`], [`report`], [`spread`] | what is written down |
@@ -25,6 +26,7 @@ pub mod host;
 pub mod load;
 pub mod lre_cost;
 pub mod machine;
+pub mod regions;
 pub mod report;
 pub mod rig;
 pub mod round_trip;

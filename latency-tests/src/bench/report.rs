@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::host::Host;
 use super::lre_cost::LreCost;
 use super::machine::Machine;
+use super::regions::Regions;
 use super::round_trip::RoundTrip;
 use super::spread::Spread;
 use super::throughput::Throughput;
@@ -64,6 +65,9 @@ pub struct Results {
     pub throughput: Vec<Throughput>,
     /// Round trips.
     pub round_trip: Vec<RoundTrip>,
+    /// Regions: what is published until it is observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Regions>,
 }
 
 impl Results {
@@ -122,6 +126,9 @@ impl Results {
         self.write_machine(&mut text);
         self.write_throughput(&mut text);
         self.write_round_trip(&mut text);
+        if let Some(regions) = &self.regions {
+            regions.write(&mut text);
+        }
         if !self.notes.is_empty() {
             text.push_str("## Notes\n\n");
             for note in &self.notes {
@@ -269,7 +276,7 @@ impl Results {
     }
 }
 
-fn write_row(text: &mut String, cells: &[&dyn fmt::Display]) {
+pub(super) fn write_row(text: &mut String, cells: &[&dyn fmt::Display]) {
     for cell in cells {
         let _ = write!(text, "| {cell} ");
     }
@@ -277,15 +284,15 @@ fn write_row(text: &mut String, cells: &[&dyn fmt::Display]) {
 }
 
 /// Where there is nothing to tell.
-fn dash() -> String {
+pub(super) fn dash() -> String {
     "–".to_owned()
 }
 
-fn plain(spread: &Spread) -> String {
+pub(super) fn plain(spread: &Spread) -> String {
     spread_text(spread, 0)
 }
 
-fn spread_text(spread: &Spread, digits: usize) -> String {
+pub(super) fn spread_text(spread: &Spread, digits: usize) -> String {
     let Spread { min, median, max, .. } = spread;
     format!("{median:.digits$} ({min:.digits$} … {max:.digits$})")
 }

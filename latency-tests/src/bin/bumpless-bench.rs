@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use latency_tests::bench::lre_cost::{Run, Work, run as run_lre};
+use latency_tests::bench::regions;
+use latency_tests::bench::regions::role::{Own, Role};
 use latency_tests::bench::report::Results;
 use latency_tests::bench::{Options, Parts, run};
 use tools::exit::{self, ExitCode, Failure};
 
 /// Measures the speed of bumpless on this machine: the LRE alone, the daemon under load, its round
-/// trip beside a Linux bridge.
+/// trip beside a Linux bridge. `regions`: an image from one process to another.
 ///
 /// Everything happens in network namespaces of its own. Wants root, four CPUs and a machine that
 /// does nothing else. Prints a table of aims on stdout and writes report.md and results.json to a
@@ -24,17 +26,17 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Where the folder of the results is made
-    #[arg(long, default_value = "latency-tests/results")]
+    #[arg(long, global = true, default_value = "latency-tests/results")]
     results: PathBuf,
     /// Name of this machine, for the folder [default: the host's name]
-    #[arg(long)]
+    #[arg(long, global = true)]
     rig: Option<String>,
     /// Rounds of each measurement
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, global = true, default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Length of a round under load, in ms
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, global = true, default_value_t = 1_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
     round_ms: u64,
     /// Round trips per round
@@ -65,6 +67,26 @@ enum Part {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// An image from one process to another, beside iceoryx2 and a cache line; what a commit costs.
+    ///
+    /// Wants three CPUs and a machine that does nothing else; root for real-time scheduling.
+    Regions {
+        /// The program with iceoryx2's ends; without it iceoryx2 is left out [default:
+        /// beside-iceoryx2 beside this program, if it is there]
+        #[arg(long, value_name = "FILE")]
+        iceoryx2: Option<PathBuf>,
+        /// The writer's CPU and the reader's [default: the last two]
+        #[arg(long, num_args = 2, value_names = ["WRITER", "READER"])]
+        cpus: Option<Vec<usize>>,
+    },
+    /// One end of a region.
+    #[command(hide = true)]
+    RegionEnd {
+        #[arg(long, value_enum)]
+        contestant: Own,
+        #[command(flatten)]
+        role: Role,
+    },
     /// One run of the LRE alone, for a program that counts instructions.
     #[command(hide = true)]
     LreCost {
@@ -79,12 +101,38 @@ enum Command {
 
 fn main() -> process::ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::LreCost { nodes, frames, work }) = &arguments.command {
-        let Some(work) = Work::by_name(work) else { return ExitCode::Usage.into() };
-        black_box(run_lre(Run { nodes: *nodes, frames: *frames, work }));
-        return process::ExitCode::SUCCESS;
-    }
-    exit::end("bumpless-bench", measure(&arguments))
+    let ended = match &arguments.command {
+        Some(Command::LreCost { nodes, frames, work }) => {
+            let Some(work) = Work::by_name(work) else { return ExitCode::Usage.into() };
+            black_box(run_lre(Run { nodes: *nodes, frames: *frames, work }));
+            Ok(ExitCode::Fine)
+        }
+        Some(Command::RegionEnd { contestant, role }) => role.run_own(*contestant),
+        Some(Command::Regions { iceoryx2, cpus }) => {
+            measure_regions(&arguments, iceoryx2.clone(), cpus.as_deref())
+        }
+        None => measure(&arguments),
+    };
+    exit::end("bumpless-bench", ended)
+}
+
+fn measure_regions(
+    arguments: &Arguments,
+    iceoryx2: Option<PathBuf>,
+    cpus: Option<&[usize]>,
+) -> Result<ExitCode, Failure> {
+    let own = std::env::current_exe()
+        .map_err(|error| Failure::failed(format!("own program: {error}"), ""))?;
+    let beside = || Some(own.with_file_name("beside-iceoryx2")).filter(|file| file.exists());
+    let options = regions::Options {
+        iceoryx2: iceoryx2.or_else(beside),
+        own,
+        cpus: cpus.and_then(|cpus| cpus.try_into().ok()),
+        rounds: usize::from(arguments.rounds),
+        round: Duration::from_millis(arguments.round_ms),
+    };
+    let results = regions::run(&options, |what| eprintln!("{what} …"))?;
+    conclude(&results, arguments)
 }
 
 fn measure(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -103,7 +151,11 @@ fn measure(arguments: &Arguments) -> Result<ExitCode, Failure> {
         count_instructions: !arguments.no_instructions,
     };
     let results = run(&options, |what| eprintln!("{what} …"))?;
-    let folder = write(&results, arguments)?;
+    conclude(&results, arguments)
+}
+
+fn conclude(results: &Results, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let folder = write(results, arguments)?;
     println!("{}", results.table());
     println!("Details: {}", folder.join("report.md").display());
     Ok(if results.all_met() { ExitCode::Fine } else { ExitCode::Failed })

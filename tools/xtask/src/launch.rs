@@ -1,5 +1,6 @@
 //! `cargo xtask demo` and `cargo xtask bench`: build for release, then become the program.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -14,8 +15,15 @@ pub(crate) fn demo(arguments: &[String]) -> Result<(), Failure> {
     build_and_become("bumpless", &all)
 }
 
+/// A program beside which regions are measured: a package outside the workspace, because building
+/// it needs what nothing else here does.
+const BESIDE: &str = "beside-iceoryx2";
+
 /// Builds every program and becomes `bumpless-bench` with `arguments`.
 pub(crate) fn bench(arguments: &[String]) -> Result<(), Failure> {
+    if arguments.iter().any(|argument| argument == "regions") {
+        build_beside(&Workspace::find()?)?;
+    }
     build_and_become("bumpless-bench", arguments)
 }
 
@@ -37,4 +45,31 @@ fn build_and_become(name: &str, arguments: &[String]) -> Result<(), Failure> {
     }
     let error = Command::new(&program).args(arguments).exec();
     Err(Failure::Cannot(format!("{} does not start: {error}", program.display())))
+}
+
+/// Builds [`BESIDE`] and lays it beside our own programs; where it cannot be built, the bench goes
+/// without it, and its report says so.
+fn build_beside(workspace: &Workspace) -> Result<(), Failure> {
+    let target = workspace.target_folder()?;
+    let folder = target.join("beside");
+    let manifest = format!("latency-tests/{BESIDE}/Cargo.toml");
+    let build = workspace
+        .cargo(&["build", "--release", "--manifest-path", &manifest])
+        .arg("--target-dir")
+        .arg(&folder)
+        .status()
+        .map_err(|e| Failure::Cannot(format!("cargo build: {e}")))?;
+    let program = target.join("release").join(BESIDE);
+    let laid = if build.success() {
+        fs::create_dir_all(target.join("release"))
+            .and_then(|()| fs::copy(folder.join("release").join(BESIDE), &program))
+            .map(drop)
+    } else {
+        say!("{BESIDE} is not built, see above; it needs libclang: apt-get install libclang-dev");
+        // One of an earlier build would be measured as if it were this one's.
+        fs::remove_file(&program).or_else(|error| {
+            (error.kind() == std::io::ErrorKind::NotFound).then_some(()).ok_or(error)
+        })
+    };
+    laid.map_err(|error| Failure::Cannot(format!("{}: {error}", program.display())))
 }

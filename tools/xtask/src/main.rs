@@ -38,7 +38,8 @@ Commands
   check [STEP…]  Format, lints, documentation, pure halves without the operating system, tidiness,
                  shipped configurations. Names of steps run only these.
   soak           The long forms of the tests, then fuzzing.
-  bench [ARGS]   Build for release and run the speed bench (`bumpless-bench ARGS`).
+  bench [ARGS]   Build for release and run the speed bench (`bumpless-bench ARGS`);
+                 `bench regions`: images from one process to another, beside iceoryx2.
   bpf            Build the objects of the programs that run in the kernel.
   header         Write the C header from the sources of the C interface.
   help           This text. `cargo xtask COMMAND --help` says more about a command.
