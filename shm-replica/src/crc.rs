@@ -35,16 +35,25 @@ impl Crc {
 
     /// With `octets` behind what came before, filled up to a whole word with zeros.
     #[must_use]
+    #[inline]
     pub fn extend_padded(self, octets: &[u8]) -> Self {
+        #[cfg(feature = "os")]
+        if let Some(sum) = crate::os::summed::extend_few(self, octets) {
+            return sum;
+        }
         let (whole, rest) = octets.as_chunks::<WORD_OCTETS>();
         let crc = self.extend(whole.as_flattened());
         if rest.is_empty() { crc } else { crc.extend(&padded(rest)) }
     }
 
-    /// With the octets of `words`, least first, behind what came before.
+    /// With the octets of `words`, least first, behind what came before. For a few of them.
     #[must_use]
+    #[inline]
     pub fn extend_words<const N: usize>(self, words: [u64; N]) -> Self {
-        self.extend(words.map(u64::to_le_bytes).as_flattened())
+        #[cfg(feature = "os")]
+        return crate::os::summed::extend_words(self, words);
+        #[cfg(not(feature = "os"))]
+        return Self::of(words.into_iter().fold(self.state(), word_by_tables));
     }
 
     /// The checksum.

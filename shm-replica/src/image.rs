@@ -8,7 +8,7 @@
 //! | 3 | wall clock of the commit, CLOCK_REALTIME in ns |
 //! | 4 | the application's own time, in ns: what its timers count |
 //! | 5 | reserved, zero |
-//! | 6 | CRC-32C over image, stamp and sequence; upper half zero |
+//! | 6 | CRC-32C over words 0 to 5, the sequence and the image's CRC-32C; upper half zero |
 //! | 7 … | the image, filled up to a whole word with zeros |
 //!
 //! With the ring's sequence word this makes 64 octets before the image, so that the image begins on
@@ -28,6 +28,13 @@ pub const STAMP_WORDS: usize = 7;
 const CYCLE_WORD: usize = 1;
 /// Index of the checksum.
 const CRC_WORD: usize = 6;
+
+/// Up to here an image is summed before the first of its words is stored, and not in one pass.
+///
+/// A store to a line that a reader looks at waits until the line has come from the reader's cache,
+/// and all stores after it wait behind it, in a queue of the processor that is soon full. So who
+/// has little to store does it in one go, when everything else is done.
+const AT_ONCE_OCTETS_MAX: usize = 256;
 
 /// What is known of an image beside its octets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -50,14 +57,22 @@ impl Stamp {
         [epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns, 0]
     }
 
-    const fn from_words(words: [u64; CRC_WORD]) -> Self {
-        let [epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns, _] = words;
-        Self { epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns }
+    /// None where what is reserved is not zero.
+    const fn from_words(words: [u64; CRC_WORD]) -> Option<Self> {
+        let [epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns, reserved] = words;
+        let stamp = Self { epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns };
+        if reserved == 0 { Some(stamp) } else { None }
     }
 
-    /// The checksum of an image with this stamp, given that of its octets.
+    /// The checksum of an image with this stamp, given that of its octets. That one comes last: so
+    /// neither of the two has to wait for the other.
+    #[inline]
     fn seal(self, image: Crc, sequence: u64) -> u64 {
-        u64::from(image.extend_words(self.words()).extend_words([sequence]).value())
+        let [epoch, cycle, committed_at, wall_clock, application_time, reserved] = self.words();
+        let image = u64::from(image.value());
+        let words =
+            [epoch, cycle, committed_at, wall_clock, application_time, reserved, sequence, image];
+        u64::from(Crc::new().extend_words(words).value())
     }
 }
 
@@ -105,9 +120,16 @@ where
     /// # Errors
     /// `image` has another size than was agreed.
     pub fn publish(&mut self, image: &[u8], stamp: Stamp) -> Result<u64, WrongSize> {
-        let mut draft = self.begin();
-        draft.append(image)?;
-        draft.commit(stamp)
+        self.fits(image)?;
+        if image.len() > AT_ONCE_OCTETS_MAX {
+            let mut draft = self.begin();
+            draft.append(image)?;
+            return draft.commit(stamp);
+        }
+        let sum = stamp.seal(Crc::new().extend_padded(image), self.ring.next());
+        self.ring.begin();
+        W::store_octets(&self.ring.body()[STAMP_WORDS..], image);
+        Ok(self.commit(stamp, sum))
     }
 
     /// Opens the next slot and gives the words of its image, for an owner that writes them in place
@@ -124,18 +146,29 @@ where
     /// # Errors
     /// `image` has another size than was agreed.
     pub fn commit_in_place(&mut self, image: &[u8], stamp: Stamp) -> Result<u64, WrongSize> {
-        if image.len() != self.image_octets {
-            return Err(WrongSize { given: image.len(), agreed: self.image_octets });
-        }
+        self.fits(image)?;
         Ok(self.seal(Crc::new().extend_padded(image), stamp))
     }
 
+    const fn fits(&self, image: &[u8]) -> Result<(), WrongSize> {
+        if image.len() == self.image_octets {
+            return Ok(());
+        }
+        Err(WrongSize { given: image.len(), agreed: self.image_octets })
+    }
+
     fn seal(&mut self, image: Crc, stamp: Stamp) -> u64 {
+        let sum = stamp.seal(image, self.ring.next());
+        self.commit(stamp, sum)
+    }
+
+    #[inline]
+    fn commit(&mut self, stamp: Stamp, sum: u64) -> u64 {
         let body = self.ring.body();
         for (word, value) in body.iter().zip(stamp.words()) {
             word.store(value, Ordering::Relaxed);
         }
-        body[CRC_WORD].store(stamp.seal(image, self.ring.next()), Ordering::Relaxed);
+        body[CRC_WORD].store(sum, Ordering::Relaxed);
         self.ring.commit()
     }
 
@@ -258,7 +291,8 @@ struct Copied {
     stamp: [u64; CRC_WORD],
     /// Of the image that was copied.
     image: Crc,
-    crc: u64,
+    /// The checksum that stands there.
+    sum: u64,
 }
 
 impl<M, W> ImageReader<M>
@@ -281,6 +315,9 @@ where
     /// See [`NoImage`].
     pub fn newest(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
         self.fits(into)?;
+        if self.ring.is_next_missing() {
+            return Err(NoImage::Nothing);
+        }
         let step = self.ring.newest(|body| copy(body, into))?;
         self.verified(step)
     }
@@ -290,8 +327,25 @@ where
     ///
     /// # Errors
     /// See [`NoImage`].
+    #[inline]
     pub fn next(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
         self.fits(into)?;
+        if self.ring.is_next_missing() {
+            return Err(NoImage::Nothing);
+        }
+        self.found_next(into)
+    }
+
+    #[inline(never)]
+    fn found_next(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
+        let Some((sequence, copied)) = self.ring.following(|body| copy(body, into)) else {
+            return self.found_another(into);
+        };
+        self.verified(Step { sequence, skipped: 0, copied })
+    }
+
+    #[cold]
+    fn found_another(&mut self, into: &mut [u8]) -> Result<Image, NoImage> {
         let step = self.ring.next(|body| copy(body, into))?;
         self.verified(step)
     }
@@ -365,24 +419,30 @@ where
         Err(NoImage::WrongSize(WrongSize { given: into.len(), agreed: self.image_octets }))
     }
 
+    #[inline]
     fn verified(&self, step: Step<Copied>) -> Result<Image, NoImage> {
         let Step { sequence, skipped, copied } = step;
-        let stamp = Stamp::from_words(copied.stamp);
-        let whole = copied.crc == stamp.seal(copied.image, sequence)
-            && copied.stamp == stamp.words()
-            && stamp.epoch == self.epoch;
-        if whole { Ok(Image { sequence, skipped, stamp }) } else { Err(NoImage::Corrupt(sequence)) }
+        match Stamp::from_words(copied.stamp) {
+            Some(stamp)
+                if copied.sum == stamp.seal(copied.image, sequence)
+                    && stamp.epoch == self.epoch =>
+            {
+                Ok(Image { sequence, skipped, stamp })
+            }
+            _ => Err(NoImage::Corrupt(sequence)),
+        }
     }
 }
 
 /// Copies stamp and image out of a slot, each word once: what is summed is what is copied.
+#[inline]
 fn copy<W: Word>(body: &[W], into: &mut [u8]) -> Copied {
     let mut stamp = [0; CRC_WORD];
     for (value, word) in stamp.iter_mut().zip(body) {
         *value = word.load(Ordering::Relaxed);
     }
     let image = W::load_summed(&body[STAMP_WORDS..], into, Crc::new());
-    Copied { stamp, image, crc: body[CRC_WORD].load(Ordering::Relaxed) }
+    Copied { stamp, image, sum: body[CRC_WORD].load(Ordering::Relaxed) }
 }
 
 #[cfg(test)]

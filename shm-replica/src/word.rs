@@ -24,6 +24,10 @@ pub trait Word: Sized {
     /// Orders what this thread did before it against what it does after it.
     fn fence(ordering: Ordering);
 
+    /// Says that `words` will soon be read from the first one on, so that the first of them may be
+    /// brought near meanwhile. Reads nothing.
+    fn expect(_words: &[Self]) {}
+
     /// Stores `octets` in the first words of `words`, each relaxed; the last one is filled up with
     /// zeros. Stores what fits.
     fn store_octets(words: &[Self], octets: &[u8]) {
@@ -85,11 +89,19 @@ impl Word for AtomicU64 {
     }
 
     #[cfg(feature = "os")]
+    #[inline]
+    fn expect(words: &[Self]) {
+        crate::os::summed::expect(words);
+    }
+
+    #[cfg(feature = "os")]
+    #[inline]
     fn store_summed(words: &[Self], octets: &[u8], crc: Crc) -> Crc {
         crate::os::summed::store(words, octets, crc)
     }
 
     #[cfg(feature = "os")]
+    #[inline]
     fn load_summed(words: &[Self], octets: &mut [u8], crc: Crc) -> Crc {
         crate::os::summed::load(words, octets, crc)
     }

@@ -116,6 +116,20 @@ fn images_are_read_in_order_each_once() {
 }
 
 #[test]
+fn what_the_short_way_finds_is_whole_and_next() {
+    beside(2, 1, 2, |reader| {
+        let Ok(first) = reader.next(values) else { return };
+        let is_missing = reader.is_next_missing();
+        if let Some((sequence, copied)) = reader.following(values) {
+            assert_eq!((sequence, copied), (first.sequence + 1, vec![sequence; BODY]));
+        } else if is_missing && let Ok(step) = reader.next(values) {
+            // It came meanwhile; what was there before is not found now.
+            assert!(step.sequence > first.sequence);
+        }
+    });
+}
+
+#[test]
 fn a_reader_that_comes_after_the_last_commit_finds_it() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);

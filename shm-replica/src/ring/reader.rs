@@ -5,7 +5,7 @@ use core::sync::atomic::Ordering;
 
 use thiserror::Error;
 
-use super::{ATTEMPTS, Place, Ring, committed, sequence_of};
+use super::{ATTEMPTS, Place, Ring, SEQUENCE_MAX, after, committed, sequence_of};
 use crate::word::Word;
 
 /// A reader of a ring, with its own place in it. It stores nothing.
@@ -14,6 +14,8 @@ pub struct Reader<M> {
     ring: Ring<M>,
     /// The commit that was read last; none before the first look, zero after one at an empty ring.
     last: Option<u64>,
+    /// Index of the sequence word of the slot that takes the commit after that.
+    at: usize,
 }
 
 /// What a read found.
@@ -46,7 +48,7 @@ where
     /// A reader that has read nothing; none where the ring does not fit the memory.
     #[must_use]
     pub fn new(memory: M, place: Place) -> Option<Self> {
-        Some(Self { ring: Ring::new(memory, place)?, last: None })
+        Some(Self { ring: Ring::new(memory, place)?, last: None, at: place.slot(1) })
     }
 
     /// Copies the newest commit, if it was not read before. Real-time class: no system call, at
@@ -92,13 +94,49 @@ where
         Err(Missed::Lapped)
     }
 
+    /// Whether the commit after the one read last is not there yet: the short way for who looks
+    /// again and again. Such a reader is going to find something soon, and then it wants more than
+    /// the line that it looks at; so the processor is told to fetch that meanwhile. Real-time
+    /// class: one load.
+    #[inline]
+    pub fn is_next_missing(&self) -> bool {
+        let Some(last) = self.last else { return false };
+        let wanted = last.saturating_add(1);
+        let word = self.ring.slot(self.at).0.load(Ordering::Acquire);
+        let is_missing = word != committed(wanted) && sequence_of(word) <= wanted;
+        if is_missing {
+            W::expect(self.ring.beside_head(self.at));
+        }
+        is_missing
+    }
+
+    /// The commit after the one read last, if it is there and stays while it is copied: the short
+    /// way to what [`Self::next`] finds most often, in registers where `T` is of words. Real-time
+    /// class: one copy.
+    #[inline(always)]
+    pub fn following<T>(&mut self, copy: impl FnMut(&[W]) -> T) -> Option<(u64, T)> {
+        let sequence = self.last?.saturating_add(1);
+        let copied = self.read_at(self.at, sequence, copy).ok()?;
+        Some((sequence, self.stepped_to(sequence, copied).copied))
+    }
+
     /// Copies one certain commit, once, and leaves the reader's place alone. Real-time class: one
     /// copy.
     ///
     /// # Errors
     /// It is not there yet ([`Missed::Nothing`]) or no more ([`Missed::Lapped`]).
-    pub fn read<T>(&self, sequence: u64, mut copy: impl FnMut(&[W]) -> T) -> Result<T, Missed> {
-        let (word, body) = self.ring.slot(sequence);
+    pub fn read<T>(&self, sequence: u64, copy: impl FnMut(&[W]) -> T) -> Result<T, Missed> {
+        self.read_at(self.ring.place.slot(sequence), sequence, copy)
+    }
+
+    #[inline(always)]
+    fn read_at<T>(
+        &self,
+        at: usize,
+        sequence: u64,
+        mut copy: impl FnMut(&[W]) -> T,
+    ) -> Result<T, Missed> {
+        let (word, body) = self.ring.slot(at);
         let before = word.load(Ordering::Acquire);
         if before != committed(sequence) {
             let overtaken = sequence_of(before) > sequence;
@@ -138,18 +176,20 @@ where
         &self.ring.memory
     }
 
+    #[inline]
     fn stepped_to<T>(&mut self, sequence: u64, copied: T) -> Step<T> {
         // Who comes late has skipped nothing.
-        let after = self.last.map_or(sequence, |last| last.saturating_add(1));
+        let expected = self.last.map_or(sequence, |last| last.saturating_add(1));
         self.last = Some(sequence);
-        Step { sequence, skipped: sequence.saturating_sub(after), copied }
+        self.at = self.ring.place.slot(after(sequence));
+        Step { sequence, skipped: sequence.saturating_sub(expected), copied }
     }
 
     /// The newest commit, from the hint and one slot beyond it; zero where there is none.
     pub(super) fn newest_of(ring: &Ring<M>) -> u64 {
-        let hint = ring.newest().load(Ordering::Acquire) & (u64::MAX >> 1);
-        let beyond = hint.wrapping_add(1) & (u64::MAX >> 1);
-        let (word, _) = ring.slot(beyond);
+        let hint = ring.newest().load(Ordering::Acquire) & SEQUENCE_MAX;
+        let beyond = after(hint);
+        let (word, _) = ring.slot(ring.place.slot(beyond));
         if word.load(Ordering::Acquire) == committed(beyond) { beyond } else { hint }
     }
 }

@@ -3,7 +3,7 @@
 use core::ops::Deref;
 use core::sync::atomic::Ordering;
 
-use super::{Place, Reader, Ring, committed, open};
+use super::{Place, Reader, Ring, after, committed, open};
 use crate::word::Word;
 
 /// The one writer of a ring. That there is one is its owner's business: a second one of the same
@@ -13,6 +13,8 @@ pub struct Writer<M> {
     ring: Ring<M>,
     /// The last commit; zero before the first.
     sequence: u64,
+    /// Index of the sequence word of the next slot.
+    at: usize,
 }
 
 impl<M, W> Writer<M>
@@ -25,13 +27,15 @@ where
     pub fn new(memory: M, place: Place) -> Option<Self> {
         let ring = Ring::new(memory, place)?;
         let sequence = Reader::newest_of(&ring);
-        Some(Self { ring, sequence })
+        let at = ring.place.slot(after(sequence));
+        Some(Self { ring, sequence, at })
     }
 
     /// Opens the next slot, for [`Self::body`] to be filled; again, if it is open. Real-time class:
     /// one store.
+    #[inline]
     pub fn begin(&mut self) {
-        let (word, _) = self.ring.slot(self.next());
+        let (word, _) = self.ring.slot(self.at);
         word.store(open(self.next()), Ordering::Relaxed);
         // Before any word of the body: see the module's text.
         W::fence(Ordering::Release);
@@ -40,16 +44,20 @@ where
     /// The open slot's body. What is stored there before [`Self::begin`] harms whoever reads the
     /// oldest image.
     #[must_use]
+    #[inline]
     pub fn body(&self) -> &[W] {
-        self.ring.slot(self.next()).1
+        self.ring.slot(self.at).1
     }
 
     /// Commits the open slot; its sequence. Real-time class: two stores, no system call.
+    #[inline]
     pub fn commit(&mut self) -> u64 {
         self.sequence = self.next();
-        let (word, _) = self.ring.slot(self.sequence);
+        let (word, _) = self.ring.slot(self.at);
         word.store(committed(self.sequence), Ordering::Release);
         self.ring.newest().store(self.sequence, Ordering::Release);
+        // A division, and nobody waits for it here.
+        self.at = self.ring.place.slot(self.next());
         self.sequence
     }
 
@@ -65,7 +73,8 @@ where
     }
 
     /// The commit that is being written. A sequence has 63 bits.
+    #[inline]
     pub const fn next(&self) -> u64 {
-        self.sequence.wrapping_add(1) & (u64::MAX >> 1)
+        after(self.sequence)
     }
 }

@@ -12,8 +12,8 @@
 //! | by instruction | SSE4.2, or ARMv8's CRC | words, of three pieces side by side |
 //! | by tables | nothing | words, one by one |
 //!
-//! A few octets go by the instruction whatever there is: folding pays from `FOLDED_OCTETS_MIN`
-//! octets on, and a small commit should not wake a vector unit that sleeps.
+//! A few octets go by the instruction whatever there is (`few.rs`): folding pays from
+//! `FOLDED_OCTETS_MIN` octets on, and a small commit should not wake a vector unit that sleeps.
 //!
 //! **Shared words and this language.** Another process may write a word while it is read here (a
 //! reader that is being lapped) or read it while it is written. A plain load or store would be a
@@ -33,11 +33,12 @@
 //! (A checksum that is faster to compute was the alternative. Of this one it is known which errors
 //! it finds, and anybody can compute it. Also tried: a copy in pieces, each summed while it is in
 //! the nearest cache, which is hardly faster than copy and sum apart; folding by registers of 128
-//! bits, which is slower than the instruction; fetching the lines of the slot ahead, which is
-//! slower than not to.)
+//! bits, which is slower than the instruction; fetching the lines of the slot ahead, for writing,
+//! which is slower than not to, with a reader beside it and without.)
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod few;
 #[cfg(target_arch = "x86_64")]
 mod fold;
 mod streams;
@@ -49,9 +50,9 @@ mod x86_64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(target_arch = "aarch64")]
-use aarch64::Instruction;
+use aarch64::{Instruction, fetch};
 #[cfg(target_arch = "x86_64")]
-use x86_64::Instruction;
+use x86_64::{Instruction, fetch};
 
 use crate::crc::{Crc, octet_bit_by_bit, padded, word_by_tables};
 use crate::word::WORD_OCTETS;
@@ -60,6 +61,14 @@ use crate::word::WORD_OCTETS;
 const LINE: usize = 64;
 /// Words of it.
 const LINE_WORDS: usize = LINE / WORD_OCTETS;
+
+/// Lines that are fetched for who waits for them. One: of an image of many lines the others come
+/// side by side, and each that is fetched too early has to be taken away again.
+const EXPECTED_LINES: usize = 1;
+
+/// So many are few: they are moved and summed without looking for what is fastest.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const FEW_OCTETS_MAX: usize = 256;
 
 /// From how many octets on folding is faster than the instruction.
 #[cfg(target_arch = "x86_64")]
@@ -309,10 +318,57 @@ pub(crate) fn extend(crc: Crc, octets: &[u8]) -> Crc {
     Way::for_octets(octets.len()).extend(crc, octets)
 }
 
+/// `crc` with the octets of `words`, least first, behind what came before; for a few of them.
+#[inline]
+pub(crate) fn extend_words<const N: usize>(crc: Crc, words: [u64; N]) -> Crc {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if let Some(instruction) = Instruction::new() {
+        return Crc::of(instruction.sum_words(crc.state(), words));
+    }
+    without_instruction(crc, &words)
+}
+
+#[cold]
+fn without_instruction(crc: Crc, words: &[u64]) -> Crc {
+    Crc::of(words.iter().copied().fold(crc.state(), word_by_tables))
+}
+
+/// `crc` with `octets`, filled up to a whole word with zeros, behind what came before; none where
+/// they are not few or there is no instruction for it.
+#[inline]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) fn extend_few(crc: Crc, octets: &[u8]) -> Option<Crc> {
+    let instruction = Instruction::new().filter(|_| octets.len() <= FEW_OCTETS_MAX)?;
+    Some(Crc::of(instruction.sum_few(crc.state(), octets)))
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) fn extend_few(_: Crc, _: &[u8]) -> Option<Crc> {
+    None
+}
+
+/// Lets the processor fetch the lines that `words` begin with. See [`crate::word::Word::expect`].
+#[inline]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(unused_variables, reason = "no such instruction")
+)]
+pub(crate) fn expect(words: &[AtomicU64]) {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    words.chunks(LINE_WORDS).take(EXPECTED_LINES).for_each(|line| fetch(&line[0]));
+}
+
 /// Stores `octets` in the first words of `words`; `crc` with what was stored behind it. See
 /// [`crate::word::Word::store_summed`].
 #[inline]
 pub(crate) fn store(words: &[AtomicU64], octets: &[u8], crc: Crc) -> Crc {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if octets.len() <= FEW_OCTETS_MAX
+        && octets.len() <= WORD_OCTETS * words.len()
+        && let Some(instruction) = Instruction::new()
+    {
+        return Crc::of(instruction.store_few(crc.state(), words, octets));
+    }
     Way::for_octets(octets.len()).store(words, octets, crc)
 }
 
@@ -320,5 +376,12 @@ pub(crate) fn store(words: &[AtomicU64], octets: &[u8], crc: Crc) -> Crc {
 /// [`crate::word::Word::load_summed`].
 #[inline]
 pub(crate) fn load(words: &[AtomicU64], octets: &mut [u8], crc: Crc) -> Crc {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if octets.len() <= FEW_OCTETS_MAX
+        && octets.len() <= WORD_OCTETS * words.len()
+        && let Some(instruction) = Instruction::new()
+    {
+        return Crc::of(instruction.load_few(crc.state(), words, octets));
+    }
     Way::for_octets(octets.len()).load(words, octets, crc)
 }

@@ -139,6 +139,32 @@ fn what_is_loaded_is_what_is_summed_and_nothing_around_it_is_touched() {
 }
 
 #[test]
+fn whatever_is_chosen_for_a_length_does_the_same() {
+    let noise = noise(LENGTH_MAX);
+    let before = Crc::new().extend(b"before");
+    for length in lengths() {
+        let octets = &noise[..length];
+        let sum = before.extend(&filled_up(octets));
+        let memory = words(length.div_ceil(WORD_OCTETS) + 1);
+        assert_eq!(store(&memory, octets, before), sum, "{length} octets");
+        assert_eq!(octets_of(&memory)[length.next_multiple_of(8)..], [0xa5; 8]);
+        // What fills up the last word is nobody's.
+        if let Some(last) = memory.get(length / WORD_OCTETS).filter(|_| length % 8 != 0) {
+            last.fetch_or(!0 << (8 * (length % 8)), Ordering::Relaxed);
+        }
+        let mut into = vec![0; length];
+        assert_eq!(load(&memory, &mut into, before), sum, "{length} octets");
+        assert_eq!(into, octets);
+        assert_eq!(before.extend_padded(octets), sum, "{length} octets");
+        assert!(extend_few(before, octets).is_none_or(|few| few == sum), "{length} octets");
+    }
+    let words = [1, u64::MAX, 0x0123_4567_89ab_cdef];
+    let octets = words.map(u64::to_le_bytes);
+    assert_eq!(extend_words(before, words), before.extend(octets.as_flattened()));
+    assert_eq!(without_instruction(before, &words), before.extend(octets.as_flattened()));
+}
+
+#[test]
 fn what_does_not_fit_is_neither_moved_nor_summed() {
     let noise = noise(LENGTH_MAX);
     for way in ways("what_does_not_fit_is_neither_moved_nor_summed") {

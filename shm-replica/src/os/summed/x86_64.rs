@@ -6,14 +6,15 @@
 
 use core::arch::asm;
 use core::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_crc32_u8, _mm_crc32_u64, _mm_set_epi64x,
-    _mm256_broadcastsi128_si256, _mm256_clmulepi64_epi128, _mm256_xor_si256,
+    __m128i, __m256i, __m512i, _MM_HINT_T0, _mm_crc32_u8, _mm_crc32_u64, _mm_prefetch,
+    _mm_set_epi64x, _mm256_broadcastsi128_si256, _mm256_clmulepi64_epi128, _mm256_xor_si256,
     _mm512_broadcast_i32x4, _mm512_clmulepi64_epi128, _mm512_ternarylogic_epi64, _mm512_xor_si512,
 };
 use core::mem::transmute;
+use core::ptr;
 use core::sync::atomic::AtomicU64;
 
-use super::{Fold, Job, LINE, LINE_WORDS, Step, fold, streams};
+use super::{Fold, Job, LINE, LINE_WORDS, Step, few, fold, streams};
 
 /// Product of the halves that stand last in memory, and of those that stand first.
 const LAST: i32 = 0x11;
@@ -52,6 +53,61 @@ impl Step for Instruction {
         // SAFETY: SSE4.2 is there: `self` says so.
         unsafe { inner(self, state, job) }
     }
+}
+
+impl Instruction {
+    /// See [`few::sum_words`].
+    #[inline]
+    pub(super) fn sum_words<const N: usize>(self, state: u32, words: [u64; N]) -> u32 {
+        #[inline]
+        #[target_feature(enable = "sse4.2")]
+        fn inner<const N: usize>(with: Instruction, state: u32, words: [u64; N]) -> u32 {
+            few::sum_words(with, state, words)
+        }
+        // SAFETY: the instruction is there: `self` says so.
+        unsafe { inner(self, state, words) }
+    }
+
+    /// See [`few::sum`].
+    #[inline]
+    pub(super) fn sum_few(self, state: u32, octets: &[u8]) -> u32 {
+        #[target_feature(enable = "sse4.2")]
+        fn inner(with: Instruction, state: u32, octets: &[u8]) -> u32 {
+            few::sum(with, state, octets)
+        }
+        // SAFETY: the instruction is there: `self` says so.
+        unsafe { inner(self, state, octets) }
+    }
+
+    /// See [`few::store`].
+    #[inline]
+    pub(super) fn store_few(self, state: u32, words: &[AtomicU64], octets: &[u8]) -> u32 {
+        #[target_feature(enable = "sse4.2")]
+        fn inner(with: Instruction, state: u32, words: &[AtomicU64], octets: &[u8]) -> u32 {
+            few::store(with, state, words, octets)
+        }
+        // SAFETY: the instruction is there: `self` says so.
+        unsafe { inner(self, state, words, octets) }
+    }
+
+    /// See [`few::load`].
+    #[inline]
+    pub(super) fn load_few(self, state: u32, words: &[AtomicU64], octets: &mut [u8]) -> u32 {
+        #[target_feature(enable = "sse4.2")]
+        fn inner(with: Instruction, state: u32, words: &[AtomicU64], octets: &mut [u8]) -> u32 {
+            few::load(with, state, words, octets)
+        }
+        // SAFETY: the instruction is there: `self` says so.
+        unsafe { inner(self, state, words, octets) }
+    }
+}
+
+/// Lets the processor fetch the line of `word`.
+#[inline]
+pub(super) fn fetch(word: &AtomicU64) {
+    // SAFETY: every processor of this kind has the instruction; it reads nothing into a register
+    // and faults nowhere.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(word).cast()) };
 }
 
 #[inline]
