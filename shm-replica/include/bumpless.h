@@ -608,6 +608,15 @@ BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
 //         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
 BMPL_API int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
 
+// Lets another thread make the cyclic calls: the next that makes one. For programs that are started
+// on one thread and cycle on another.
+//
+// Phase:  cyclic, between two cycles
+// RT:     yes
+// Thread: any
+// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY
+BMPL_API int bmpl_release_thread(bmpl_t *handle);
+
 // The role as the daemon says now: for threads that show it. What a cycle is to do is said by
 // bmpl_cycle_begin, and bmpl_may_act says whether it still holds.
 //
@@ -657,6 +666,14 @@ int bmpl_region_info(const bmpl_t *handle,
 // Thread: any
 // Errors: the octets of the whole text without its end, as snprintf; BMPL_E_HANDLE, BMPL_E_FORKED
 BMPL_API int bmpl_last_detail(const bmpl_t *handle, char *text, size_t size);
+
+// The clock that bmpl_wait counts with: CLOCK_MONOTONIC, in ns.
+//
+// Phase:  any; needs no handle
+// RT:     yes; what the C library's clock_gettime does
+// Thread: any
+// Errors: none
+BMPL_API BMPL_MUST_USE uint64_t bmpl_now_ns(void);
 
 // Looks for what is allowed in a region, or could be meant, and is trouble later: pointers, opaque
 // octets that may hide them, names that differ in case alone. Writes a line for each into `lines`

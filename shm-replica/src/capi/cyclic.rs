@@ -8,9 +8,9 @@ use rt_core::os::clock::MonotonicClock;
 use rt_core::time::Instant;
 
 use super::call::Outcome;
-use super::code::{BMPL_E_ARGUMENT, BMPL_E_REGION, BMPL_E_SYSTEM, BMPL_OK};
+use super::code::{BMPL_E_ARGUMENT, BMPL_E_PHASE, BMPL_E_REGION, BMPL_E_SYSTEM, BMPL_OK};
 use super::detail::{Code, Detail};
-use super::entry::{Entry, cyclic};
+use super::entry::{Entry, Stage, change, cyclic};
 use super::live::Live;
 use super::types::{
     BMPL_NO_REGION, BMPL_READ_LAPPED, BMPL_READ_NEW, BMPL_READ_NOTHING_NEW, Cycle, Handle, Image,
@@ -159,7 +159,7 @@ pub extern "C" fn bmpl_restore(handle: *mut Handle) -> c_int {
     cyclic(handle, |_, live, says| {
         if live.is_active() {
             let text = format_args!("an active process has the newest state itself");
-            return Err(says.fault(super::code::BMPL_E_PHASE, text));
+            return Err(says.fault(BMPL_E_PHASE, text));
         }
         Ok(c_int::from(live.restore()))
     })
@@ -182,6 +182,24 @@ pub extern "C" fn bmpl_wait(handle: *mut Handle, region: c_int, until_ns: u64) -
         woken.map(c_int::from).map_err(|error| {
             says.fault(BMPL_E_SYSTEM, format_args!("the kernel cannot wait: {:?}", error.kind()))
         })
+    })
+}
+
+/// Lets another thread make the cyclic calls: the next that makes one. For programs that are started
+/// on one thread and cycle on another.
+///
+/// Phase:  cyclic, between two cycles
+/// RT:     yes
+/// Thread: any
+/// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY
+#[unsafe(no_mangle)]
+pub extern "C" fn bmpl_release_thread(handle: *mut Handle) -> c_int {
+    change(handle, |entry, stage, _| match stage {
+        Stage::Active(_) => {
+            entry.release_thread();
+            Ok(BMPL_OK)
+        }
+        Stage::Configuring(_) | Stage::Ended => Err(Code::plain(BMPL_E_PHASE)),
     })
 }
 

@@ -96,9 +96,12 @@ impl Entry {
     /// Changes the phase. Thread: one that is inside.
     pub(super) fn enter_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
-        if phase != Phase::Active {
-            self.cyclic_thread.store(0, Ordering::Release);
-        }
+        self.release_thread();
+    }
+
+    /// Whichever thread makes the next cyclic call makes all that follow.
+    pub(super) fn release_thread(&self) {
+        self.cyclic_thread.store(0, Ordering::Release);
     }
 
     /// Binds the cyclic calls to the calling thread, if they are nobody's yet.

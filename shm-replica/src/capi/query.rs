@@ -3,6 +3,8 @@
 use std::ffi::{c_char, c_int};
 use std::os::fd::AsRawFd;
 
+use rt_core::os::clock::MonotonicClock;
+
 use super::call::{bounded, last_loose};
 use super::code::{BMPL_E_PHASE, BMPL_E_REGION, BMPL_OK};
 use super::detail::Code;
@@ -106,4 +108,16 @@ pub unsafe extern "C" fn bmpl_last_detail(
     }
     // SAFETY: by the header's words, so many octets are there.
     observe(handle, |entry, _| Ok(unsafe { text::put(&entry.last_detail(), text, size) }))
+}
+
+/// The clock that bmpl_wait counts with: CLOCK_MONOTONIC, in ns.
+///
+/// Phase:  any; needs no handle
+/// RT:     yes; what the C library's clock_gettime does
+/// Thread: any
+/// Errors: none
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn bmpl_now_ns() -> u64 {
+    MonotonicClock::now().as_nanos()
 }

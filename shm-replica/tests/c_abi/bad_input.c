@@ -104,6 +104,7 @@ static const struct function {
     {"bmpl_read_next", f_read_next, CYCLIC},
     {"bmpl_restore", bmpl_restore, CYCLIC},
     {"bmpl_wait", f_wait, CYCLIC},
+    {"bmpl_release_thread", bmpl_release_thread, ANY | ACTIVE_ONLY},
     {"bmpl_get_role", f_get_role, ANY},
     {"bmpl_may_act", f_may_act, ANY},
     {"bmpl_get_fd", f_get_fd, ANY | ACTIVE_ONLY},
@@ -164,6 +165,12 @@ static void until_active(bmpl_t *h)
     for (int i = 0; i < 5000 && f_cycle_begin(h) != BMPL_ROLE_ACTIVE; i++)
         nanosleep(&rest, NULL);
     expect("bmpl_cycle_begin", "alone", BMPL_ROLE_ACTIVE, f_cycle_begin(h));
+}
+
+static void *takes_the_cyclic_calls(void *h)
+{
+    expect("bmpl_cycle_begin", "released to another thread", BMPL_ROLE_ACTIVE, f_cycle_begin(h));
+    return NULL;
 }
 
 static void *in_another_thread(void *h)
@@ -243,6 +250,10 @@ static void phases_and_threads(void)
     expect("bmpl_commit_region", "separate", BMPL_OK, bmpl_commit_region(h, 1));
     expect("bmpl_commit", "in a cycle", BMPL_OK, bmpl_commit(h));
     expect("bmpl_commit", "twice in a cycle", BMPL_E_PHASE, bmpl_commit(h));
+    expect("bmpl_release_thread", "between cycles", BMPL_OK, bmpl_release_thread(h));
+    pthread_create(&thread, NULL, takes_the_cyclic_calls, h);
+    pthread_join(thread, NULL);
+    expect("bmpl_release_thread", "and back", BMPL_OK, bmpl_release_thread(h));
     pid_t child = fork();
     if (child == 0) {
         failures = 0;
