@@ -24,6 +24,9 @@ const THREADS: &[(&str, usize)] = &[];
 pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "prp/lan_claim", packages: &["iproute2"] },
     Need { group: "prp/port_conformance", packages: &["iproute2"] },
+    Need { group: "shm-replica/c_abi", packages: &["gcc", "g++", "libc6-dev", "binutils"] },
+    Need { group: "shm-replica/c_abi", packages: &["python3", "python3-numpy"] },
+    Need { group: "tools/c_examples", packages: &["gcc", "libc6-dev"] },
     Need { group: "latency-tests/daemon_faults", packages: &["iproute2"] },
     Need { group: "latency-tests/daemon_xdp", packages: &["iproute2"] },
     Need { group: "latency-tests/bench_smoke", packages: &["iproute2"] },

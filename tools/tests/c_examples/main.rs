@@ -1,0 +1,177 @@
+//! The examples in C, built as a user builds them and run against the daemon; their active process is
+//! killed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+
+use std::collections::BTreeSet;
+
+use bench::{Bench, examples};
+
+/// Lines of an example, without blank ones and the comment at its top.
+const LINES_MAX: usize = 60;
+
+#[test]
+fn each_example_is_short() {
+    let of_a_harness = BTreeSet::from(["plant.c"]);
+    let mut seen = 0;
+    for entry in std::fs::read_dir(examples()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.extension().is_none_or(|it| it != "c") || of_a_harness.contains(name.as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (comment, code) = text.split_once("*/\n").unwrap();
+        assert!(comment.starts_with("/* "), "{name} begins by saying what it is");
+        let lines = code.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines < LINES_MAX, "{name} has {lines} lines");
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
+
+/// The number behind `word` in the last line that has it.
+fn number_behind(text: &str, word: &str) -> u64 {
+    let (_, rest) = text.rsplit_once(word).unwrap_or_else(|| panic!("no {word:?} in {text}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn a_standby_holds_what_was_committed_and_takes_over_when_its_active_one_is_killed() {
+    let bench = Bench::new("c-hello");
+    let daemon = bench.daemon();
+    let active = bench.build("hello_active.c", &[]);
+    let standby = bench.build("hello_standby.c", &[]);
+    let run = daemon.runtime_dir();
+    let mut first = bench.start("active", &active, &[run]);
+    // It stands by only where somebody else is active.
+    let arguments = [run, "20"];
+    let mut counted = bench.start("counted", &active, &arguments);
+    let mut watches = bench.start("standby", &standby, &[run]);
+    bench.await_said("standby", "out", |said| said.matches("holds cycle").count() >= 10);
+    first.kill();
+    let said = |name: &str| bench.said(name, "out");
+    // Either of the two that stand by may be the one.
+    assert!(counted.ends().success());
+    assert!(watches.ends().success(), "{}", bench.said("standby", "err"));
+    let held = said("standby");
+    for line in held.lines() {
+        let cycle = number_behind(line, "cycle");
+        let count = number_behind(line, "count");
+        let taken_over = u64::from(line.starts_with("took over"));
+        assert_eq!(cycle, count + taken_over, "one count for each cycle: {line}");
+    }
+    assert!(held.contains("took over in cycle"), "{held}");
+    assert!(number_behind(&said("counted"), "count") >= 20);
+}
+
+/// What a run of the plant came to.
+struct Course {
+    trace: String,
+    longest_missed: u64,
+    /// What each controller said, by process.
+    controllers: [String; 2],
+}
+
+/// The plant with two controllers; the first one is killed in the middle, if `kills`.
+fn course(bench: &Bench, kills: bool) -> Course {
+    const STEPS: usize = 600;
+    let daemon = bench.daemon();
+    let wires = bench.path("wires");
+    let _ = std::fs::remove_file(&wires);
+    let [plant, pid] = ["plant", "pid"].map(|name| bench.path(name));
+    let wires = wires.to_str().unwrap();
+    let mut simulated = bench.start("plant", &plant, &[wires, &STEPS.to_string(), "1000"]);
+    let mut first = bench.start("first", &pid, &[daemon.runtime_dir(), wires]);
+    bench.await_said("plant", "out", |said| said.lines().count() > 20);
+    let mut second = bench.start("second", &pid, &[daemon.runtime_dir(), wires]);
+    bench.await_said("plant", "out", |said| said.lines().count() > 200);
+    if kills {
+        first.kill();
+    }
+    assert!(simulated.ends().success());
+    assert!(second.ends().success());
+    if !kills {
+        assert!(first.ends().success());
+    }
+    daemon.kill();
+    let trace = bench.said("plant", "out");
+    assert_eq!(trace.lines().count(), STEPS);
+    Course {
+        trace,
+        longest_missed: number_behind(&bench.said("plant", "err"), "longest"),
+        controllers: ["first", "second"].map(|name| bench.said(name, "err")),
+    }
+}
+
+#[test]
+fn the_plant_gets_the_same_outputs_whether_its_controller_is_killed_or_not() {
+    let bench = Bench::new("c-pid");
+    bench.build("plant.c", &[]);
+    bench.build("pid.c", &[]);
+    let quiet = course(&bench, false);
+    assert_eq!(quiet.controllers[1], "", "nobody took over");
+    for round in 0..3 {
+        let killed = course(&bench, true);
+        let [first, second] = &killed.controllers;
+        assert!(first.starts_with("active after step 0,"), "{first}");
+        assert!(number_behind(second, "step") >= 200, "{second}");
+        assert!(quiet.trace == killed.trace, "each output of each step, to the last bit");
+        let gap_cycles = number_behind(second, ",") / 1_000_000;
+        println!(
+            "round {round}: the standby states a gap of {gap_cycles} cycles, the plant's longest \
+             was {} ticks ({} where nobody was killed)",
+            killed.longest_missed, quiet.longest_missed
+        );
+    }
+}
+
+#[test]
+fn a_drive_goes_on_from_where_it_was_when_its_controller_is_killed() {
+    let bench = Bench::new("c-axis");
+    let daemon = bench.daemon();
+    let program = bench.build("ethercat_cycle.c", &[]);
+    let bus = bench.path("bus");
+    let bus = bus.to_str().unwrap();
+    let mut first = bench.start("first", &program, &[daemon.runtime_dir(), bus]);
+    bench.await_said("first", "err", |_| std::fs::metadata(bus).is_ok_and(|it| it.len() > 0));
+    let cycles = [daemon.runtime_dir(), bus, "500"];
+    let mut second = bench.start("second", &program, &cycles);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    first.kill();
+    assert!(second.ends().success());
+    let said = bench.said("second", "out");
+    assert!(number_behind(&said, "on the bus in cycle") > 1, "{said}");
+    // The last commit may not have been sent, and is then sent as the next one's.
+    let (moved, target) = (number_behind(&said, "\nmoved"), number_behind(&said, "to"));
+    assert_eq!(moved, 500);
+    assert!(target == 3 * moved || target == 3 * (moved - 1), "{said}");
+}
+
+#[test]
+fn a_plc_that_is_killed_is_gone_on_with_by_the_one_that_stands_by() {
+    let bench = Bench::new("c-openplc");
+    let daemon = bench.daemon();
+    let stands_in = format!("-I{}", examples().join("standin").display());
+    let plugin = bench.build("openplc_plugin.c", &[&stands_in, "-shared", "-fPIC"]);
+    let harness = bench.build("standin/openplc_harness.c", &["-ldl"]);
+    std::fs::write(bench.path("plc.conf"), daemon.runtime_dir()).unwrap();
+    let config = bench.path("plc.conf");
+    let [plugin, config] = [&plugin, &config].map(|path| path.to_str().unwrap());
+    let mut first = bench.start("first", &harness, &[plugin, config, "100000"]);
+    bench.await_said("first", "out", |said| said.contains("first scan with count 0\n"));
+    let mut second = bench.start("second", &harness, &[plugin, config, "100"]);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(bench.said("second", "out"), "", "it stands by");
+    first.kill();
+    assert!(second.ends().success());
+    let said = bench.said("second", "out");
+    let (from, to) = (
+        number_behind(&said, "first scan with count"),
+        number_behind(&said, "last scan with count"),
+    );
+    assert!(from > 0 && to == from + 100, "{said}");
+}
