@@ -4,6 +4,7 @@
 
 mod daemon;
 mod header;
+mod languages;
 mod programs;
 mod quiet;
 

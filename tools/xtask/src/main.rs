@@ -1,4 +1,5 @@
-//! The project's own build commands: `cargo xtask check`, `test`, `soak`, `demo`, `bench`.
+//! The project's own build commands: `cargo xtask check`, `test`, `soak`, `demo`, `bench`,
+//! `install`.
 //!
 //! Whatever the project asks of a change is asked here, in one program that needs nothing but the
 //! standard library, so that it is the same on every machine and starts within seconds. Shell
@@ -18,6 +19,7 @@ mod check;
 mod debian;
 mod groups;
 mod header;
+mod install;
 mod launch;
 mod run;
 mod soak;
@@ -42,6 +44,7 @@ Commands
                  `bench regions`: images from one process to another, beside iceoryx2.
   bpf            Build the objects of the programs that run in the kernel.
   header         Write the C header from the sources of the C interface.
+  install        Build for release and install programs, library, header and pages.
   help           This text. `cargo xtask COMMAND --help` says more about a command.
 
 Exit codes: 0 fine, 1 something failed, 2 bad arguments.
@@ -96,11 +99,13 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ("soak", true) => explain(soak::HELP),
         ("bpf", true) => explain(bpf::HELP),
         ("header", true) => explain(header::HELP),
+        ("install", true) => explain(install::HELP),
         ("check", false) => check::command(rest),
         ("test", false) => test::command(rest),
         ("soak", false) => soak::command(rest),
         ("bpf", false) => bpf::command(rest),
         ("header", false) => header::command(rest),
+        ("install", false) => install::command(rest),
         // These two hand their arguments on, `--help` included.
         ("demo", _) => launch::demo(rest),
         ("bench", _) => launch::bench(rest),
