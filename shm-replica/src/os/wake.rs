@@ -31,8 +31,8 @@ fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
         return Ok(true);
     }
     let until = timespec(until);
-    // SAFETY: the word is there as long as it is borrowed, `until` lives to the end of the call, and
-    // the operation reads both and writes neither.
+    // SAFETY: the word is there as long as it is borrowed, `until` lives to the end of the call,
+    // and the operation reads both and writes neither.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_futex,

@@ -21,8 +21,8 @@ use crate::page::{Office, PAGE_OCTETS, Page, Role};
 use crate::schema::BlockCopy;
 use crate::segment::{Layout, State};
 
-/// Zeros whose pages are there: memory that was asked for zeroed comes page by page, each by a fault
-/// of whoever touches it first, and that would be a cycle. Not for a cycle.
+/// Zeros whose pages are there: memory that was asked for zeroed comes page by page, each by a
+/// fault of whoever touches it first, and that would be a cycle. Not for a cycle.
 pub(super) fn zeros(octets: usize) -> Vec<u8> {
     let mut zeros = vec![0; octets];
     for page in zeros.chunks_mut(PAGE_OCTETS) {

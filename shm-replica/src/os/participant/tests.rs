@@ -1,4 +1,5 @@
-//! The cyclic half beside a daemon that does one thing at a time: what it finds between two of them.
+//! The cyclic half beside a daemon that does one thing at a time: what it finds between two of
+//! them.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
