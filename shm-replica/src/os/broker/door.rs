@@ -45,11 +45,8 @@ impl Broker {
             if self.strangers.len() >= STRANGERS_MAX {
                 return;
             }
-            let connection = match self.listener.accept() {
-                Ok(connection) => connection,
-                // Nobody, or out of descriptors: then somebody has to leave first.
-                Err(_) => return,
-            };
+            // Nobody, or out of descriptors: then somebody has to leave first.
+            let Ok(connection) = self.listener.accept() else { return };
             // Who cannot be told is not let in, and of a user's too many the last ones are not.
             let Ok(peer) = connection.peer() else { continue };
             let of_same = self.strangers.iter().filter(|it| it.uid == peer.uid).count();
