@@ -23,6 +23,7 @@ impl Book {
             class: StandbyClass::Hot,
             ready_since: None,
             held: Held::Unknown,
+            is_heir: false,
         });
         Ok(participant_id(free))
     }
@@ -104,7 +105,11 @@ impl Book {
             return Err(RefusalCode::BadRequest);
         }
         participant.ready_since = Some(count);
-        let application = participant.application.and_then(|index| self.applications[index]);
+        let (place, is_heir) = (participant.application, participant.is_heir);
+        if let Some(Some(entry)) = place.and_then(|it| self.applications.get_mut(it)) {
+            entry.heirs_are_out &= !is_heir;
+        }
+        let application = place.and_then(|index| self.applications[index]);
         let epoch = application.map_or(0, |it| it.epoch);
         order(Order::Office(who, Office { role: Role::Standby, epoch }));
         Ok(())

@@ -15,6 +15,7 @@
 //! - an application has at most one active participant, and one that is ready;
 //! - its epochs only rise, and none is used twice;
 //! - while an owner from before the daemon's start may be acting, nobody else is active;
+//! - who stood by when the daemon ended, and so has a state, comes before one who has none;
 //! - a region's segment in force belongs to the epoch of its application;
 //! - the former owner is told before the new one.
 
@@ -152,6 +153,10 @@ struct Application {
     vacant_since: u64,
     /// Whether the owner of the newest epoch lives and has not come back since the start.
     owner_is_out: bool,
+    /// Whether processes that stood by when the daemon ended live, and none has come back.
+    heirs_are_out: bool,
+    /// Whether somebody was active since the start.
+    has_begun: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -186,6 +191,8 @@ struct Participant {
     ready_since: Option<u64>,
     /// Of all that it registered so far.
     held: Held,
+    /// Whether it stood by when the daemon ended: it has a state.
+    is_heir: bool,
 }
 
 /// Which segments a participant brought along.
@@ -260,6 +267,8 @@ impl Book {
             wanted: None,
             vacant_since: 0,
             owner_is_out: false,
+            heirs_are_out: false,
+            has_begun: false,
         });
         Ok(())
     }
@@ -323,6 +332,10 @@ impl Book {
         };
         region.agreed = Some(Agreed { layout, schema_hash });
         region.in_force = true;
+        // Whoever comes finds a state.
+        if let Some(application) = &mut self.applications[region.application] {
+            application.heirs_are_out = false;
+        }
         true
     }
 

@@ -36,6 +36,35 @@ impl Book {
         index.and_then(|it| self.applications[it]).is_some_and(|entry| entry.owner_is_out)
     }
 
+    /// Processes that stood by when the daemon ended live, and have a state; who is started anew has
+    /// none. Until one of them has come back, or all are gone, nobody else becomes active by itself.
+    pub fn heirs_are_out(&mut self, application: RegionName) {
+        if let Some(entry) = self.application_mut(application) {
+            entry.heirs_are_out = true;
+        }
+    }
+
+    /// All of them have ended.
+    pub fn heirs_gone(&mut self, application: RegionName) {
+        if let Some(entry) = self.application_mut(application) {
+            entry.heirs_are_out = false;
+        }
+    }
+
+    /// Whether one of them is waited for.
+    #[must_use]
+    pub fn are_heirs_out(&self, application: RegionName) -> bool {
+        let index = self.application(application);
+        index.and_then(|it| self.applications[it]).is_some_and(|entry| entry.heirs_are_out)
+    }
+
+    /// A participant that has just joined is one of them.
+    pub fn is_heir(&mut self, who: ParticipantId) {
+        if let Some(participant) = &mut self.participants[who.index()] {
+            participant.is_heir = true;
+        }
+    }
+
     /// Orders a participant to become active, in the place of whoever is.
     ///
     /// # Errors
@@ -81,19 +110,24 @@ impl Book {
     fn due_in(&self, index: usize) -> Option<Due> {
         let application = self.applications[index].as_ref()?;
         let mut ours = self.ready_in(index);
-        let may_by_itself = |ready_since: u64| {
-            application.takeover == Takeover::OnExit || ready_since > application.vacant_since
+        // Who stood by before the daemon's start is no newcomer.
+        let heir = |it: &Participant| it.is_heir && !application.has_begun;
+        let may_by_itself = |it: &Participant, ready_since: u64| {
+            let is_new = ready_since > application.vacant_since && !heir(it);
+            application.takeover == Takeover::OnExit || is_new
         };
         let resumes = |it: &Participant| it.held == Held::Epoch(application.epoch);
         let chosen = match (application.wanted, application.active) {
             (Some(wanted), _) => ours.find(|(id, ..)| *id == wanted),
             (None, Some(_)) => None,
-            (None, None) => ours
-                .filter(|(_, it, since)| {
-                    let may = !application.owner_is_out || resumes(it);
-                    may && may_by_itself(*since)
+            (None, None) => {
+                ours.filter(|(_, it, since)| {
+                    let is_waited_for =
+                        application.owner_is_out || application.heirs_are_out && !heir(it);
+                    resumes(it) || !is_waited_for && may_by_itself(it, *since)
                 })
-                .min_by_key(|(_, it, since)| (!resumes(it), it.class.slowness(), *since)),
+                .min_by_key(|(_, it, since)| (!resumes(it), !heir(it), it.class.slowness(), *since))
+            }
         };
         let (participant, entry, ..) = chosen?;
         let resumes = resumes(entry) && application.active.is_none();
@@ -121,6 +155,8 @@ impl Book {
         application.epoch = due.epoch;
         application.wanted = None;
         application.owner_is_out = false;
+        application.heirs_are_out = false;
+        application.has_begun = true;
         for (index, region) in self.regions.iter_mut().enumerate() {
             let Some(region) = region.as_mut().filter(|it| it.application == due.application)
             else {

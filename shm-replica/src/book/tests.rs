@@ -284,6 +284,53 @@ fn an_owner_that_has_ended_meanwhile_is_waited_for_no_more() {
 }
 
 #[test]
+fn who_stood_by_when_the_daemon_ended_comes_before_one_who_has_no_state() {
+    let heir = |bench: &mut Bench| {
+        let who = bench.join("plc");
+        bench.book.is_heir(who);
+        bench.register(who, "plant").unwrap();
+        bench.ready(who).unwrap();
+        who
+    };
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    let newcomer = bench.controller();
+    assert_eq!(bench.office(newcomer).0, Role::Standby);
+    let back = heir(&mut bench);
+    assert_eq!(bench.office(back), (Role::Active, 101));
+    assert!(!bench.book.are_heirs_out(name("plc")));
+    bench.gone(back);
+    assert_eq!(bench.office(newcomer), (Role::Active, 102));
+
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    let newcomer = bench.controller();
+    bench.book.heirs_gone(name("plc"));
+    bench.settle();
+    assert_eq!(bench.office(newcomer), (Role::Active, 101), "all have ended");
+
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    let newcomer = bench.controller();
+    bench.book.order_active(newcomer).unwrap();
+    bench.settle();
+    assert_eq!(bench.office(newcomer), (Role::Active, 101), "by order");
+
+    let mut bench = Bench::new(Takeover::Ordered);
+    bench.book.heirs_are_out(name("plc"));
+    let back = heir(&mut bench);
+    assert_eq!(bench.office(back).0, Role::Standby, "it stood by, and is no newcomer");
+    let newcomer = bench.controller();
+    assert_eq!(bench.office(newcomer), (Role::Active, 101));
+
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    bench.book.adopt(name("plant"), Layout::new(1_000, 4, 0).unwrap(), 5);
+    let newcomer = bench.controller();
+    assert_eq!(bench.office(newcomer), (Role::Active, 101), "the state is there");
+}
+
+#[test]
 fn who_holds_an_epoch_that_somebody_else_has_passed_does_not_resume_in_his() {
     let mut bench = Bench::new(Takeover::OnExit);
     let late = holding(&mut bench, 100);
@@ -493,22 +540,30 @@ impl Bench {
     }
 }
 
+/// Numbers below what is asked for, by a seed.
+fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |below| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    }
+}
+
 /// Whatever comes in whatever order, what the module says always holds.
 #[test]
 fn random_lives_keep_one_active_and_epochs_that_rise() {
     for seed in 1..=300u64 {
         let takeover = if seed % 2 == 0 { Takeover::OnExit } else { Takeover::Ordered };
         let mut bench = Bench::new(takeover);
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut next = |below: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % below
-        };
+        let mut next = numbers(seed);
         let mut alive: Vec<ParticipantId> = Vec::new();
         if seed % 3 == 0 {
             bench.book.owner_is_out(name("plc"));
+        }
+        if seed % 5 == 0 {
+            bench.book.heirs_are_out(name("plc"));
         }
         for _ in 0..300 {
             let was_out = bench.book.is_owner_out(name("plc"));
@@ -517,7 +572,13 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
             let application = ["plc", "hmi"][usize::try_from(next(2)).unwrap()];
             let region = ["plant", "trend", "view"][usize::try_from(next(3)).unwrap()];
             match (next(10), who) {
-                (0, _) if alive.len() < 8 => alive.push(bench.join(application)),
+                (0, _) if alive.len() < 8 => {
+                    let who = bench.join(application);
+                    alive.push(who);
+                    if next(4) == 0 {
+                        bench.book.is_heir(who);
+                    }
+                }
                 (1 | 2, Some(who)) => {
                     let epoch = bench.book.active(name(application)).unwrap().1;
                     let held_epoch = next(2) * epoch;
@@ -549,7 +610,9 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
                     bench.settle();
                 }
                 (9, _) if next(20) == 0 => {
-                    bench.book.owner_gone(name("plc"));
+                    let gone =
+                        [Book::owner_gone, Book::heirs_gone][usize::try_from(next(2)).unwrap()];
+                    gone(&mut bench.book, name("plc"));
                     bench.settle();
                 }
                 _ => {}

@@ -122,6 +122,7 @@ pub fn applications() -> Vec<Application> {
             active: Some(Participant { pid: 812, uid: 0 }),
             standbys: vec![Participant { pid: 813, uid: 1001 }],
             awaited_pid: None,
+            awaited_standby_pids: Vec::new(),
         },
         Application {
             name: "hmi".to_owned(),
@@ -129,6 +130,7 @@ pub fn applications() -> Vec<Application> {
             active: None,
             standbys: Vec::new(),
             awaited_pid: Some(700),
+            awaited_standby_pids: vec![701],
         },
     ]
 }

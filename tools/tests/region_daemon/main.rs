@@ -6,6 +6,7 @@
 mod bench;
 mod kept;
 mod participant;
+mod torture;
 mod users;
 mod with_lans;
 

@@ -105,6 +105,7 @@ impl Broker {
                     Ok(file) => session.send(&welcome, Some(file.as_fd())),
                     Err(_) => session.is_lost = true,
                 }
+                self.look_for_heir(who, application, peer.pid);
                 host.tell(Event::Joined(application, peer));
                 self.sessions[who.index()] = Some(session);
             }
@@ -190,6 +191,7 @@ impl Broker {
         let mut orders = Vec::new();
         self.book.gone(who, &mut |order| orders.push(order));
         self.carry_out(&orders, false, host);
+        self.note_standbys(session.application, host);
         host.tell(Event::Left(session.application, session.peer));
     }
 }

@@ -38,7 +38,7 @@ use crate::book::{Book, Due, ParticipantId, Rights};
 use crate::segment::RegionName;
 pub use adopt::NotAdopted;
 use door::Stranger;
-pub use owners::{AwaitedOwner, SwitchoverRefused};
+pub use owners::{AwaitedOwner, Heir, SwitchoverRefused};
 use session::Session;
 
 /// Connections that have not said who they are yet.
@@ -73,6 +73,11 @@ pub trait Host {
     /// The owner that was written down knows.
     fn owner_settled(&mut self, application: RegionName) {
         let _ = application;
+    }
+
+    /// These processes are ready for an application and stand by: they follow its state.
+    fn store_standbys(&mut self, application: RegionName, pids: &[i32]) {
+        let _ = (application, pids);
     }
 
     /// Nobody owns the newest epoch any more, and who did has been told.
@@ -129,6 +134,8 @@ pub struct Broker {
     schemas: Vec<Vec<u8>>,
     /// Owners that live and have not come back since the start.
     awaited: Vec<(RegionName, AwaitedOwner)>,
+    /// Processes that stood by when the daemon ended, and live.
+    heirs: Vec<(RegionName, Heir)>,
     /// Where messages come in; lent out for a turn.
     buffer: Vec<u8>,
 }
@@ -188,6 +195,7 @@ impl Broker {
             past: [const { None }; REGIONS_MAX],
             schemas: vec![Vec::new(); REGIONS_MAX],
             awaited: Vec::new(),
+            heirs: Vec::new(),
             buffer: vec![0; MESSAGE_OCTETS_MAX],
         })
     }
@@ -201,6 +209,7 @@ impl Broker {
         let sessions = sessions.map(AsFd::as_fd);
         let all = listener.into_iter().chain(strangers).chain(sessions);
         let awaited = self.awaited.iter().map(|(_, owner)| owner.process.as_fd());
+        let awaited = awaited.chain(self.heirs.iter().map(|(_, heir)| heir.process.as_fd()));
         all.chain(processes.map(AsFd::as_fd))
             .chain(awaited)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
@@ -268,6 +277,8 @@ impl Broker {
         self.carry_out(&orders, due.resumes, host);
         host.owner_settled(application);
         self.awaited.retain(|(name, _)| *name != application);
+        self.heirs.retain(|(name, _)| *name != application);
+        self.note_standbys(application, host);
         host.tell(Event::Active(application, peer, due.epoch));
         Ok(())
     }

@@ -25,6 +25,15 @@ pub struct AwaitedOwner {
     pub may_not_know: bool,
 }
 
+/// A process that stood by when a former life of the daemon ended.
+#[derive(Debug)]
+pub struct Heir {
+    /// The process.
+    pub pid: i32,
+    /// A descriptor that becomes readable when it ends.
+    pub process: OwnedFd,
+}
+
 /// Why nobody takes over by order.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SwitchoverRefused {
@@ -53,6 +62,16 @@ impl Broker {
     pub fn await_owner(&mut self, application: RegionName, owner: AwaitedOwner) {
         self.book.owner_is_out(application);
         self.awaited.push((application, owner));
+    }
+
+    /// Waits for one of those who stood by, and so have the state, before one who has none becomes
+    /// active by itself.
+    pub fn await_heirs(&mut self, application: RegionName, heirs: impl IntoIterator<Item = Heir>) {
+        let before = self.heirs.len();
+        self.heirs.extend(heirs.into_iter().map(|heir| (application, heir)));
+        if self.heirs.len() > before {
+            self.book.heirs_are_out(application);
+        }
     }
 
     /// Makes the standby of an application active, in the place of whoever is; who it is, and its
@@ -96,7 +115,26 @@ impl Broker {
             let (application, owner) = self.awaited.swap_remove(at);
             self.has_gone(application, owner.pid, host);
         }
+        while let Some(at) = self.heirs.iter().position(|(_, it)| is_readable(&it.process)) {
+            let (application, _) = self.heirs.swap_remove(at);
+            if self.heirs.iter().all(|(name, _)| *name != application) {
+                self.book.heirs_gone(application);
+            }
+        }
         self.settle(host);
+    }
+
+    /// A process has joined; it may be one of those who stood by.
+    pub(super) fn look_for_heir(&mut self, who: ParticipantId, application: RegionName, pid: i32) {
+        if self.heirs.iter().any(|(name, heir)| *name == application && heir.pid == pid) {
+            self.book.is_heir(who);
+        }
+    }
+
+    /// Writes down who stands by.
+    pub(super) fn note_standbys(&self, application: RegionName, host: &mut impl Host) {
+        let pids: Vec<i32> = self.standbys(application).map(|it| it.pid).collect();
+        host.store_standbys(application, &pids);
     }
 
     /// Whether a participant may be who held a segment in force when the daemon ended.
@@ -119,6 +157,7 @@ impl Broker {
             self.awaited.swap_remove(at);
             self.has_gone(application, pid, host);
         }
+        self.note_standbys(application, host);
     }
 
     fn has_gone(&mut self, application: RegionName, pid: i32, host: &mut impl Host) {

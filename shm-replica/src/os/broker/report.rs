@@ -24,6 +24,8 @@ pub struct ApplicationReport {
     pub standbys: Vec<Peer>,
     /// An owner from before the daemon's start that is waited for.
     pub awaited: Option<i32>,
+    /// Processes that stood by when the daemon ended, of which one is waited for.
+    pub heirs: Vec<i32>,
 }
 
 /// A region.
@@ -62,16 +64,15 @@ impl Broker {
         let report = |name| {
             let (active, epoch) = self.book.active(name).unwrap_or((None, 0));
             let awaited = self.awaited.iter().find(|(application, _)| *application == name);
-            let standby = |session: &&super::Session| {
-                session.application == name && session.page.office().role == Role::Standby
-            };
-            let standbys = self.sessions.iter().flatten().filter(standby).map(|it| it.peer.clone());
+            let are_out = self.book.are_heirs_out(name);
+            let heirs = self.heirs.iter().filter(|(of, _)| are_out && *of == name);
             ApplicationReport {
                 name,
                 epoch,
                 active: active.and_then(|who| self.peer(who)),
-                standbys: standbys.collect(),
+                standbys: self.standbys(name).cloned().collect(),
                 awaited: awaited.map(|(_, owner)| owner.pid),
+                heirs: heirs.map(|(_, heir)| heir.pid).collect(),
             }
         };
         self.book.applications().map(report).collect()
@@ -87,6 +88,14 @@ impl Broker {
             RegionReport { name, application, readers, segment }
         };
         self.book.regions().map(report).collect()
+    }
+
+    /// Who is ready for an application and stands by.
+    pub(super) fn standbys(&self, application: RegionName) -> impl Iterator<Item = &Peer> {
+        let standby = move |session: &&super::Session| {
+            session.application == application && session.page.office().role == Role::Standby
+        };
+        self.sessions.iter().flatten().filter(standby).map(|it| &it.peer)
     }
 
     fn segment(&self, in_force: &InForce) -> SegmentReport {

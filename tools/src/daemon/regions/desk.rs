@@ -96,6 +96,11 @@ impl Host for Desk {
         self.note(application, written);
     }
 
+    fn store_standbys(&mut self, application: RegionName, pids: &[i32]) {
+        let written = self.owners.set_standbys(application, pids);
+        self.note(application, written);
+    }
+
     fn owner_left(&mut self, application: RegionName) {
         let written = self.owners.leave(application);
         self.note(application, written);

@@ -23,7 +23,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rt_core::limits::{PARTICIPANTS_MAX, REGIONS_MAX};
 use rt_core::time::Instant;
 use shm_replica::book::Book;
-use shm_replica::os::broker::{AwaitedOwner, Broker};
+use shm_replica::os::broker::{AwaitedOwner, Broker, Heir};
 use shm_replica::segment::RegionName;
 
 mod desk;
@@ -62,6 +62,7 @@ pub struct Regions {
 struct Known {
     epoch: u64,
     owner: Option<AwaitedOwner>,
+    heirs: Vec<Heir>,
 }
 
 impl Regions {
@@ -87,7 +88,7 @@ impl Regions {
             let known = known(application, &mut owners, &mut epochs, regions.epoch, journal)?;
             // As many as there is room for were configured, each once.
             let _ = book.add_application(application.name, application.takeover, known.epoch);
-            awaited.extend(known.owner.map(|owner| (application.name, owner)));
+            awaited.push((application.name, known.owner, known.heirs));
         }
         for region in &regions.regions {
             let added = book.add_region(region.name, region.application);
@@ -105,10 +106,13 @@ impl Regions {
         })?;
         let desk = Desk::new(rights, owners, epochs);
         let mut this = Self { broker, desk, _socket: socket };
-        for (application, owner) in awaited {
-            let event = RegionEvent::OwnerAwaited(application, owner.pid);
-            journal.daemon(now, &DaemonEvent::Region(event));
-            this.broker.await_owner(application, owner);
+        for (application, owner, heirs) in awaited {
+            this.broker.await_heirs(application, heirs);
+            if let Some(owner) = owner {
+                let event = RegionEvent::OwnerAwaited(application, owner.pid);
+                journal.daemon(now, &DaemonEvent::Region(event));
+                this.broker.await_owner(application, owner);
+            }
         }
         this.adopt(kept::take(journal), journal);
         journal.line("info", &format!("applications are served: {}", names.join(", ")));
@@ -199,8 +203,8 @@ fn known(
 ) -> Result<Known, Failure> {
     let name = application.name;
     let bound = epochs.read(name)?;
-    let (epoch, owner) = match owners.read(name)? {
-        Some(Former { epoch, owner }) => (epoch, owner),
+    let Former { epoch, owner, heirs } = match owners.read(name)? {
+        Some(former) => former,
         None => {
             let lowest = lowest.map_or(0, |lowest| lowest.saturating_sub(1));
             if bound.is_none() {
@@ -213,11 +217,12 @@ fn known(
                     ),
                 );
             }
-            (bound.unwrap_or(0).max(lowest), None)
+            let epoch = bound.unwrap_or(0).max(lowest);
+            Former { epoch, owner: None, heirs: Vec::new() }
         }
     };
     epochs.begin(name, epoch, bound)?;
-    Ok(Known { epoch, owner })
+    Ok(Known { epoch, owner, heirs })
 }
 
 /// A participant takes three descriptors, and one for each region that it writes. Where the limit

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rt_core::os::clock;
 use serde::{Deserialize, Serialize};
-use shm_replica::os::broker::AwaitedOwner;
+use shm_replica::os::broker::{AwaitedOwner, Heir};
 use shm_replica::os::connection::Peer;
 use shm_replica::os::process;
 use shm_replica::segment::RegionName;
@@ -39,6 +39,9 @@ struct Record {
     epoch: u64,
     /// None: nobody owns it any more.
     owner: Option<Owner>,
+    /// Who stands by, and so has the state.
+    #[serde(default)]
+    standbys: Vec<Standby>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -51,12 +54,21 @@ struct Owner {
     settled: bool,
 }
 
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Standby {
+    pid: i32,
+    start_time: u64,
+}
+
 /// What a former life left of an application.
 #[derive(Debug)]
 pub(super) struct Former {
     pub(super) epoch: u64,
     /// The owner, if it lives.
     pub(super) owner: Option<AwaitedOwner>,
+    /// Those who stood by and live.
+    pub(super) heirs: Vec<Heir>,
 }
 
 /// The records.
@@ -100,14 +112,21 @@ impl Owners {
         if record.boot_id != self.boot_id {
             return Ok(None);
         }
-        let owner = match &record.owner {
-            Some(owner) => awaited(owner).map_err(|error| {
-                let what = format!("process {} cannot be looked at: {error}", owner.pid);
+        let look = |pid, start_time| {
+            living(pid, start_time).map_err(|error| {
+                let what = format!("process {pid} cannot be looked at: {error}");
                 not_believed(&path, name, &what)
-            })?,
-            None => None,
+            })
         };
-        let former = Former { epoch: record.epoch, owner };
+        let mut former = Former { epoch: record.epoch, owner: None, heirs: Vec::new() };
+        if let Some(Owner { pid, start_time, settled }) = record.owner {
+            let awaited = |process| AwaitedOwner { pid, process, may_not_know: !settled };
+            former.owner = look(pid, start_time)?.map(awaited);
+        }
+        for &Standby { pid, start_time } in &record.standbys {
+            let process = look(pid, start_time)?;
+            former.heirs.extend(process.map(|process| Heir { pid, process }));
+        }
         self.records.push((name, record));
         Ok(Some(former))
     }
@@ -125,8 +144,27 @@ impl Owners {
             application: name.as_str().to_owned(),
             epoch,
             owner,
+            standbys: self.standbys_of(name),
         };
         self.write(name, record)
+    }
+
+    /// Who stands by.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    pub(super) fn set_standbys(&mut self, name: RegionName, pids: &[i32]) -> io::Result<()> {
+        // Who has ended meanwhile stands by no more.
+        let standby = |&pid: &i32| {
+            process::start_time(pid).ok().map(|start_time| Standby { pid, start_time })
+        };
+        let standbys = pids.iter().filter_map(standby).collect();
+        self.change(name, |record| record.standbys = standbys)
+    }
+
+    fn standbys_of(&self, name: RegionName) -> Vec<Standby> {
+        let known = self.records.iter().find(|(known, _)| *known == name);
+        known.map(|(_, record)| record.standbys.clone()).unwrap_or_default()
     }
 
     /// The owner was told.
@@ -181,23 +219,21 @@ fn read(path: &Path) -> io::Result<Record> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-/// The owner, if it is still the process that was meant, and lives.
-fn awaited(owner: &Owner) -> io::Result<Option<AwaitedOwner>> {
-    let process = match process::open(owner.pid) {
+/// A process, if it is still the one that was meant, and lives.
+fn living(pid: i32, start_time: u64) -> io::Result<Option<OwnedFd>> {
+    let process = match process::open(pid) {
         Ok(process) => process,
         Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
-    // The number cannot be given again as long as the descriptor is open and its process lives; so
-    // the order is: descriptor, time, and a look whether it still lives.
-    let same = match process::start_time(owner.pid) {
-        Ok(time) => time == owner.start_time,
+    // The number cannot be given again as long as the process lives that the descriptor stands for;
+    // so the order is: descriptor, time, and a look whether it still lives.
+    let same = match process::start_time(pid) {
+        Ok(time) => time == start_time,
         Err(error) if is_gone(&error) => false,
         Err(error) => return Err(error),
     };
-    let lives = same && !has_ended(&process);
-    let may_not_know = !owner.settled;
-    Ok(lives.then_some(AwaitedOwner { pid: owner.pid, process, may_not_know }))
+    Ok(Some(process).filter(|process| same && !has_ended(process)))
 }
 
 fn is_gone(error: &io::Error) -> bool {

@@ -24,16 +24,28 @@ impl Regions {
     /// What is wrong now, a sentence each.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
-        let waits = |it: &ApplicationReport| {
-            let pid = it.awaited?;
-            Some(format!(
-                "application {}: process {pid} owned it when the daemon ended, lives, and has not \
-                 come back; nobody else becomes active before it does or ends",
-                it.name
-            ))
-        };
         self.broker.applications().iter().filter_map(waits).collect()
     }
+}
+
+/// Who is waited for.
+fn waits(report: &ApplicationReport) -> Option<String> {
+    let name = report.name;
+    if let Some(pid) = report.awaited {
+        return Some(format!(
+            "application {name}: process {pid} owned it when the daemon ended, lives, and has not \
+             come back; nobody else becomes active before it does or ends"
+        ));
+    }
+    let pids: Vec<String> = report.heirs.iter().map(ToString::to_string).collect();
+    (!pids.is_empty()).then(|| {
+        format!(
+            "application {name}: those who stood by when the daemon ended ({}) live, and none has \
+             come back; a new process has no state, and does not become active by itself before \
+             one of them does or all end",
+            pids.join(", ")
+        )
+    })
 }
 
 fn participant(peer: &Peer) -> Participant {
@@ -47,6 +59,7 @@ fn application(report: &ApplicationReport) -> Application {
         active: report.active.as_ref().map(participant),
         standbys: report.standbys.iter().map(participant).collect(),
         awaited_pid: report.awaited,
+        awaited_standby_pids: report.heirs.clone(),
     }
 }
 
