@@ -25,8 +25,8 @@ pub struct Application {
     /// The process that owned it when the daemon ended, lives, and has not come back: nobody else
     /// becomes active. Null in the ordinary case.
     pub awaited_pid: Option<i32>,
-    /// Processes that stood by when the daemon ended, and live, while none of them has come back: who
-    /// is started anew does not become active by itself. Empty in the ordinary case.
+    /// Processes that stood by when the daemon ended, and live, while none of them has come back:
+    /// who is started anew does not become active by itself. Empty in the ordinary case.
     #[serde(default)]
     pub awaited_standby_pids: Vec<i32>,
 }

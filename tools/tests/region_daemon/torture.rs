@@ -1,5 +1,5 @@
-//! Kills at random instants: of the active process, of one that stands by, of the daemon, of several
-//! at once. Whatever ends, an epoch has one owner, epochs rise, and the state goes on.
+//! Kills at random instants: of the active process, of one that stands by, of the daemon, of two at
+//! once. Whatever ends, an epoch has one owner, epochs rise, and the state goes on.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl Torture {
     /// Notes who claims which epoch; never two the same.
     fn note(&mut self, process: &Process) {
         for (epoch, _) in claims(process) {
-            let owner = *self.owners.entry(epoch).or_insert(process.id());
+            let owner = *self.owners.entry(epoch).or_insert_with(|| process.id());
             assert_eq!(owner, process.id(), "seed {}: epoch {epoch} has two owners", self.seed);
         }
     }
