@@ -43,6 +43,10 @@ pub fn ask(runtime_dir: &Path, request: &Request) -> Result<Document, Failure> {
                 asks += 1;
                 std::thread::sleep(ASK_PAUSE);
             }
+            Reply::Refused(refusal) if refusal.code == RefusalCode::NotPermitted => {
+                let remedy = "run as root, or as the user that the daemon runs as";
+                return Err(Failure::missing(refusal.message, remedy));
+            }
             Reply::Refused(refusal) => {
                 return Err(Failure::failed(
                     format!("the daemon refused: {}", refusal.message),
@@ -50,7 +54,7 @@ pub fn ask(runtime_dir: &Path, request: &Request) -> Result<Document, Failure> {
                         RefusalCode::Busy | RefusalCode::TimedOut => "try again",
                         RefusalCode::BadRequest => "use the bumpless of the daemon's version",
                         RefusalCode::Unavailable => "see the daemon's log",
-                        RefusalCode::NotPossible => "",
+                        RefusalCode::NotPossible | RefusalCode::NotPermitted => "",
                     },
                 ));
             }

@@ -45,6 +45,14 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it changes something.
+    #[must_use]
+    pub const fn is_order(&self) -> bool {
+        matches!(self, Self::Switchover { .. })
+    }
+}
+
 /// A request as it stands on the wire. A tagged enumeration would let unknown keys pass where a
 /// request has none of its own.
 #[derive(Serialize, Deserialize)]
@@ -134,6 +142,8 @@ pub enum RefusalCode {
     Unavailable,
     /// What was ordered cannot be done as things are.
     NotPossible,
+    /// This client may ask, and order nothing.
+    NotPermitted,
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{MsgFlags, getsockopt, recv, send};
+use nix::unistd::geteuid;
 use rt_core::limits::CONTROL_CLIENT_PATIENCE;
 use rt_core::time::{Duration, Instant};
 
@@ -162,6 +164,11 @@ impl Session {
         room_octets: usize,
         source: &mut S,
     ) {
+        if request.is_order() && !self.may_order() {
+            let message = "only root and the daemon's own user may order something";
+            self.refuse(now, RefusalCode::NotPermitted, message.to_owned());
+            return;
+        }
         match source.answer(&request, asked) {
             Answer::Pending => {}
             Answer::Unavailable(why) => self.refuse(now, RefusalCode::Unavailable, why),
@@ -189,6 +196,12 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether the client is root or the daemon's own user: the group may look only.
+    fn may_order(&self) -> bool {
+        let peer = getsockopt(&self.socket, PeerCredentials);
+        peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
     }
 
     fn refuse(&mut self, now: Instant, code: RefusalCode, message: String) {

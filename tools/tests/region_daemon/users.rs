@@ -77,6 +77,33 @@ fn who_has_no_right_is_refused_and_who_may_read_does_not_write() {
 }
 
 #[test]
+fn who_may_ask_may_not_order() {
+    if !is_root("who_may_ask_may_not_order") {
+        return;
+    }
+    let bench = Bench::new("", "");
+    let group = nix::unistd::Group::from_name("nogroup").unwrap();
+    let Some(group) = group.filter(|group| group.gid.as_raw() == NOBODY) else {
+        println!("SKIP: who_may_ask_may_not_order: a group nogroup of the number {NOBODY}");
+        return;
+    };
+    let text = fs::read_to_string(bench.config()).unwrap();
+    fs::write(bench.config(), format!("socket_group = '{}'\n{text}", group.name)).unwrap();
+    let mut bench = bench;
+    bench.start();
+    let program = for_all(&bench, env!("CARGO_BIN_EXE_bumpless"));
+    let as_operator = |arguments: &str| {
+        let mut command = Command::new(&program);
+        command.args(operator(&bench.folder(), arguments).get_args());
+        outcome(&as_nobody(&mut command).output().unwrap())
+    };
+    assert_eq!(as_operator("status").0, Some(0));
+    let (code, _, err) = as_operator("switchover --force");
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("only root") && err.contains("run as root"), "{err}");
+}
+
+#[test]
 fn an_ordinary_user_runs_it_without_any_privilege() {
     if !is_root("an_ordinary_user_runs_it_without_any_privilege") {
         return;
