@@ -101,20 +101,23 @@ impl Part {
             let is_known = |it: &Option<Box<Reading>>| {
                 it.as_ref().is_some_and(|it| it.file == reading.file && it.epoch == reading.epoch)
             };
+            // A daemon that was started again may know less than who lived on.
+            let is_older = self.reading.as_ref().is_some_and(|it| it.epoch > reading.epoch);
             // Who reads it goes on where it is.
-            if is_known(&self.reading) || is_known(&self.later) {
+            if is_older || is_known(&self.reading) || is_known(&self.later) {
                 let mut again = reading;
                 again.former = gone;
                 gone = Some(again);
                 continue;
             }
             let is_later = self.reading.is_some() && !reading.has_commits();
+            let epoch = reading.epoch;
             let place = if is_later { &mut self.later } else { &mut self.reading };
             let replaced = place.replace(reading);
             if !is_later && let Some(old) = &replaced {
                 self.unread = self.unread.saturating_add(old.unread());
             }
-            let passed = if is_later { None } else { self.later.take() };
+            let passed = self.later.take_if(|it| !is_later && it.epoch < epoch);
             for mut old in [replaced, passed].into_iter().flatten() {
                 old.former = gone;
                 gone = Some(old);

@@ -218,6 +218,33 @@ fn a_standby_holds_one_cut_also_while_the_segments_of_a_new_owner_come_one_by_on
 }
 
 #[test]
+fn a_standby_that_knows_more_than_the_next_daemon_goes_on_with_what_it_knows() {
+    let mut bench = Bench::new(OCTETS);
+    let mut first = Other::new(1, OCTETS);
+    first.commits(7);
+    bench.other_is_active(&first);
+    let mut second = Other::new(2, OCTETS);
+    bench.other_is_active(&second);
+    second.commits(8);
+    bench.shows(0, &second.segments[0], 2);
+    bench.shows(1, &second.segments[1], 2);
+    bench.cyclic.begin();
+    assert_eq!(bench.held(), [Some((8, 8)); 2]);
+    // The daemon died before the service manager had all segments of the second owner, which lives
+    // and has not come back yet.
+    bench.shows(0, &first.segments[0], 1);
+    bench.cyclic.begin();
+    second.commits(9);
+    bench.cyclic.begin();
+    assert_eq!(bench.held(), [Some((9, 9)); 2]);
+    second.commits(10);
+    bench.is_promoted(3, &second);
+    let cycle = bench.cyclic.begin();
+    assert!(matches!(cycle.took_over, Some(Restored::State { cycle: 10, .. })), "{cycle:?}");
+    assert_eq!(bench.held(), [Some((10, 10)); 2]);
+}
+
+#[test]
 fn a_commit_of_one_who_is_relieved_meanwhile_is_told_that_it_may_not_count() {
     let mut bench = Bench::new(OCTETS);
     let Bench { own, page, cyclic, .. } = &mut bench;
