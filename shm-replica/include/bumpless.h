@@ -222,7 +222,8 @@
 #define BMPL_REGION_WAKE 4
 
 // State of another schema is restored block by block, by name: what it has and this program does
-// not is left out, and blocks that it lacks stay as they are. Without it another schema is refused.
+// not is left out, and blocks that it lacks stay as they are. Without it another schema is
+// refused.
 #define BMPL_REGION_MAP_BY_NAME 8
 
 // Blocks are found by name: what the image has and the reader does not is left out, what it lacks
@@ -244,7 +245,8 @@
 // The state that the last active process committed stands in the blocks, or in place.
 #define BMPL_CYCLE_RESTORED 4
 
-// There was a state to restore and none that is whole: the program begins as it did the first time.
+// There was a state to restore and none that is whole: the program begins as it did the first
+// time.
 #define BMPL_CYCLE_STATE_LOST 16
 
 // What was restored is not the newest: a newer state was there and not whole.
@@ -537,7 +539,8 @@ BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(bmpl_t *handle, bmpl_cycle_t *cycle)
 // this process.
 //
 // Phase:  cyclic, while active, once for each bmpl_cycle_begin
-// RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each region
+// RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each
+//         region
 //         that somebody waits for
 // Thread: the first that makes a cyclic call
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
@@ -574,18 +577,14 @@ BMPL_API BMPL_MUST_USE int bmpl_open(bmpl_t *handle, int region, void **image);
 //         BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_REGION, BMPL_E_CORRUPT
 BMPL_API BMPL_MUST_USE int bmpl_read(bmpl_t *handle, int region, bmpl_image_t *image);
 
-// Reads the image after the one that was read last, or the oldest that the ring still has: `skipped`
-// says how many were missed. Otherwise as bmpl_read.
+// Reads the image after the one that was read last, or the oldest that the ring still has:
+// `skipped` says how many were missed. Otherwise as bmpl_read.
 //
 // Phase:  cyclic
 // RT:     yes; a copy of the image, three at most
 // Thread: the first that makes a cyclic call
 // Errors: as bmpl_read
-BMPL_API
-BMPL_MUST_USE
-int bmpl_read_next(bmpl_t *handle,
-                   int region,
-                   bmpl_image_t *image);
+BMPL_API BMPL_MUST_USE int bmpl_read_next(bmpl_t *handle, int region, bmpl_image_t *image);
 
 // Writes the state that this standby holds into its blocks, without taking over: to compute along,
 // or to show it.
@@ -608,8 +607,8 @@ BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
 //         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
 BMPL_API int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
 
-// Lets another thread make the cyclic calls: the next that makes one. For programs that are started
-// on one thread and cycle on another.
+// Lets another thread make the cyclic calls: the next that makes one. For programs that are
+// started on one thread and cycle on another.
 //
 // Phase:  cyclic, between two cycles
 // RT:     yes
@@ -657,9 +656,9 @@ int bmpl_region_info(const bmpl_t *handle,
                      int region,
                      bmpl_region_info_t *info);
 
-// What went wrong in the last call of this handle that failed, with the remedy, into `text` (`size`
-// octets, always ended). With a null handle: in the last call of this thread that had no handle
-// (bmpl_create, bmpl_lint). Empty where nothing has.
+// What went wrong in the last call of this handle that failed, with the remedy, into `text`
+// (`size` octets, always ended). With a null handle: in the last call of this thread that had no
+// handle (bmpl_create, bmpl_lint). Empty where nothing has.
 //
 // Phase:  any
 // RT:     no

@@ -118,7 +118,8 @@ const MEANINGS: [Meaning; 24] = [
     meaning(
         BMPL_E_RESERVED,
         c"BMPL_E_RESERVED",
-        c"a reserved field is not zero or a flag is unknown; begin with the structure's _INIT macro",
+        c"a reserved field is not zero or a flag is unknown; begin with the structure's _INIT \
+          macro",
     ),
     meaning(
         BMPL_E_NAME,
@@ -167,11 +168,7 @@ const MEANINGS: [Meaning; 24] = [
         c"BMPL_E_PERMISSION",
         c"this user may not do that; add its group to the region in the daemon's configuration",
     ),
-    meaning(
-        BMPL_E_TAKEN,
-        c"BMPL_E_TAKEN",
-        c"it was registered already, or is another's",
-    ),
+    meaning(BMPL_E_TAKEN, c"BMPL_E_TAKEN", c"it was registered already, or is another's"),
     meaning(
         BMPL_E_NOT_ACTIVE,
         c"BMPL_E_NOT_ACTIVE",

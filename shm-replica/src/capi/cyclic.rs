@@ -44,8 +44,8 @@ pub unsafe extern "C" fn bmpl_cycle_begin(handle: *mut Handle, cycle: *mut Cycle
 /// this process.
 ///
 /// Phase:  cyclic, while active, once for each bmpl_cycle_begin
-/// RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each region
-///         that somebody waits for
+/// RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each
+///         region that somebody waits for
 /// Thread: the first that makes a cyclic call
 /// Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
 ///         BMPL_E_THREAD, BMPL_E_BUSY; BMPL_E_NOT_ACTIVE: nothing is committed, do not act
@@ -127,8 +127,8 @@ pub unsafe extern "C" fn bmpl_read(handle: *mut Handle, region: c_int, image: *m
     cyclic(handle, |entry, live, says| unsafe { read(entry, live, says, (region, false), image) })
 }
 
-/// Reads the image after the one that was read last, or the oldest that the ring still has: `skipped`
-/// says how many were missed. Otherwise as bmpl_read.
+/// Reads the image after the one that was read last, or the oldest that the ring still has:
+/// `skipped` says how many were missed. Otherwise as bmpl_read.
 ///
 /// Phase:  cyclic
 /// RT:     yes; a copy of the image, three at most
@@ -185,8 +185,8 @@ pub extern "C" fn bmpl_wait(handle: *mut Handle, region: c_int, until_ns: u64) -
     })
 }
 
-/// Lets another thread make the cyclic calls: the next that makes one. For programs that are started
-/// on one thread and cycle on another.
+/// Lets another thread make the cyclic calls: the next that makes one. For programs that are
+/// started on one thread and cycle on another.
 ///
 /// Phase:  cyclic, between two cycles
 /// RT:     yes

@@ -32,8 +32,8 @@ pub(super) struct Region {
     seen: (u64, u64),
 }
 
-// SAFETY: the addresses are of the program's memory, which it lets us use from the thread that calls
-// us, by the words of the header.
+// SAFETY: the addresses are of the program's memory, which it lets us use from the thread that
+// calls us, by the words of the header.
 unsafe impl Send for Region {}
 
 /// See the module's text.

@@ -88,9 +88,9 @@ pub unsafe extern "C" fn bmpl_region_info(
     })
 }
 
-/// What went wrong in the last call of this handle that failed, with the remedy, into `text` (`size`
-/// octets, always ended). With a null handle: in the last call of this thread that had no handle
-/// (bmpl_create, bmpl_lint). Empty where nothing has.
+/// What went wrong in the last call of this handle that failed, with the remedy, into `text`
+/// (`size` octets, always ended). With a null handle: in the last call of this thread that had no
+/// handle (bmpl_create, bmpl_lint). Empty where nothing has.
 ///
 /// Phase:  any
 /// RT:     no

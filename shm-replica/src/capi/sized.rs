@@ -17,7 +17,8 @@ const OCTETS_MAX: usize = 4_096;
 ///
 /// # Safety
 /// It is `repr(C)`, begins with a `u32` that is its size, has neither padding that is looked at nor
-/// a value that is none (integers and raw pointers alone), and `Default` gives zeros behind the size.
+/// a value that is none (integers and raw pointers alone), and `Default` gives zeros behind the
+/// size.
 pub(super) unsafe trait Grows: Copy + Default {
     /// What it is called in the header.
     const NAME: &'static str;
@@ -92,7 +93,8 @@ unsafe fn size_at<T: Grows>(at: *const T, says: &mut Detail) -> Result<usize, Co
         let what = if at.is_null() { "null" } else { "misaligned" };
         return Err(says.fault(BMPL_E_ARGUMENT, format_args!("the {} is {what}", T::NAME)));
     }
-    // SAFETY: aligned, and as promised by the caller there is a structure that begins with its size.
+    // SAFETY: aligned, and as promised by the caller there is a structure that begins with its
+    // size.
     let octets = unsafe { at.cast::<u32>().read() };
     let octets = usize::try_from(octets).unwrap_or(usize::MAX);
     if (T::OCTETS_MIN..=OCTETS_MAX).contains(&octets) {

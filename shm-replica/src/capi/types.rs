@@ -113,7 +113,8 @@ pub const BMPL_REGION_SEPARATE: u32 = 2;
 /// a system call for each commit.
 pub const BMPL_REGION_WAKE: u32 = 4;
 /// State of another schema is restored block by block, by name: what it has and this program does
-/// not is left out, and blocks that it lacks stay as they are. Without it another schema is refused.
+/// not is left out, and blocks that it lacks stay as they are. Without it another schema is
+/// refused.
 pub const BMPL_REGION_MAP_BY_NAME: u32 = 8;
 
 /// A region that the program writes when it is active, for bmpl_register. Begin with
@@ -176,7 +177,8 @@ pub const BMPL_CYCLE_TOOK_OVER: u32 = 1;
 pub const BMPL_CYCLE_STEPPED_DOWN: u32 = 2;
 /// The state that the last active process committed stands in the blocks, or in place.
 pub const BMPL_CYCLE_RESTORED: u32 = 4;
-/// There was a state to restore and none that is whole: the program begins as it did the first time.
+/// There was a state to restore and none that is whole: the program begins as it did the first
+/// time.
 pub const BMPL_CYCLE_STATE_LOST: u32 = 16;
 /// What was restored is not the newest: a newer state was there and not whole.
 pub const BMPL_CYCLE_NEWER_LOST: u32 = 32;
@@ -284,7 +286,8 @@ macro_rules! grows {
             }
         }
 
-        // SAFETY: integers and raw pointers alone, the size in front; the default is zeros and null.
+        // SAFETY: integers and raw pointers alone, the size in front; the default is zeros and
+        // null.
         unsafe impl Grows for $type {
             const NAME: &'static str = $name;
             const OCTETS_MIN: usize = size_of::<Self>();

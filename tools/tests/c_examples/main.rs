@@ -1,5 +1,5 @@
-//! The examples in C, built as a user builds them and run against the daemon; their active process is
-//! killed.
+//! The examples in C, built as a user builds them and run against the daemon; their active process
+//! is killed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

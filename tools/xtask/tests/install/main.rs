@@ -1,6 +1,9 @@
-//! What is installed is found by those who look for it: the compiler, the loader, Python.
+//! What is installed is found by those who look for it: the compiler, the loader, Python; and the
+//! page on the C interface is followed with it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,7 +61,8 @@ fn a_program_is_built_against_what_is_installed_and_runs() {
 
     let source = scratch.0.join("version.c");
     let text = "#include <bumpless.h>\n#include <stdio.h>\n\
-                int main(void) { puts(bmpl_version_string()); return bmpl_commit(0) != BMPL_E_HANDLE; }\n";
+                int main(void) {\n  puts(bmpl_version_string());\n  \
+                return bmpl_commit(NULL) != BMPL_E_HANDLE;\n}\n";
     std::fs::write(&source, text).unwrap();
     let version = flags(&prefix, &["--modversion"]).concat();
     for (name, options, library) in [
@@ -76,6 +80,12 @@ fn a_program_is_built_against_what_is_installed_and_runs() {
         }
         assert_eq!(succeeds(&mut program).trim(), version, "{name}");
     }
+    // The page on the C interface begins with what has just been done.
+    let text = include_str!("../../../../docs/c-api.md");
+    let folder = scratch.0.join("page");
+    std::fs::create_dir_all(&folder).unwrap();
+    page::follow(text, &folder, &prefix, "cargo xtask install --prefix \"$PREFIX\"");
+
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", prefix.join("lib/python3/dist-packages"));
     python.env("LD_LIBRARY_PATH", prefix.join("lib")).env("PYTHONDONTWRITEBYTECODE", "1");
