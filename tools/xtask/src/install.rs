@@ -162,7 +162,7 @@ fn files(plan: &Plan, workspace: &Workspace) -> Result<(), Failure> {
     for file in workspace.files()? {
         let path = workspace.root.join(&file);
         if let Some(example) = file.strip_prefix(EXAMPLES) {
-            let folder = Path::new(example).parent().unwrap_or(Path::new(""));
+            let folder = Path::new(example).parent().unwrap_or_else(|| Path::new(""));
             let below = Path::new("share/doc/bumpless/examples").join(folder);
             plan.copy(&path, &below.to_string_lossy(), 0o644)?;
         } else if let Some((_, section)) =
