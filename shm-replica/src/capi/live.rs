@@ -41,6 +41,8 @@ unsafe impl Send for Region {}
 pub(super) struct Live {
     pub(super) cyclic: Cyclic,
     pub(super) regions: Vec<Region>,
+    /// Whether it follows each cut while it stands by.
+    is_hot: bool,
     /// What this participant was at the last cycle's beginning.
     role: Role,
 }
@@ -81,7 +83,7 @@ impl Region {
 impl Live {
     /// A participant that was just activated. What its blocks hold now is what it begins with where
     /// there is no state, and what blocks keep that the state does not have.
-    pub(super) fn new(mut cyclic: Cyclic, regions: Vec<Region>) -> Self {
+    pub(super) fn new(mut cyclic: Cyclic, regions: Vec<Region>, is_hot: bool) -> Self {
         for (index, region) in regions.iter().enumerate() {
             let Some(image) = cyclic.initial_image(index).filter(|_| !region.pieces.is_empty())
             else {
@@ -93,7 +95,7 @@ impl Live {
                 }
             }
         }
-        Self { cyclic, regions, role: Role::None }
+        Self { cyclic, regions, is_hot, role: Role::None }
     }
 
     /// Begins a cycle, with the state in the program's memory where it has just taken over.
@@ -135,24 +137,22 @@ impl Live {
         self.cyclic.commit_separate(region, known.gathered())
     }
 
-    /// Reads a region. What a hot standby follows is held already, as of the cycle's beginning.
+    /// Reads a region. What a hot standby follows is held already, as of the cycle's beginning; an
+    /// active process has the newest state itself.
     pub(super) fn read(&mut self, region: usize, in_order: bool) -> Result<Image, NoImage> {
         let known = self.regions.get_mut(region).ok_or(NoImage::Nothing)?;
-        if !known.is_written || known.separate && self.role != Role::Active {
+        let is_ours = known.is_written && matches!(self.role, Role::Active);
+        let is_followed = known.is_written && !known.separate && self.is_hot;
+        if !is_ours && !is_followed {
             return self.cyclic.read(region, in_order);
         }
-        if self.role != Role::Active {
-            match self.cyclic.image(region) {
-                Some((image, _)) if (image.stamp.epoch, image.stamp.cycle) != known.seen => {
-                    known.seen = (image.stamp.epoch, image.stamp.cycle);
-                    return Ok(image);
-                }
-                Some(_) => return Err(NoImage::Nothing),
-                // Not hot: nobody reads it but we.
-                None => return self.cyclic.read(region, in_order),
-            }
+        let (image, _) = self.cyclic.image(region).filter(|_| !is_ours).ok_or(NoImage::Nothing)?;
+        let this = (image.stamp.epoch, image.stamp.cycle);
+        if this == known.seen {
+            return Err(NoImage::Nothing);
         }
-        Err(NoImage::Nothing)
+        known.seen = this;
+        Ok(image)
     }
 }
 

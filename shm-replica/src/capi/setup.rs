@@ -209,7 +209,8 @@ pub extern "C" fn bmpl_activate(handle: *mut Handle) -> c_int {
         let (participant, cyclic) = activated?;
         let role = participant.office().role;
         let regions = std::mem::take(&mut configured.regions);
-        *stage = Stage::Active(Box::new(Live::new(cyclic, regions)));
+        let is_hot = configured.options.class == StandbyClass::Hot;
+        *stage = Stage::Active(Box::new(Live::new(cyclic, regions, is_hot)));
         entry.show(participant);
         entry.enter_phase(Phase::Active);
         Ok(fault::role_number(role))

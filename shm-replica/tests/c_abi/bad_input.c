@@ -464,6 +464,69 @@ static void refused_by_the_daemon(void)
     bmpl_destroy(h);
 }
 
+/* Activates a program whose region is not what the active one's is; what is said of it. */
+static void disagrees(const char *what, bmpl_region_options_t it, int expected, const char *named)
+{
+    char text[1025] = "";
+    bmpl_t *h = create();
+    expect("bmpl_register", what, 0, bmpl_register(h, &it));
+    expect("bmpl_activate", what, expected, bmpl_activate(h));
+    bmpl_last_detail(h, text, sizeof text);
+    expect("bmpl_last_detail", text, 1, strstr(text, named) != NULL);
+    bmpl_destroy(h);
+}
+
+static void disagreements(void)
+{
+    static unsigned char large[1 << 20];
+    bmpl_block_t own[2];
+    bmpl_t *h = configured();
+    expect("bmpl_activate", "to be agreed with", 1, bmpl_activate(h) >= 0);
+    until_active(h);
+    expect("bmpl_commit", "to be agreed with", BMPL_OK, bmpl_commit(h));
+    memcpy(own, blocks, sizeof own);
+    bmpl_region_options_t it = of_blocks("plant");
+    it.blocks = own;
+    own[1].name = "z";
+    disagrees("another name", it, BMPL_E_SCHEMA, "`z`");
+    own[1].name = "y";
+    own[1].kind = BMPL_KIND_I64;
+    disagrees("another kind", it, BMPL_E_SCHEMA, "`y`");
+    own[1].kind = BMPL_KIND_F64;
+    it.slots = 8;
+    disagrees("another number of slots", it, BMPL_E_LAYOUT, "slots");
+
+    bmpl_reader_options_t reads = BMPL_READER_OPTIONS_INIT;
+    bmpl_t *reader = create();
+    reads.name = "plant";
+    own[0].address = NULL;
+    reads.blocks = own;
+    reads.block_count = 1;
+    expect("bmpl_attach", "with fewer blocks", 0, bmpl_attach(reader, &reads));
+    expect("bmpl_activate", "a reader with fewer blocks", BMPL_E_SCHEMA, bmpl_activate(reader));
+    bmpl_destroy(reader);
+    reader = create();
+    reads.flags = BMPL_READER_MAP_BY_NAME;
+    expect("bmpl_attach", "by name", 0, bmpl_attach(reader, &reads));
+    expect("bmpl_activate", "a reader by name", 1, bmpl_activate(reader) >= 0);
+    bmpl_destroy(reader);
+
+    bmpl_options_t hurried = BMPL_OPTIONS_INIT;
+    bmpl_t *late = NULL;
+    hurried.application = "plc";
+    hurried.runtime_dir = folder;
+    hurried.cycle_ns = 1000;
+    expect("bmpl_create", "in a hurry", BMPL_OK, bmpl_create(&hurried, &late));
+    bmpl_region_options_t heavy = BMPL_REGION_OPTIONS_INIT;
+    heavy.name = "log";
+    heavy.address = large;
+    heavy.size = sizeof large;
+    expect("bmpl_register", "in a hurry", 0, bmpl_register(late, &heavy));
+    expect("bmpl_activate", "in a hurry", BMPL_E_COST, bmpl_activate(late));
+    bmpl_destroy(late);
+    bmpl_destroy(h);
+}
+
 static void cyclic_arguments(void)
 {
     void *image;
@@ -535,6 +598,7 @@ int main(int argc, char **argv)
     others_while_one_waits();
     cyclic_arguments();
     refused_by_the_daemon();
+    disagreements();
     printf("%ld checks, %d failed\n", checks, failures);
     for (size_t i = 0; i < FUNCTIONS; i++)
         printf("function %s\n", functions[i].name);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <unistd.h>
 
 #define REQUIRE(what)                                                                            \
     do {                                                                                         \
@@ -26,9 +27,11 @@ struct Log { std::uint64_t entries; };
 
 static std::uint64_t soon() { return bmpl_now_ns() + 1000000; }
 
-static bumpless::participant controller(const char *folder, State &state) {
+static bumpless::participant controller(const char *folder, State &state,
+                                        std::uint32_t standby_class = BMPL_STANDBY_HOT) {
     bumpless::options options("plc", folder);
     options.cycle_ns = 1000000;
+    options.standby_class = standby_class;
     bumpless::participant made(options);
     REQUIRE(made.write("plant", {bumpless::block("level", state.level), bumpless::block("valves", state.valves),
                                  bumpless::block("mode", state.mode), bumpless::block("recipe", state.recipe)},
@@ -40,6 +43,7 @@ static bumpless::participant controller(const char *folder, State &state) {
 
 int main(int argc, char **argv) {
     REQUIRE(argc == 2);
+    alarm(60);
     State state, other;
     bumpless::participant first = controller(argv[1], state);
     for (int i = 0; i < 5000 && !first.begin().active(); i++)
@@ -84,8 +88,26 @@ int main(int argc, char **argv) {
     auto info = second.info(0);
     REQUIRE(info && std::strcmp(info->name, "plant") == 0 && info->commit_cost_ns > 0);
 
-    bumpless::participant moved = std::move(second);
-    REQUIRE(moved.role() == BMPL_ROLE_ACTIVE && second.role() == BMPL_E_HANDLE);
+    // A third one that does not follow along: it finds the last state when it takes over.
+    State third_state;
+    bumpless::participant third = controller(argv[1], third_state, BMPL_STANDBY_WARM);
+    REQUIRE(!third.begin().active() && third.restore() == 0);
+    REQUIRE(second.begin().active());
+    other.level = 7.5;
+    REQUIRE(second.open<Log>(1) && second.commit() == BMPL_OK);
+    bumpless::result<bmpl_image_t> seen = third.read(0);
+    REQUIRE(seen.code == BMPL_READ_NEW && static_cast<const double *>(seen->data)[0] == 7.5);
+    REQUIRE(third.read(0).code == BMPL_READ_NOTHING_NEW && third.restore() == 1 && third_state.level == 7.5);
+    REQUIRE(second.begin().active());
+    other.level = 8.5;
+    REQUIRE(second.commit() == BMPL_OK);
+    second.deactivate();
+    for (cycle = third.begin(); !cycle.active(); cycle = third.begin())
+        third.wait(soon());
+    REQUIRE(cycle.has(BMPL_CYCLE_RESTORED) && third_state.level == 8.5 && cycle->epoch == 3);
+
+    bumpless::participant moved = std::move(third);
+    REQUIRE(moved.role() == BMPL_ROLE_ACTIVE && third.role() == BMPL_E_HANDLE);
     try {
         moved.activate();
         REQUIRE(false);
