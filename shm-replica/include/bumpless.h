@@ -540,8 +540,7 @@ BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(bmpl_t *handle, bmpl_cycle_t *cycle)
 //
 // Phase:  cyclic, while active, once for each bmpl_cycle_begin
 // RT:     yes; a copy of the state and its checksum; one system call (a futex wake) for each
-//         region
-//         that somebody waits for
+//         region that somebody waits for
 // Thread: the first that makes a cyclic call
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
 //         BMPL_E_THREAD, BMPL_E_BUSY; BMPL_E_NOT_ACTIVE: nothing is committed, do not act
