@@ -36,8 +36,9 @@ impl Book {
         index.and_then(|it| self.applications[it]).is_some_and(|entry| entry.owner_is_out)
     }
 
-    /// Processes that stood by when the daemon ended live, and have a state; who is started anew has
-    /// none. Until one of them has come back, or all are gone, nobody else becomes active by itself.
+    /// Processes that stood by when the daemon ended live, and have a state; who is started anew
+    /// has none. Until one of them has come back, or all are gone, nobody else becomes active by
+    /// itself.
     pub fn heirs_are_out(&mut self, application: RegionName) {
         if let Some(entry) = self.application_mut(application) {
             entry.heirs_are_out = true;
