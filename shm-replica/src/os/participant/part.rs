@@ -278,12 +278,17 @@ impl Part {
     /// Commits blocks that fill the image.
     pub(super) fn commit_blocks<'a>(
         &mut self,
-        blocks: impl Iterator<Item = &'a [u8]>,
+        mut blocks: impl Iterator<Item = &'a [u8]>,
         stamp: Stamp,
     ) -> bool {
         let Some(writing) = self.writing() else { return false };
+        let first = blocks.next().unwrap_or_default();
+        let Some(second) = blocks.next() else {
+            // In one piece it goes the shortest way.
+            return writing.writer.publish(first, stamp).is_ok();
+        };
         let mut draft = writing.writer.begin();
-        for block in blocks {
+        for block in [first, second].into_iter().chain(blocks) {
             if draft.append(block).is_err() {
                 return false;
             }
