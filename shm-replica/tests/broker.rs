@@ -527,6 +527,8 @@ fn who_is_of_no_application_that_is_configured_reads_only() {
     );
     let refused = daemon.ask(&who, &Request::Register(registration()), None).0;
     assert!(refused.contains("NotPermitted"), "{refused}");
+    let of_it = |event: &&Event| matches!(event, Event::Joined(name, _) if name.as_str() == "tool");
+    assert_eq!(daemon.host.events.iter().find(of_it), None, "who only looks is no news");
 }
 
 #[test]

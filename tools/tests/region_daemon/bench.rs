@@ -110,6 +110,19 @@ impl Bench {
     }
 }
 
+/// Checks a document against its published schema.
+#[track_caller]
+pub(crate) fn check_schema(name: &str, document: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/schema").join(name);
+    let schema: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    compiler.add_resource(name, schema).unwrap();
+    let index = compiler.compile(name, &mut schemas).unwrap();
+    if let Err(error) = schemas.validate(document, index) {
+        panic!("{name}: {error:#}");
+    }
+}
+
 /// The operator's command for a daemon.
 pub(crate) fn operator(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(COMMAND);

@@ -12,7 +12,7 @@ mod with_lans;
 
 use std::fs;
 
-use bench::{Bench, PATIENCE, outcome, wait_until};
+use bench::{Bench, PATIENCE, check_schema, outcome, wait_until};
 use nix::sys::signal::Signal;
 use participant::{says, start};
 use serde_json::{Value, json};
@@ -140,6 +140,7 @@ fn a_switchover_by_order_is_there_and_back_and_refused_where_nobody_stands_by() 
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(err.contains("--force") && err.contains("pair"), "{err}");
     let done = bench.json("switchover --force --application plc");
+    check_schema("switchover.json", &done);
     assert_eq!(done, json!({"schema": 1, "application": "plc", "epoch": 2, "pid": second.id()}));
     says(&second, "ACTIVE 2 from ");
     says(&first, "STANDBY 2");
@@ -181,6 +182,10 @@ fn regions_are_listed_dumped_and_watched_by_name_and_value() {
     let pid = first.id().to_string();
     assert!(text.contains("plant") && text.contains("16 octets") && text.contains(&pid), "{text}");
     let dumped = bench.json("region dump plant");
+    check_schema("region.json", &dumped);
+    check_schema("regions.json", &regions);
+    check_schema("status.json", &bench.json("status"));
+    check_schema("events.json", &bench.json("events"));
     assert_eq!((&dumped["epoch"], &dumped["bytes"]), (&json!(1), &json!(16)));
     let [cycle, square] = [0, 1].map(|at| dumped["blocks"][at]["value"].as_str().unwrap());
     let cycle: u64 = cycle.parse().unwrap();

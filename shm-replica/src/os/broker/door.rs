@@ -57,6 +57,11 @@ impl Broker {
         }
     }
 
+    /// Whether anybody has to know of those who come and go for it: who only looks is nobody's news.
+    pub(super) fn is_configured(&self, application: RegionName) -> bool {
+        self.book.applications().any(|known| known == application)
+    }
+
     /// Whether a user is neither root nor the daemon's own: one that others may not suffer from.
     fn is_guest(&self, uid: u32) -> bool {
         uid != 0 && uid != self.own_uid
@@ -106,7 +111,9 @@ impl Broker {
                     Err(_) => session.is_lost = true,
                 }
                 self.look_for_heir(who, application, peer.pid);
-                host.tell(Event::Joined(application, peer));
+                if self.is_configured(application) {
+                    host.tell(Event::Joined(application, peer));
+                }
                 self.sessions[who.index()] = Some(session);
             }
             Err(Refusal(code, why)) => {
@@ -192,6 +199,8 @@ impl Broker {
         self.book.gone(who, &mut |order| orders.push(order));
         self.carry_out(&orders, false, host);
         self.note_standbys(session.application, host);
-        host.tell(Event::Left(session.application, session.peer));
+        if self.is_configured(session.application) {
+            host.tell(Event::Left(session.application, session.peer));
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Broker {
         application: RegionName,
         host: &mut impl Host,
     ) -> Result<(Peer, u64), SwitchoverRefused> {
-        if !self.book.applications().any(|known| known == application) {
+        if !self.is_configured(application) {
             return Err(SwitchoverRefused::Unknown(application));
         }
         if let Some((_, owner)) = self.awaited.iter().find(|(name, _)| *name == application) {

@@ -136,7 +136,13 @@ impl Owners {
     /// # Errors
     /// The folder cannot be written, or the process has ended.
     pub(super) fn store(&mut self, name: RegionName, epoch: u64, peer: &Peer) -> io::Result<()> {
-        let start_time = process::start_time(peer.pid)?;
+        let start_time = process::start_time(peer.pid).map_err(|error| {
+            io::Error::other(format!(
+                "/proc/{}/stat: {error} (where /proc is mounted with hidepid, the service needs \
+                 CAP_SYS_PTRACE)",
+                peer.pid
+            ))
+        })?;
         let owner = Some(Owner { pid: peer.pid, start_time, settled: false });
         let record = Record {
             version: VERSION,
