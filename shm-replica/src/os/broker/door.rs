@@ -57,7 +57,7 @@ impl Broker {
         }
     }
 
-    /// Whether anybody has to know of those who come and go for it: who only looks is nobody's news.
+    /// Whether people have to know who comes and goes for it: who only looks is no news.
     pub(super) fn is_configured(&self, application: RegionName) -> bool {
         self.book.applications().any(|known| known == application)
     }

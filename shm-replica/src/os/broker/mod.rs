@@ -166,8 +166,8 @@ impl From<RefusalCode> for Refusal {
             }
             RefusalCode::OtherSchema => "another participant registered it with another schema",
             RefusalCode::TooCostly => {
-                "a commit would take more of the cycle than is allowed: make the region smaller, the \
-                 cycle longer, or raise cost_share_max_percent under [regions]"
+                "a commit would take more of the cycle than is allowed: make the region smaller, \
+                 the cycle longer, or raise cost_share_max_percent under [regions]"
             }
             RefusalCode::NoRoom => "no room for more participants, or no memory",
             RefusalCode::BadRequest => "this is no request that makes sense now",
