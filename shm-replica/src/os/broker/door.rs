@@ -18,6 +18,8 @@ use crate::segment::RegionName;
 
 /// Connections taken in one turn: a flood of them has to come back.
 const ACCEPTS_PER_TURN: usize = 32;
+/// How long nobody is let in after the process ran out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long one may take to say who it is; its library does so at once.
 const STRANGERS_PATIENCE: Duration = Duration::from_secs(1);
 /// Connections of one user, other than root and the daemon's own, that have not said so yet.
@@ -42,11 +44,19 @@ impl AsFd for Stranger {
 impl Broker {
     pub(super) fn accept(&mut self) {
         for _ in 0..ACCEPTS_PER_TURN {
-            if self.strangers.len() >= STRANGERS_MAX {
+            if !self.may_accept() {
                 return;
             }
-            // Nobody, or out of descriptors: then somebody has to leave first.
-            let Ok(connection) = self.listener.accept() else { return };
+            let connection = match self.listener.accept() {
+                Ok(connection) => connection,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // Out of descriptors: the listener stays readable, and looking at it again at
+                    // once would keep this thread busy.
+                    self.accept_from = MonotonicClock::now().saturating_add(ACCEPT_PAUSE);
+                    return;
+                }
+            };
             // Who cannot be told is not let in, and of a user's too many the last ones are not.
             let Ok(peer) = connection.peer() else { continue };
             let of_same = self.strangers.iter().filter(|it| it.uid == peer.uid).count();
@@ -55,6 +65,10 @@ impl Broker {
                 self.strangers.push(Stranger { connection, uid: peer.uid, until });
             }
         }
+    }
+
+    pub(super) fn may_accept(&self) -> bool {
+        self.strangers.len() < STRANGERS_MAX && MonotonicClock::now() >= self.accept_from
     }
 
     /// Whether people have to know who comes and goes for it: who only looks is no news.

@@ -30,6 +30,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rt_core::limits::{PARTICIPANTS_MAX, REGIONS_MAX};
+use rt_core::time::Instant;
 
 use super::connection::{Listener, Peer};
 use super::segment::{Segment, boot_id};
@@ -126,6 +127,8 @@ pub struct Broker {
     /// This process's user.
     own_uid: u32,
     strangers: Vec<Stranger>,
+    /// Nobody is let in before: the process was out of descriptors.
+    accept_from: Instant,
     sessions: [Option<Session>; PARTICIPANTS_MAX],
     in_force: [Option<InForce>; REGIONS_MAX],
     /// What was in force before, where what is has no commit yet.
@@ -190,6 +193,7 @@ impl Broker {
             boot_id: boot_id()?,
             own_uid: nix::unistd::geteuid().as_raw(),
             strangers: Vec::new(),
+            accept_from: Instant::from_nanos(0),
             sessions: [const { None }; PARTICIPANTS_MAX],
             in_force: [const { None }; REGIONS_MAX],
             past: [const { None }; REGIONS_MAX],
@@ -204,7 +208,7 @@ impl Broker {
     pub fn poll_fds(&self) -> impl Iterator<Item = PollFd<'_>> {
         let sessions = self.sessions.iter().flatten();
         let processes = sessions.clone().filter_map(|session| session.process.as_ref());
-        let listener = (self.strangers.len() < STRANGERS_MAX).then(|| self.listener.as_fd());
+        let listener = self.may_accept().then(|| self.listener.as_fd());
         let strangers = self.strangers.iter().map(AsFd::as_fd);
         let sessions = sessions.map(AsFd::as_fd);
         let all = listener.into_iter().chain(strangers).chain(sessions);
