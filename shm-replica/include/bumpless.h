@@ -275,7 +275,7 @@
 typedef struct bmpl_t bmpl_t;
 
 // What a program is, for bmpl_create. Begin with BMPL_OPTIONS_INIT.
-typedef struct {
+typedef struct bmpl_options_t {
     // sizeof(bmpl_options_t).
     uint32_t struct_size;
     // Zero.
@@ -298,7 +298,7 @@ typedef struct {
 } bmpl_options_t;
 
 // A part of a region's state. It stands in arrays and therefore never grows.
-typedef struct {
+typedef struct bmpl_block_t {
     // 1 to 63 letters, digits, '-', '_', '.', '[', ']' or ':', a letter, digit or '_' in front;
     // each block of a region has a name of its own.
     const char *name;
@@ -313,7 +313,7 @@ typedef struct {
 
 // A region that the program writes when it is active, for bmpl_register. Begin with
 // BMPL_REGION_OPTIONS_INIT. Either blocks, or an address and a size, or in place a size.
-typedef struct {
+typedef struct bmpl_region_options_t {
     // sizeof(bmpl_region_options_t).
     uint32_t struct_size;
     // BMPL_REGION_*, or zero.
@@ -325,7 +325,7 @@ typedef struct {
     // How many blocks; zero for a region of one nameless piece.
     uint32_t block_count;
     // The blocks, in the order of the image.
-    const bmpl_block_t *blocks;
+    const struct bmpl_block_t *blocks;
     // Without blocks: where the state stands; null in place.
     void *address;
     // Without blocks: its octets, to 64 MiB.
@@ -335,7 +335,7 @@ typedef struct {
 } bmpl_region_options_t;
 
 // A region that the program reads, for bmpl_attach. Begin with BMPL_READER_OPTIONS_INIT.
-typedef struct {
+typedef struct bmpl_reader_options_t {
     // sizeof(bmpl_reader_options_t).
     uint32_t struct_size;
     // BMPL_READER_*, or zero.
@@ -347,13 +347,13 @@ typedef struct {
     // Zero.
     uint32_t reserved32;
     // The blocks; their addresses are null.
-    const bmpl_block_t *blocks;
+    const struct bmpl_block_t *blocks;
     // Zero.
     uint64_t reserved[4];
 } bmpl_reader_options_t;
 
 // What a cycle begins with, from bmpl_cycle_begin. Begin with BMPL_CYCLE_INIT.
-typedef struct {
+typedef struct bmpl_cycle_t {
     // sizeof(bmpl_cycle_t).
     uint32_t struct_size;
     // One of BMPL_ROLE_*.
@@ -362,7 +362,8 @@ typedef struct {
     uint32_t flags;
     // Zero.
     uint32_t reserved32;
-    // The number of this cycle: one more than that of the last commit, whoever made it.
+    // The number of this cycle: one more than that of the last commit, whoever made it. For a
+    // standby the last one that it holds.
     uint64_t cycle;
     // The epoch: rises with each takeover.
     uint64_t epoch;
@@ -376,12 +377,13 @@ typedef struct {
 } bmpl_cycle_t;
 
 // An image that was read and verified, from bmpl_read. Begin with BMPL_IMAGE_INIT.
-typedef struct {
+typedef struct bmpl_image_t {
     // sizeof(bmpl_image_t).
     uint32_t struct_size;
     // Zero.
     uint32_t reserved32;
-    // The octets, this program's own copy: as it is until the next read of this region.
+    // The octets, this program's own copy: as they are until the next read of this region, and of
+    // one that it also writes until the next bmpl_cycle_begin. Aligned for any type.
     const void *data;
     // How many.
     uint64_t size;
@@ -402,7 +404,7 @@ typedef struct {
 } bmpl_image_t;
 
 // What is known of a region, from bmpl_region_info. Begin with BMPL_REGION_INFO_INIT.
-typedef struct {
+typedef struct bmpl_region_info_t {
     // sizeof(bmpl_region_info_t).
     uint32_t struct_size;
     // BMPL_REGION_IS_*, and the flags that it was registered or attached with.
@@ -473,7 +475,10 @@ BMPL_API BMPL_MUST_USE const char *bmpl_error_name(int code);
 // Thread: any
 // Errors: BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME; BMPL_E_LIMIT for the
 //         65th handle (bmpl_last_detail(NULL, ...) says why)
-BMPL_API BMPL_MUST_USE int bmpl_create(const bmpl_options_t *options, bmpl_t **handle);
+BMPL_API
+BMPL_MUST_USE
+int bmpl_create(const struct bmpl_options_t *options,
+                struct bmpl_t **handle);
 
 // Adds a region that the program writes when it is active, and whose state it takes over.
 // The blocks' memory stays where it is until bmpl_deactivate.
@@ -484,7 +489,10 @@ BMPL_API BMPL_MUST_USE int bmpl_create(const bmpl_options_t *options, bmpl_t **h
 // Errors: the region's number, from zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
 //         BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME, BMPL_E_LIMIT,
 //         BMPL_E_SCHEMA (a pointer, too), BMPL_E_TAKEN for a name that was there before
-BMPL_API BMPL_MUST_USE int bmpl_register(bmpl_t *handle, const bmpl_region_options_t *region);
+BMPL_API
+BMPL_MUST_USE
+int bmpl_register(struct bmpl_t *handle,
+                  const struct bmpl_region_options_t *region);
 
 // Adds a region that the program only reads.
 //
@@ -494,7 +502,10 @@ BMPL_API BMPL_MUST_USE int bmpl_register(bmpl_t *handle, const bmpl_region_optio
 // Errors: the region's number, from zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
 //         BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_RESERVED, BMPL_E_NAME, BMPL_E_LIMIT,
 //         BMPL_E_SCHEMA, BMPL_E_TAKEN for a name that was there before
-BMPL_API BMPL_MUST_USE int bmpl_attach(bmpl_t *handle, const bmpl_reader_options_t *region);
+BMPL_API
+BMPL_MUST_USE
+int bmpl_attach(struct bmpl_t *handle,
+                const struct bmpl_reader_options_t *region);
 
 // Measures what commits cost here, reaches the daemon, registers all regions and starts the
 // library's own thread. May be tried again when it fails.
@@ -505,7 +516,7 @@ BMPL_API BMPL_MUST_USE int bmpl_attach(bmpl_t *handle, const bmpl_reader_options
 // Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY,
 //         BMPL_E_DAEMON, BMPL_E_VERSION, BMPL_E_UNKNOWN, BMPL_E_PERMISSION, BMPL_E_TAKEN,
 //         BMPL_E_LAYOUT, BMPL_E_SCHEMA, BMPL_E_COST, BMPL_E_LIMIT, BMPL_E_SYSTEM
-BMPL_API BMPL_MUST_USE int bmpl_activate(bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_activate(struct bmpl_t *handle);
 
 // Leaves: an active program's standby takes over. The program's blocks are its own again.
 //
@@ -513,7 +524,7 @@ BMPL_API BMPL_MUST_USE int bmpl_activate(bmpl_t *handle);
 // RT:     no; waits for the library's own thread
 // Thread: any, one at a time
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY
-BMPL_API int bmpl_deactivate(bmpl_t *handle);
+BMPL_API int bmpl_deactivate(struct bmpl_t *handle);
 
 // Gives a handle back, deactivated or not. Calls of other threads that are inside are waited for.
 // Null is fine.
@@ -522,7 +533,7 @@ BMPL_API int bmpl_deactivate(bmpl_t *handle);
 // RT:     no
 // Thread: any but one that is inside another call of the handle (a signal handler)
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED
-BMPL_API int bmpl_destroy(bmpl_t *handle);
+BMPL_API int bmpl_destroy(struct bmpl_t *handle);
 
 // Begins a cycle: what this process is, the cycle's number and time, and what has changed. If it
 // has just become active, the state that the last active process committed stands in the blocks
@@ -533,7 +544,7 @@ BMPL_API int bmpl_destroy(bmpl_t *handle);
 // Thread: the first that makes a cyclic call
 // Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_THREAD,
 //         BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE
-BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(bmpl_t *handle, bmpl_cycle_t *cycle);
+BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(struct bmpl_t *handle, struct bmpl_cycle_t *cycle);
 
 // Commits the state of all regions but separate ones, as of one cycle. From here on it survives
 // this process.
@@ -544,7 +555,7 @@ BMPL_API BMPL_MUST_USE int bmpl_cycle_begin(bmpl_t *handle, bmpl_cycle_t *cycle)
 // Thread: the first that makes a cyclic call
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
 //         BMPL_E_THREAD, BMPL_E_BUSY; BMPL_E_NOT_ACTIVE: nothing is committed, do not act
-BMPL_API BMPL_MUST_USE int bmpl_commit(bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_commit(struct bmpl_t *handle);
 
 // Commits the state of one region that was registered with BMPL_REGION_SEPARATE.
 //
@@ -552,7 +563,7 @@ BMPL_API BMPL_MUST_USE int bmpl_commit(bmpl_t *handle);
 // RT:     yes; as bmpl_commit
 // Thread: the first that makes a cyclic call
 // Errors: as bmpl_commit; BMPL_E_REGION
-BMPL_API BMPL_MUST_USE int bmpl_commit_region(bmpl_t *handle, int region);
+BMPL_API BMPL_MUST_USE int bmpl_commit_region(struct bmpl_t *handle, int region);
 
 // Gives the memory of a region that was registered with BMPL_REGION_IN_PLACE: it holds the last
 // state, and what is written there is what the next commit publishes. `image` is good until then,
@@ -563,7 +574,7 @@ BMPL_API BMPL_MUST_USE int bmpl_commit_region(bmpl_t *handle, int region);
 // Thread: the first that makes a cyclic call
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE (no cycle has begun, too),
 //         BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_REGION, BMPL_E_NOT_ACTIVE
-BMPL_API BMPL_MUST_USE int bmpl_open(bmpl_t *handle, int region, void **image);
+BMPL_API BMPL_MUST_USE int bmpl_open(struct bmpl_t *handle, int region, void **image);
 
 // Reads the newest image of a region. `image` is filled in also where there is nothing new: with
 // what was read before and how old it is; its data is null where nothing was ever read. A hot
@@ -574,7 +585,7 @@ BMPL_API BMPL_MUST_USE int bmpl_open(bmpl_t *handle, int region, void **image);
 // Thread: the first that makes a cyclic call
 // Errors: one of BMPL_READ_*; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_THREAD,
 //         BMPL_E_BUSY, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE, BMPL_E_REGION, BMPL_E_CORRUPT
-BMPL_API BMPL_MUST_USE int bmpl_read(bmpl_t *handle, int region, bmpl_image_t *image);
+BMPL_API BMPL_MUST_USE int bmpl_read(struct bmpl_t *handle, int region, struct bmpl_image_t *image);
 
 // Reads the image after the one that was read last, or the oldest that the ring still has:
 // `skipped` says how many were missed. Otherwise as bmpl_read.
@@ -583,7 +594,11 @@ BMPL_API BMPL_MUST_USE int bmpl_read(bmpl_t *handle, int region, bmpl_image_t *i
 // RT:     yes; a copy of the image, three at most
 // Thread: the first that makes a cyclic call
 // Errors: as bmpl_read
-BMPL_API BMPL_MUST_USE int bmpl_read_next(bmpl_t *handle, int region, bmpl_image_t *image);
+BMPL_API
+BMPL_MUST_USE
+int bmpl_read_next(struct bmpl_t *handle,
+                   int region,
+                   struct bmpl_image_t *image);
 
 // Writes the state that this standby holds into its blocks, without taking over: to compute along,
 // or to show it.
@@ -593,7 +608,7 @@ BMPL_API BMPL_MUST_USE int bmpl_read_next(bmpl_t *handle, int region, bmpl_image
 // Thread: the first that makes a cyclic call
 // Errors: 1 where there is a state, 0 where there is none yet; BMPL_E_HANDLE, BMPL_E_FORKED,
 //         BMPL_E_PHASE (while active, too), BMPL_E_THREAD, BMPL_E_BUSY
-BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_restore(struct bmpl_t *handle);
 
 // Waits until a region has an image that was not read, the role may have changed, or `until_ns`
 // (CLOCK_MONOTONIC) is over: the one wait of the cycle. The region was registered or attached with
@@ -604,7 +619,7 @@ BMPL_API BMPL_MUST_USE int bmpl_restore(bmpl_t *handle);
 // Thread: the first that makes a cyclic call; bmpl_destroy in another waits for it
 // Errors: 1 where there may be something, 0 where the time is over; BMPL_E_HANDLE, BMPL_E_FORKED,
 //         BMPL_E_PHASE, BMPL_E_THREAD, BMPL_E_BUSY, BMPL_E_REGION, BMPL_E_SYSTEM
-BMPL_API int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
+BMPL_API int bmpl_wait(struct bmpl_t *handle, int region, uint64_t until_ns);
 
 // Lets another thread make the cyclic calls: the next that makes one. For programs that are
 // started on one thread and cycle on another.
@@ -613,7 +628,7 @@ BMPL_API int bmpl_wait(bmpl_t *handle, int region, uint64_t until_ns);
 // RT:     yes
 // Thread: any
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE, BMPL_E_BUSY
-BMPL_API int bmpl_release_thread(bmpl_t *handle);
+BMPL_API int bmpl_release_thread(struct bmpl_t *handle);
 
 // The role as the daemon says now: for threads that show it. What a cycle is to do is said by
 // bmpl_cycle_begin, and bmpl_may_act says whether it still holds.
@@ -622,7 +637,7 @@ BMPL_API int bmpl_release_thread(bmpl_t *handle);
 // RT:     yes
 // Thread: any; in a signal handler too
 // Errors: one of BMPL_ROLE_*; BMPL_E_HANDLE, BMPL_E_FORKED
-BMPL_API BMPL_MUST_USE int bmpl_get_role(const bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_get_role(const struct bmpl_t *handle);
 
 // Whether this process may act on the plant now: it is active, and has taken the state over. Asked
 // directly before outputs are written.
@@ -631,7 +646,7 @@ BMPL_API BMPL_MUST_USE int bmpl_get_role(const bmpl_t *handle);
 // RT:     yes
 // Thread: any; in a signal handler too
 // Errors: 1 or 0; BMPL_E_HANDLE, BMPL_E_FORKED
-BMPL_API BMPL_MUST_USE int bmpl_may_act(const bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_may_act(const struct bmpl_t *handle);
 
 // A descriptor for poll, epoll or sd-event: readable when the role may have changed. Reading 8
 // octets from it takes that back. It is the library's: not to be closed, and good until
@@ -641,7 +656,7 @@ BMPL_API BMPL_MUST_USE int bmpl_may_act(const bmpl_t *handle);
 // RT:     yes
 // Thread: any
 // Errors: the descriptor; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_PHASE
-BMPL_API BMPL_MUST_USE int bmpl_get_fd(const bmpl_t *handle);
+BMPL_API BMPL_MUST_USE int bmpl_get_fd(const struct bmpl_t *handle);
 
 // What is known of a region: its sizes, what a commit costs here, the epoch in force.
 //
@@ -651,9 +666,9 @@ BMPL_API BMPL_MUST_USE int bmpl_get_fd(const bmpl_t *handle);
 // Errors: zero; BMPL_E_HANDLE, BMPL_E_FORKED, BMPL_E_REGION, BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE
 BMPL_API
 BMPL_MUST_USE
-int bmpl_region_info(const bmpl_t *handle,
+int bmpl_region_info(const struct bmpl_t *handle,
                      int region,
-                     bmpl_region_info_t *info);
+                     struct bmpl_region_info_t *info);
 
 // What went wrong in the last call of this handle that failed, with the remedy, into `text`
 // (`size` octets, always ended). With a null handle: in the last call of this thread that had no
@@ -663,7 +678,7 @@ int bmpl_region_info(const bmpl_t *handle,
 // RT:     no
 // Thread: any
 // Errors: the octets of the whole text without its end, as snprintf; BMPL_E_HANDLE, BMPL_E_FORKED
-BMPL_API int bmpl_last_detail(const bmpl_t *handle, char *text, size_t size);
+BMPL_API int bmpl_last_detail(const struct bmpl_t *handle, char *text, size_t size);
 
 // The clock that bmpl_wait counts with: CLOCK_MONOTONIC, in ns.
 //
@@ -684,7 +699,7 @@ BMPL_API BMPL_MUST_USE uint64_t bmpl_now_ns(void);
 //         BMPL_E_SCHEMA for blocks that cannot be (bmpl_last_detail(NULL, ...) says why)
 BMPL_API
 BMPL_MUST_USE
-int bmpl_lint(const bmpl_block_t *blocks,
+int bmpl_lint(const struct bmpl_block_t *blocks,
               uint32_t block_count,
               char *lines,
               size_t size);

@@ -197,7 +197,8 @@ pub struct Cycle {
     pub flags: u32,
     /// Zero.
     pub reserved32: u32,
-    /// The number of this cycle: one more than that of the last commit, whoever made it.
+    /// The number of this cycle: one more than that of the last commit, whoever made it. For a
+    /// standby the last one that it holds.
     pub cycle: u64,
     /// The epoch: rises with each takeover.
     pub epoch: u64,
@@ -225,7 +226,8 @@ pub struct Image {
     pub struct_size: u32,
     /// Zero.
     pub reserved32: u32,
-    /// The octets, this program's own copy: as it is until the next read of this region.
+    /// The octets, this program's own copy: as they are until the next read of this region, and of
+    /// one that it also writes until the next bmpl_cycle_begin. Aligned for any type.
     pub data: *const c_void,
     /// How many.
     pub size: u64,
