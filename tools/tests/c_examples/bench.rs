@@ -73,11 +73,16 @@ impl Bench {
                 "[[region]]\nname = \"{region}\"\napplication = \"{application}\"\n"
             ));
         }
-        let config = self.path("regions.toml");
-        std::fs::write(&config, text).unwrap();
+        std::fs::write(self.path("regions.toml"), text).unwrap();
         for kept in ["state", "run"] {
             let _ = std::fs::remove_dir_all(self.path(kept));
         }
+        self.daemon_again()
+    }
+
+    /// Starts the daemon as it was configured, with what the one before it left.
+    pub(crate) fn daemon_again(&self) -> Daemon {
+        let config = self.path("regions.toml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_bumplessd"));
         command.arg("--config").arg(config).arg("--runtime-dir").arg(self.path("run"));
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -68,6 +68,33 @@ fn a_standby_holds_what_was_committed_and_takes_over_when_its_active_one_is_kill
     assert!(number_behind(&said("counted"), "count") >= 20);
 }
 
+#[test]
+fn a_daemon_that_is_killed_and_started_again_is_not_noticed_by_the_count() {
+    let bench = Bench::new("c-restart");
+    let daemon = bench.daemon();
+    let active = bench.build("hello_active.c", &[]);
+    let standby = bench.build("hello_standby.c", &[]);
+    let run = daemon.runtime_dir().to_owned();
+    let mut first = bench.start("active", &active, &[&run]);
+    let mut before = bench.start("before", &standby, &[&run]);
+    bench.await_said("before", "out", |said| said.contains("holds cycle"));
+    daemon.kill();
+    // Ring and page need no daemon: whoever is attached goes on.
+    let held = bench.said("before", "out").lines().count();
+    bench.await_said("before", "out", |said| said.lines().count() > held + 20);
+    before.kill();
+    let _again = bench.daemon_again();
+    let mut after = bench.start("after", &standby, &[&run]);
+    bench.await_said("after", "out", |said| said.contains("holds cycle"));
+    first.kill();
+    assert!(after.ends().success(), "{}", bench.said("after", "err"));
+    let said = bench.said("after", "out");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("took over"), "{said}");
+    assert_eq!(number_behind(last, "cycle"), number_behind(last, "count") + 1, "none is lost");
+    assert_eq!(bench.said("active", "err"), "", "and the active one was told of no error");
+}
+
 /// What a run of the plant came to.
 struct Course {
     trace: String,
