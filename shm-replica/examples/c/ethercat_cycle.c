@@ -1,6 +1,5 @@
 /* The cyclic loop of an EtherCAT controller, with a standby: receive, control, commit, send.
- *
- *     ethercat_cycle RUNTIME_DIR BUS [CYCLES]
+ * Call: ethercat_cycle RUNTIME_DIR BUS [CYCLES]
  *
  * The fieldbus calls are those of IgH's ecrt.h. Here they come from standin/ecrt.h, a file in place of
  * a bus. (SOEM: ecx_receive_processdata, IOmap and ecx_send_processdata in the same places.) Only one
@@ -18,7 +17,7 @@ int main(int argc, char **argv)
 {
     bmpl_block_t blocks[] = {{"axis", BMPL_KIND_I32, 2, &axis}, {"moved", BMPL_KIND_U64, 1, &axis.moved}};
     bmpl_options_t options = BMPL_OPTIONS_INIT;
-    bmpl_region_options_t region = BMPL_REGION_OPTIONS_INIT;
+    bmpl_region_options_t region = {.struct_size = sizeof region, .name = "drive", .block_count = 2, .blocks = blocks};
     bmpl_cycle_t cycle = BMPL_CYCLE_INIT;
     ec_master_t *bus = NULL;
     ec_domain_t *domain = NULL;
@@ -28,12 +27,9 @@ int main(int argc, char **argv)
     options.application = "axis";
     options.runtime_dir = argc > 2 ? argv[1] : NULL;
     options.cycle_ns = CYCLE_NS;
-    region.name = "drive";
-    region.blocks = blocks;
-    region.block_count = 2;
+    standin_bus = argc > 2 ? argv[2] : "";
     if (argc < 3 || bmpl_create(&options, &h) || bmpl_register(h, &region) || bmpl_activate(h) < 0)
         return 1;
-    standin_bus = argv[2];
     while (axis.moved < cycles) {
         bmpl_wait(h, BMPL_NO_REGION, (bmpl_now_ns() / CYCLE_NS + 1) * CYCLE_NS);
         if (bmpl_cycle_begin(h, &cycle) != BMPL_ROLE_ACTIVE)

@@ -1,6 +1,4 @@
-/* A PID controller that survives its own death: start it twice, kill either.
- *
- *     pid RUNTIME_DIR WIRES
+/* A PID controller that survives its own death: start it twice, kill either: pid RUNTIME_DIR WIRES
  *
  * Its whole state, the output included, is one region. It commits before it acts; and where the plant
  * still waits for the answer that was committed last, whoever is active gives that answer (again). So
