@@ -134,6 +134,31 @@ fn an_owner_that_ends_while_the_daemon_is_away_is_waited_for_by_nobody() {
 }
 
 #[test]
+fn where_only_a_standby_has_the_state_a_new_process_does_not_begin_without_it() {
+    let (mut bench, first, mut second) = pair();
+    wait_until("commits", || bench.region()["commits"].as_u64() > Some(10));
+    let cycle = bench.region()["cycle"].as_u64().unwrap();
+    second.signal(Signal::SIGSTOP).unwrap();
+    bench.kill();
+    first.kill().unwrap();
+    bench.start();
+    let third = start("third", &bench.folder());
+    says(&third, "STANDBY 1");
+    let application = bench.application();
+    assert_eq!((&application["active"], &application["awaited_pid"]), (&Value::Null, &Value::Null));
+    assert_eq!(application["awaited_standby_pids"], json!([second.id()]));
+    let (_, text, _) = outcome(&bench.bumpless("status"));
+    assert!(text.contains("ALARM") && text.contains(&second.id().to_string()), "{text}");
+    second.signal(Signal::SIGCONT).unwrap();
+    let said = says(&second, "ACTIVE 2 from ");
+    // It was stopped with what it had by then.
+    let from: u64 = said.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(from >= cycle, "{said}: it followed to cycle {cycle}");
+    assert_eq!(bench.application()["awaited_standby_pids"], json!([]));
+    assert!(!third.out().contains("ACTIVE"), "{}", third.out());
+}
+
+#[test]
 fn a_switchover_by_order_is_there_and_back_and_refused_where_nobody_stands_by() {
     let (bench, first, second) = pair();
     let (code, out, err) = outcome(&bench.bumpless("switchover"));
