@@ -52,8 +52,8 @@ pub struct SegmentReport {
     pub segment_octets: usize,
     /// Its writer, if it is there.
     pub writer: Option<Peer>,
-    /// The newest commit and its stamp; none before the first. Shown as the writer wrote it: the
-    /// image behind it is not verified.
+    /// The newest commit and its stamp, of the epoch before where there is none in this one; none
+    /// before the first. Shown as the writer wrote it: the image behind it is not verified.
     pub newest: Option<(u64, Stamp)>,
 }
 
@@ -83,8 +83,9 @@ impl Broker {
     pub fn regions(&self) -> Vec<RegionReport> {
         let report = |(name, application, readers)| {
             let id = self.book.region(name);
-            let in_force = id.and_then(|id| self.in_force[id.index()].as_ref());
-            let segment = in_force.map(|it| self.segment(it));
+            // What is in force, and where that has no commit yet the newest that is readable.
+            let (readable, behind) = id.map_or((None, None), |id| self.readable(id));
+            let segment = behind.or(readable).map(|it| self.segment(it, readable.unwrap_or(it)));
             RegionReport { name, application, readers, segment }
         };
         self.book.regions().map(report).collect()
@@ -98,14 +99,14 @@ impl Broker {
         self.sessions.iter().flatten().filter(standby).map(|it| &it.peer)
     }
 
-    fn segment(&self, in_force: &InForce) -> SegmentReport {
+    fn segment(&self, in_force: &InForce, readable: &InForce) -> SegmentReport {
         let layout = in_force.segment.header().layout;
         SegmentReport {
             epoch: in_force.epoch,
             image_octets: layout.image_octets(),
             segment_octets: layout.segment_octets(),
             writer: in_force.writer.and_then(|who| self.peer(who)),
-            newest: newest(in_force),
+            newest: newest(readable),
         }
     }
 

@@ -32,12 +32,34 @@ pub(super) struct RegionReader {
     buffer: Vec<u8>,
     /// The segment in force.
     segment: Option<InForce>,
+    /// The one before it, which is read until that has a commit.
+    former: Option<InForce>,
 }
 
 struct InForce {
     reader: ImageReader<Mapping>,
     layout: Layout,
     schema: Vec<u8>,
+}
+
+impl InForce {
+    /// The newest image that is whole; none before the first.
+    fn last_whole(&self) -> Result<Option<Shown>, NoImage> {
+        let mut image = vec![0; self.layout.image_octets()];
+        let found = match self.reader.last_whole(&mut image) {
+            Ok(found) => found,
+            Err(NoImage::Nothing) => return Ok(None),
+            Err(why) => return Err(why),
+        };
+        let now_ns = MonotonicClock::now().as_nanos();
+        Ok(Some(Shown {
+            sequence: found.sequence,
+            stamp: found.stamp,
+            age_ns: now_ns.saturating_sub(found.stamp.committed_at_ns),
+            image,
+            schema: self.schema.clone(),
+        }))
+    }
 }
 
 /// What the daemon says, as far as it matters here.
@@ -57,7 +79,7 @@ impl RegionReader {
         let path = folder.join(SOCKET_NAME);
         let connection = Connection::open(&path).map_err(|error| not_there(folder, &error))?;
         let buffer = vec![0; MESSAGE_OCTETS_MAX];
-        let mut this = Self { name, connection, buffer, segment: None };
+        let mut this = Self { name, connection, buffer, segment: None, former: None };
         let application = RegionName::new(APPLICATION).unwrap_or(name);
         let library = env!("CARGO_PKG_VERSION");
         this.say(&Request::Hello { application, library })?;
@@ -72,25 +94,19 @@ impl RegionReader {
     /// # Errors
     /// The image is damaged.
     pub(super) fn look(&mut self) -> Result<Option<Shown>, Failure> {
-        let Some(in_force) = &self.segment else { return Ok(None) };
-        let mut image = vec![0; in_force.layout.image_octets()];
-        match in_force.reader.last_whole(&mut image) {
-            Ok(found) => {
-                let now_ns = MonotonicClock::now().as_nanos();
-                Ok(Some(Shown {
-                    sequence: found.sequence,
-                    stamp: found.stamp,
-                    age_ns: now_ns.saturating_sub(found.stamp.committed_at_ns),
-                    image,
-                    schema: in_force.schema.clone(),
-                }))
+        for segment in [&self.segment, &self.former].into_iter().flatten() {
+            let found = segment.last_whole();
+            let found = found.map_err(|why| {
+                Failure::failed(
+                    format!("region {}: no image is whole: {why}", self.name),
+                    "look again; see who writes it with bumpless regions",
+                )
+            })?;
+            if found.is_some() {
+                return Ok(found);
             }
-            Err(NoImage::Nothing) => Ok(None),
-            Err(why) => Err(Failure::failed(
-                format!("region {}: no image is whole: {why}", self.name),
-                "look again; see who writes it with bumpless regions",
-            )),
         }
+        Ok(None)
     }
 
     /// Waits for a time, and hears what the daemon says meanwhile.
@@ -180,7 +196,8 @@ impl RegionReader {
         let reader =
             ImageReader::new(memory, layout.place(), layout.image_octets(), epoch.unwrap_or(0));
         let reader = reader.ok_or_else(|| wrong("its segment is damaged".to_owned()))?;
-        self.segment = Some(InForce { reader, layout, schema });
+        let former = self.segment.replace(InForce { reader, layout, schema });
+        self.former = former.filter(|it| it.last_whole().is_ok_and(|found| found.is_some()));
         Ok(())
     }
 

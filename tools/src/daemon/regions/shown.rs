@@ -1,6 +1,7 @@
 //! What there is, as documents.
 
 use rt_core::os::clock::MonotonicClock;
+use shm_replica::image::Stamp;
 use shm_replica::os::broker::report::{ApplicationReport, RegionReport};
 use shm_replica::os::connection::Peer;
 
@@ -66,6 +67,8 @@ fn application(report: &ApplicationReport) -> Application {
 fn region(report: &RegionReport, applications: &[ApplicationReport]) -> Region {
     let segment = report.segment.as_ref();
     let newest = segment.and_then(|segment| segment.newest);
+    let is_of_epoch =
+        |(_, stamp): &(u64, Stamp)| segment.is_some_and(|segment| segment.epoch == stamp.epoch);
     let now_ns = MonotonicClock::now().as_nanos();
     // Who stands by on this host reads the same memory: it lacks nothing.
     let of_ours = |it: &&ApplicationReport| it.name == report.application;
@@ -77,7 +80,7 @@ fn region(report: &RegionReport, applications: &[ApplicationReport]) -> Region {
         application: report.application.as_str().to_owned(),
         epoch: segment.map_or(0, |segment| segment.epoch),
         cycle: newest.map(|(_, stamp)| stamp.cycle),
-        commits: newest.map_or(0, |(sequence, _)| sequence),
+        commits: newest.filter(is_of_epoch).map_or(0, |(sequence, _)| sequence),
         commit_interval_ns: None,
         age_ns: newest.map(|(_, stamp)| now_ns.saturating_sub(stamp.committed_at_ns)),
         lag_cycles: in_sync.then_some(0),
