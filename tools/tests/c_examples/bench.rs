@@ -166,6 +166,22 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Waits until a process of an application is the active one: the first that the daemon hears
+    /// of, and of two that are started at once that may be either.
+    pub(crate) fn await_active(&self, application: &str, process: &Started) {
+        let pid = u64::from(process.child.id());
+        let is_active = || {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bumpless"));
+            command.args(["status", "--json", "--runtime-dir", self.runtime_dir()]);
+            let said: serde_json::Value =
+                serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+            let all = said["applications"].as_array().unwrap().iter();
+            let mut ours = all.filter(|it| it["name"] == application);
+            ours.any(|it| it["active"]["pid"] == pid)
+        };
+        assert!(comes(is_active), "process {pid} is not active for {application}");
+    }
+
     pub(crate) fn runtime_dir(&self) -> &str {
         self.runtime_dir.to_str().unwrap()
     }

@@ -46,6 +46,7 @@ fn a_standby_holds_what_was_committed_and_takes_over_when_its_active_one_is_kill
     let standby = bench.build("hello_standby.c", &[]);
     let run = daemon.runtime_dir();
     let mut first = bench.start("active", &active, &[run]);
+    daemon.await_active("hello", &first);
     // It stands by only where somebody else is active.
     let arguments = [run, "20"];
     let mut counted = bench.start("counted", &active, &arguments);
@@ -75,6 +76,7 @@ fn a_daemon_that_is_killed_and_started_again_is_not_noticed_by_the_count() {
     let standby = bench.build("hello_standby.c", &[]);
     let run = daemon.runtime_dir().to_owned();
     let mut first = bench.start("active", &active, &[&run]);
+    daemon.await_active("hello", &first);
     let mut before = bench.start("before", &standby, &[&run]);
     bench.await_said("before", "out", |said| said.contains("holds cycle"));
     daemon.kill();
