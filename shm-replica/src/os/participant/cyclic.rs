@@ -454,8 +454,13 @@ impl Cyclic {
 
     /// Takes the newest cut over, if there is one that was not looked at.
     fn follow(&mut self) {
+        let in_charge = self.newest_epoch(u64::MAX);
+        // A daemon that was started again may know a new owner's segments of some regions only:
+        // with what is held of the others they are no cut.
+        let is_split = |it: &Part| it.newest_epoch(u64::MAX) < in_charge && it.image.is_some();
         if self.cut().any(Part::has_news)
             && self.was_shown(|page, place| page.region_epoch(place), u64::MAX)
+            && !self.cut().any(is_split)
         {
             // If there is none that is whole, the one that is held is held.
             let _next_time = self.find_cut(u64::MAX);
