@@ -362,7 +362,8 @@ typedef struct bmpl_cycle_t {
     uint32_t flags;
     // Zero.
     uint32_t reserved32;
-    // The number of this cycle: one more than that of the last commit, whoever made it. For a
+    // The number of this cycle: one more than that of the last commit, whoever made it. Of a
+    // standby, the cycle that it holds. For a
     // standby the last one that it holds.
     uint64_t cycle;
     // The epoch: rises with each takeover.

@@ -174,8 +174,6 @@ impl Book {
                 order(Order::Wakes(id, region.woken.count()));
             }
         }
-        let office = Office { role: Role::Active, epoch: due.epoch };
-        order(Order::Office(due.participant, office));
         // What anybody held is of the past: an epoch has one owner.
         let ours = |it: &&mut Participant| it.application == Some(due.application);
         for participant in self.participants.iter_mut().flatten().filter(ours) {
@@ -192,6 +190,10 @@ impl Book {
                 order(Order::Show(region_id(index), reader));
             }
         }
+        // Only now: whatever the daemon dies of, nobody acts whose segments the others were not
+        // sent.
+        let office = Office { role: Role::Active, epoch: due.epoch };
+        order(Order::Office(due.participant, office));
         let standby = Office { role: Role::Standby, epoch: due.epoch };
         for (who, ..) in self.ready_in(due.application).filter(|it| it.0 != due.participant) {
             order(Order::Office(who, standby));

@@ -96,12 +96,15 @@ pub unsafe extern "C" fn bmpl_open(
     region: c_int,
     image: *mut *mut c_void,
 ) -> c_int {
-    cyclic(handle, |_, live, says| {
-        if image.is_null() || !image.is_aligned() {
-            return Err(says.fault(BMPL_E_ARGUMENT, format_args!("image is null or misaligned")));
-        }
+    let is_place = !image.is_null() && image.is_aligned();
+    if is_place {
         // SAFETY: neither null nor misaligned, so by the header's words a pointer is there.
         unsafe { image.write(ptr::null_mut()) };
+    }
+    cyclic(handle, |_, live, says| {
+        if !is_place {
+            return Err(says.fault(BMPL_E_ARGUMENT, format_args!("image is null or misaligned")));
+        }
         let region = number(live, region)?;
         let opened = live.cyclic.open(region).map_err(|error| fault::of_cycle(error, says))?;
         let opened = opened.as_mut_ptr().cast::<c_void>();
@@ -161,7 +164,7 @@ pub extern "C" fn bmpl_restore(handle: *mut Handle) -> c_int {
             let text = format_args!("an active process has the newest state itself");
             return Err(says.fault(BMPL_E_PHASE, text));
         }
-        Ok(c_int::from(live.restore()))
+        Ok(c_int::from(live.restore_now()))
     })
 }
 

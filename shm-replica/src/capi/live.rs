@@ -121,6 +121,14 @@ impl Live {
         any
     }
 
+    /// The same, for a standby: one that follows nothing by itself looks first.
+    pub(super) fn restore_now(&mut self) -> bool {
+        if !self.is_hot {
+            self.cyclic.catch_up();
+        }
+        self.restore()
+    }
+
     pub(super) const fn is_active(&self) -> bool {
         matches!(self.role, Role::Active)
     }

@@ -1,17 +1,15 @@
 //! Structures that grow at their end: read and written at the size that their owner knows.
 //!
 //! Each begins with its size as its owner was compiled. One from an older header is shorter: what
-//! it lacks is zero, which always means "as before". One from a newer header is longer: what is
-//! behind the part that is known here must be zero, for it asks for something that cannot be done.
+//! it lacks is zero, which always means "as before". One from a newer header is longer, and refused:
+//! it may ask for something that is not known here, and an octet behind what is known is not looked
+//! at, let alone written: a size that is simply wrong would be a step into somebody else's memory.
 
 use std::mem::{align_of, size_of};
 use std::ptr;
 
 use super::code::{BMPL_E_ARGUMENT, BMPL_E_STRUCT_SIZE};
 use super::detail::{Code, Detail};
-
-/// No structure of ours will be longer.
-const OCTETS_MAX: usize = 4_096;
 
 /// A structure of the C interface.
 ///
@@ -33,25 +31,15 @@ pub(super) unsafe trait Grows: Copy + Default {
 pub(super) unsafe fn read<T: Grows>(from: *const T, says: &mut Detail) -> Result<T, Code> {
     // SAFETY: as promised by the caller.
     let octets = unsafe { size_at(from, says) }?;
-    let known = octets.min(size_of::<T>());
     let bytes = from.cast::<u8>();
-    for index in known..octets {
-        // SAFETY: within the size that the structure has.
-        let behind = unsafe { bytes.add(index) };
-        // SAFETY: as above, and an octet of it.
-        if unsafe { behind.read() } != 0 {
-            let why = "asks for more than this library knows: update the library";
-            return Err(says.fault(BMPL_E_STRUCT_SIZE, format_args!("{} {why}", T::NAME)));
-        }
-    }
     let mut value = T::default();
     // SAFETY: as many octets are there on both sides, and any octets are a value of this type.
-    unsafe { ptr::copy_nonoverlapping(bytes, ptr::from_mut(&mut value).cast::<u8>(), known) };
+    unsafe { ptr::copy_nonoverlapping(bytes, ptr::from_mut(&mut value).cast::<u8>(), octets) };
     Ok(value)
 }
 
-/// Writes `value` to where its reader has `into`, as much as the reader knows. Real-time class: it
-/// copies at most [`OCTETS_MAX`] octets.
+/// Writes `value` to where its reader has `into`, as much as the reader knows. Real-time class: one
+/// copy.
 ///
 /// # Safety
 /// As of [`read`], and nobody else uses it meanwhile.
@@ -62,7 +50,6 @@ pub(super) unsafe fn write<T: Grows>(
 ) -> Result<(), Code> {
     // SAFETY: as promised by the caller.
     let octets = unsafe { size_at(into, says) }?;
-    let known = octets.min(size_of::<T>());
     let head = size_of::<u32>();
     let bytes = into.cast::<u8>();
     let from = ptr::from_ref(value).cast::<u8>();
@@ -71,11 +58,7 @@ pub(super) unsafe fn write<T: Grows>(
     // SAFETY: within the structure, whose size is at least that of the first header.
     let body = unsafe { bytes.add(head) };
     // SAFETY: as many octets are there on both sides.
-    unsafe { ptr::copy_nonoverlapping(from, body, known - head) };
-    // SAFETY: within the structure, or one behind it.
-    let behind = unsafe { bytes.add(known) };
-    // SAFETY: as many octets are there behind what we know.
-    unsafe { ptr::write_bytes(behind, 0, octets - known) };
+    unsafe { ptr::copy_nonoverlapping(from, body, octets - head) };
     Ok(())
 }
 
@@ -97,12 +80,15 @@ unsafe fn size_at<T: Grows>(at: *const T, says: &mut Detail) -> Result<usize, Co
     // size.
     let octets = unsafe { at.cast::<u32>().read() };
     let octets = usize::try_from(octets).unwrap_or(usize::MAX);
-    if (T::OCTETS_MIN..=OCTETS_MAX).contains(&octets) {
+    let (name, min, own) = (T::NAME, T::OCTETS_MIN, size_of::<T>());
+    if (min..=own).contains(&octets) {
         return Ok(octets);
     }
-    let (name, min, own) = (T::NAME, T::OCTETS_MIN, size_of::<T>());
-    let text =
-        format_args!("{name}.struct_size is {octets}: it has {min} octets at least, here {own}");
+    let remedy =
+        if octets > own { "; update the library, or begin it with its _INIT macro" } else { "" };
+    let text = format_args!(
+        "{name}.struct_size is {octets}: it has {min} octets at least, here {own}{remedy}"
+    );
     Err(says.fault(BMPL_E_STRUCT_SIZE, text))
 }
 
@@ -150,11 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn one_from_a_newer_header_is_taken_if_it_asks_for_nothing_new() {
-        assert_eq!(read_of(&room(32, [1, 2, 0, 0, 0, 0, 0])).unwrap().second, 2);
-        let (code, text) = read_of(&room(32, [1, 2, 0, 0, 0, 0, 1 << 31])).unwrap_err();
-        assert_eq!(code, BMPL_E_STRUCT_SIZE);
-        assert!(text.contains("update the library"), "{text}");
+    fn one_from_a_newer_header_is_refused_whatever_it_asks_for() {
+        for last in [0, 1 << 31] {
+            let (code, text) = read_of(&room(32, [1, 2, 0, 0, 0, 0, last])).unwrap_err();
+            assert_eq!(code, BMPL_E_STRUCT_SIZE);
+            assert!(text.contains("update the library"), "{text}");
+        }
     }
 
     #[test]
@@ -179,11 +166,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_gets_what_it_knows_and_zeros_behind_what_we_know() {
+    fn a_reader_gets_what_it_knows_and_nothing_is_written_behind() {
         let value = Pair { struct_size: 0, first: 3, second: 4 };
-        for (size, expected) in
-            [(8, [8, 3, 9, 9, 9]), (16, [16, 3, 4, 0, 9]), (20, [20, 3, 4, 0, 0])]
-        {
+        for (size, expected) in [(8, [8, 3, 9, 9, 9]), (16, [16, 3, 4, 0, 9])] {
             let mut room = room(size, [9; 7]);
             let into = ptr::from_mut(&mut room).cast::<Pair>();
             // SAFETY: the room is longer than any of the sizes.
@@ -191,5 +176,10 @@ mod tests {
             assert_eq!(room.0[..5], expected);
             assert_eq!(room.0[5..], [9; 3]);
         }
+        let mut room = room(20, [9; 7]);
+        let into = ptr::from_mut(&mut room).cast::<Pair>();
+        // SAFETY: as above.
+        let refused = unsafe { write(into, &value, &mut Detail::new()) }.unwrap_err();
+        assert_eq!((refused.number(), &room.0[1..]), (BMPL_E_STRUCT_SIZE, &[9; 7][..]));
     }
 }

@@ -88,10 +88,10 @@ int main(int argc, char **argv) {
     auto info = second.info(0);
     REQUIRE(info && std::strcmp(info->name, "plant") == 0 && info->commit_cost_ns > 0);
 
-    // A third one that does not follow along: it finds the last state when it takes over.
+    // A third one that does not follow along: it looks when it is told to, and when it takes over.
     State third_state;
     bumpless::participant third = controller(argv[1], third_state, BMPL_STANDBY_WARM);
-    REQUIRE(!third.begin().active() && third.restore() == 0);
+    REQUIRE(!third.begin().active() && third.restore() == 1 && third_state.level == 5.0);
     REQUIRE(second.begin().active());
     other.level = 7.5;
     REQUIRE(second.open<Log>(1) && second.commit() == BMPL_OK);

@@ -154,8 +154,8 @@ fn who_stands_by_takes_over_when_the_active_one_is_gone() {
         Order::Supersede(trend, 102),
         Order::PutInForce(trend, second, 102),
         Order::Wakes(trend, 0),
-        Order::Office(second, active),
         Order::Show(plant, reader),
+        Order::Office(second, active),
     ];
     assert_eq!(bench.take_orders(), expected);
 }

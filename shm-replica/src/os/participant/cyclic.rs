@@ -341,18 +341,37 @@ impl Cyclic {
         };
         let changes = Seen { word: changes, value: told.changes };
         let posted = Seen { word: &self.shared.posted, value: told.posted };
+        // One who writes it has no news of it; one who stands by, when all of the cut is there.
+        let follows = self.shared.acting.load(Ordering::Relaxed) == 0 && self.can_follow();
+        let is_hot = self.plan.class == StandbyClass::Hot;
         let [mut reading, mut later] = [None, None];
-        if let Some(part) = self.parts.get(region) {
-            [reading, later] = part.awaited();
-            // One who writes it has no news of it; one who stands by, when all of the cut is there.
-            let follows = self.shared.acting.load(Ordering::Relaxed) == 0
-                && self.was_shown(|page, place| page.region_epoch(place), u64::MAX);
-            if (!part.is_in_cut() || follows) && (part.has_news() || part.has_later_news()) {
+        if let Some(part) = self.parts.get_mut(region) {
+            // What the words are is looked at before the news: what comes later is not slept over.
+            let [was_reading, was_later] = part.awaited().map(|it| it.map(|it| it.value));
+            let has_news = match part.is_in_cut() {
+                true if !follows => false,
+                // It follows nothing by itself: once for each commit, be it read or not.
+                true if !is_hot => part.has_news_since_wait(),
+                _ => part.has_news() || part.has_later_news(),
+            };
+            if has_news {
                 return Ok(true);
             }
+            let [now_reading, now_later] = part.awaited();
+            reading = now_reading.zip(was_reading).map(|(seen, value)| Seen { value, ..seen });
+            later = now_later.zip(was_later).map(|(seen, value)| Seen { value, ..seen });
         }
         let words = [reading.unwrap_or(changes), later.unwrap_or(changes), changes, posted];
         wait_any(words, until)
+    }
+
+    /// Takes the newest cut over now: for a standby that is not hot, which does so only when it
+    /// becomes active. A hot one does at the beginning of each cycle. Real-time class: as
+    /// [`Self::begin`].
+    pub fn catch_up(&mut self) {
+        if self.shared.acting.load(Ordering::Relaxed) == 0 {
+            self.follow();
+        }
     }
 
     /// Whether this participant may act now: the daemon says so, and the state is taken over.
@@ -452,16 +471,19 @@ impl Cyclic {
         };
     }
 
-    /// Takes the newest cut over, if there is one that was not looked at.
-    fn follow(&mut self) {
+    /// Whether what has come is enough for a cut of the newest owner's.
+    fn can_follow(&self) -> bool {
         let in_charge = self.newest_epoch(u64::MAX);
         // A daemon that was started again may know a new owner's segments of some regions only:
         // with what is held of the others they are no cut.
         let is_split = |it: &Part| it.newest_epoch(u64::MAX) < in_charge && it.image.is_some();
-        if self.cut().any(Part::has_news)
-            && self.was_shown(|page, place| page.region_epoch(place), u64::MAX)
+        self.was_shown(|page, place| page.region_epoch(place), u64::MAX)
             && !self.cut().any(is_split)
-        {
+    }
+
+    /// Takes the newest cut over, if there is one that was not looked at.
+    fn follow(&mut self) {
+        if self.cut().any(Part::has_news) && self.can_follow() {
             // If there is none that is whole, the one that is held is held.
             let _next_time = self.find_cut(u64::MAX);
             let held = self.cut().find_map(|it| it.image);

@@ -20,7 +20,7 @@ use crate::schema::Mismatch;
 use crate::segment::RegionName;
 
 /// How long a look for a daemon that is not there yet rests.
-const REST: Duration = Duration::from_millis(5);
+pub(super) const REST: Duration = Duration::from_millis(5);
 
 /// Why a participant is not attached.
 #[derive(Debug, Error)]

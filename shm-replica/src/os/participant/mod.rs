@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rt_core::limits::REGIONS_MAX;
-use rt_core::os::clock::MonotonicClock;
+use rt_core::os::clock::{MonotonicClock, sleep_until};
 use rt_core::os::thread::RtThread;
 
 pub use cyclic::{Cycle, CycleError, Cyclic, Restored};
@@ -40,7 +40,8 @@ pub use link::AttachError;
 pub use options::{Options, ReaderOptions, RegionOptions, WrongRegion};
 
 use crate::page::{Office, Role};
-use attachment::Plan;
+use attachment::{NotAttached, Plan};
+use link::REST;
 use options::Region;
 use service::Service;
 use shared::Shared;
@@ -101,7 +102,18 @@ impl Setup {
         let plan = Plan { application, class, cycle, regions: self.regions, commit_cost_ns };
         let plan = Arc::new(plan);
         let until = MonotonicClock::now().saturating_add(patience);
-        let attachment = plan.attach(&socket, None, until).map_err(|it| it.why)?;
+        let attachment = loop {
+            match plan.attach(&socket, None, until) {
+                Ok(attachment) => break attachment,
+                // It ended in the midst of that; another one may come.
+                Err(NotAttached { why: AttachError::HungUp, .. })
+                    if MonotonicClock::now() < until =>
+                {
+                    sleep_until(MonotonicClock::now().saturating_add(REST));
+                }
+                Err(NotAttached { why, .. }) => return Err(why),
+            }
+        };
         let (service, shared) = Service::new(Arc::clone(&plan), socket.clone(), attachment)
             .map_err(|why| AttachError::System { what: "make a descriptor to be woken by", why })?;
         let cyclic = Cyclic::new(Arc::clone(&shared), Arc::clone(&plan));

@@ -33,6 +33,8 @@ pub(super) struct Part {
     candidate: Option<Image>,
     /// Whether the newest commit when it was looked for was newer than all that is whole.
     pub(super) newest_is_lost: bool,
+    /// The newest commit when it was waited for, and its epoch.
+    waited: (u64, u64),
     /// Commits of segments that are read no more, and were not read.
     unread: u64,
     /// Whether the slot in place is open.
@@ -53,6 +55,7 @@ impl Part {
             image: None,
             candidate: None,
             newest_is_lost: false,
+            waited: (0, 0),
             unread: 0,
             is_open: false,
         }
@@ -184,6 +187,15 @@ impl Part {
     pub(super) fn has_news(&self) -> bool {
         let news = |it: &Reading| it.reader.newest_sequence() != it.looked;
         self.reading.as_deref().is_some_and(news)
+    }
+
+    /// The same, of those that came after the last such look.
+    pub(super) fn has_news_since_wait(&mut self) -> bool {
+        let Some(reading) = self.reading.as_deref() else { return false };
+        let newest = reading.reader.newest_sequence();
+        let has_news = newest != reading.looked && (reading.epoch, newest) != self.waited;
+        self.waited = (reading.epoch, newest);
+        has_news
     }
 
     /// Whether the segment that came later has something to read by now.

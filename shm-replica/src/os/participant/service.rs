@@ -145,9 +145,10 @@ impl Service {
                 self.link = Some(link);
                 self.awaits_own = true;
                 self.rest = REST_MIN;
-                // Segments first: who finds the new page finds them.
-                self.deliver(brought);
+                // The page first: it says which segments belong together. With the old one, those
+                // of a new owner that have come already would be taken for all there are.
                 self.change_seat(seat);
+                self.deliver(brought);
                 self.shared.has_daemon.store(true, Ordering::Release);
                 self.shared.tell_trouble(trouble.map(|it| it.to_string()).unwrap_or_default());
                 if office != self.shared.seat().page.office() {
@@ -174,7 +175,9 @@ impl Service {
     }
 
     fn lose(&mut self, error: &AttachError) {
-        self.link = None;
+        if let Some(link) = self.link.take() {
+            self.hear_out(link);
+        }
         self.shared.has_daemon.store(false, Ordering::Release);
         self.shared.tell_trouble(error.to_string());
         // What is refused is refused again, until somebody changes something.
@@ -183,6 +186,16 @@ impl Service {
         let rest = if is_refused { REST_REFUSED } else { self.rest };
         self.next_look = MonotonicClock::now().saturating_add(rest);
         self.rest = self.rest.saturating_mul(2).min(REST_MAX);
+    }
+
+    /// What the daemon had said before it ended stands all the same: nobody else has it now.
+    fn hear_out(&self, mut link: Link) {
+        while let Ok(Some(heard)) = link.hear() {
+            if let Heard::Segment { index, epoch, file: Some(file) } = heard {
+                // One that cannot be used is told when it is shown again.
+                let _shown_again = self.read_next(index, epoch, file);
+            }
+        }
     }
 
     fn deliver(&mut self, brought: Vec<Brought>) {

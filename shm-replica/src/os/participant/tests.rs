@@ -359,7 +359,7 @@ fn daemon(listener: &Listener, then: impl FnOnce(&PageFile)) {
         let reply = reply.encode(&mut octets).unwrap();
         connection.send(reply, file.map(AsFd::as_fd)).unwrap();
     }
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
     then(&page);
 }
 
@@ -389,7 +389,7 @@ fn one_who_comes_back_and_is_hung_up_on_knows_whether_it_may_be_in_charge_by_the
                 });
             });
             // Long before the daemon is done.
-            let until = MonotonicClock::now().saturating_add(Duration::from_millis(100));
+            let until = MonotonicClock::now().saturating_add(Duration::from_secs(1));
             plan.attach(&socket, Some(returns), until)
         });
         let NotAttached { why, seat } = attached.unwrap_err();
