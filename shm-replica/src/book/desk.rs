@@ -55,8 +55,9 @@ impl Book {
         }
         let application = self.applications[region.application].as_ref();
         let owner_is_out = application.is_some_and(|it| it.owner_is_out);
-        // Who comes alone says anew what the region is, unless somebody may be writing it.
-        let is_alone = region.writers.is_empty() && !owner_is_out;
+        // Who comes alone says anew what the region is, unless there is a state of it, or somebody
+        // may be writing it.
+        let is_alone = region.writers.is_empty() && !owner_is_out && !region.in_force;
         let known = region.agreed.filter(|_| !is_alone && !region.versions_may_differ);
         if let Some(known) = known.filter(|known| *known != agreed) {
             let other_schema = known.schema_hash != agreed.schema_hash;

@@ -323,6 +323,20 @@ impl Book {
         self.applications.iter().position(is_it)
     }
 
+    /// The last state of a region is given up, and what its image was; false where somebody writes
+    /// it or stands by for it, or where its owner has not come back yet.
+    pub fn forget(&mut self, region: RegionId) -> bool {
+        let Some(region) = self.regions[region.index()].as_mut() else { return false };
+        let application = self.applications[region.application].as_ref();
+        let may_come_back = application.is_some_and(|it| it.owner_is_out || it.heirs_are_out);
+        let is_free = region.writers.is_empty() && !may_come_back;
+        if is_free {
+            region.agreed = None;
+            region.in_force = false;
+        }
+        is_free
+    }
+
     /// A segment from before the daemon's start is in force again, without a writer, for those who
     /// read; whether that changed anything.
     pub fn adopt(&mut self, region: RegionName, layout: Layout, schema_hash: u64) -> bool {

@@ -119,7 +119,8 @@ fn broker(socket: &Path, stored: &Mutex<Stored>, life: u64) -> Broker {
         }
     }
     book.add_application(name("hmi"), Takeover::OnExit, 0).unwrap();
-    book.add_region(name("panel"), name("hmi")).unwrap();
+    let panel = book.add_region(name("panel"), name("hmi")).unwrap();
+    book.let_versions_differ(panel);
     book.set_in_charge(true, &mut |_| {});
     let mut broker = Broker::new(Listener::bind(socket).unwrap(), book, life).unwrap();
     if epoch > 0 {

@@ -77,7 +77,7 @@ fn a_newer_program_takes_over_by_name_where_that_is_allowed() {
     let (old, mut cyclic) = program("log", &["count", "speed"]).unwrap();
     while cyclic.begin().role != Role::Active {}
     cyclic.commit(|_| [image(&[41, 1_500])].map(|it| &*it.leak())).unwrap();
-    let (_new, mut heir) = program("log", &["limit", "speed", "count"]).unwrap();
+    let (new, mut heir) = program("log", &["limit", "speed", "count"]).unwrap();
     // What it begins with stays where the former program had nothing.
     heir.initial_image(0).unwrap().copy_from_slice(&image(&[9, 9, 9]));
     heir.begin();
@@ -90,10 +90,18 @@ fn a_newer_program_takes_over_by_name_where_that_is_allowed() {
     assert!(matches!(cycle.unwrap().took_over, Some(Restored::State { cycle: 1, .. })));
     assert_eq!(heir.image(0).unwrap().1, image(&[9, 1_500, 41]));
     heir.commit(|_| [image(&[9, 1_501, 42])].map(|it| &*it.leak())).unwrap();
-    // Elsewhere it is refused, with both hashes and the first difference.
-    let (_first, _cyclic) = program("plant", &["count", "speed"]).unwrap();
-    let refused = program("plant", &["count", "torque"]).map(|_| ()).unwrap_err();
-    assert!(matches!(refused, AttachError::Refused { code: RefusalCode::OtherSchema, .. }));
-    let text = refused.to_string();
-    assert!(text.contains("plant") && text.contains("`torque`") && text.contains("0x"), "{text}");
+    drop((new, heir));
+    // Elsewhere it is refused, with both hashes and the first difference; also when nobody is there
+    // any more but the state.
+    let first = program("plant", &["count", "speed"]).unwrap();
+    for first in [Some(first), None] {
+        let refused = program("plant", &["count", "torque"]).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, AttachError::Refused { code: RefusalCode::OtherSchema, .. }));
+        let text = refused.to_string();
+        for part in ["region plant: ", "`torque`", "0x", "by_name", "region drop plant"] {
+            assert_eq!(text.matches(part).count().min(1), 1, "{part} in {text}");
+        }
+        assert_eq!(text.matches("region plant: ").count(), 1, "{text}");
+        drop(first);
+    }
 }

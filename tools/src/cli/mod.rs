@@ -144,6 +144,20 @@ pub enum RegionCommand {
     Dump(DumpArgs),
     /// Print what changes, again each interval, until it is ended
     Watch(WatchArgs),
+    /// Give up the last state, which no process has any more: the next one begins anew
+    Drop(DropArgs),
+}
+
+/// `bumpless region drop`.
+#[derive(Args, Clone, Debug)]
+pub struct DropArgs {
+    /// Region, as in plant
+    #[arg(value_name = "NAME")]
+    pub region: String,
+
+    /// Which daemon, and how to print.
+    #[command(flatten)]
+    pub ask: Ask,
 }
 
 /// `bumpless region dump`.

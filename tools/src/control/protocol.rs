@@ -6,6 +6,7 @@
 //! | ← | `{"reply":"status","document":{…}}` |
 //! | ← | `{"reply":"refused","code":"busy","message":"…"}` |
 //! | → | `{"request":"switchover","application":"plc"}` |
+//! | → | `{"request":"drop","region":"plant"}`, answered with what there is then |
 //! | → | `{"request":"events","follow":true}` |
 //! | ← | `{"reply":"events","document":{…}}`, then one `{"sequence":…}` line per event |
 
@@ -43,13 +44,18 @@ pub enum Request {
         /// Which; the only one.
         application: Option<RegionName>,
     },
+    /// Give up the last state of a region.
+    Drop {
+        /// Which.
+        region: RegionName,
+    },
 }
 
 impl Request {
     /// Whether it changes something.
     #[must_use]
     pub const fn is_order(&self) -> bool {
-        matches!(self, Self::Switchover { .. })
+        matches!(self, Self::Switchover { .. } | Self::Drop { .. })
     }
 }
 
@@ -63,6 +69,8 @@ struct Line {
     follow: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     application: Option<RegionName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<RegionName>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,13 +82,20 @@ enum Word {
     Events,
     Regions,
     Switchover,
+    Drop,
 }
 
 impl TryFrom<Line> for Request {
     type Error = &'static str;
 
     fn try_from(line: Line) -> Result<Self, &'static str> {
-        let Line { request, follow, application } = line;
+        let Line { request, follow, application, region } = line;
+        if let (Word::Drop, None, None, Some(region)) = (request, follow, application, region) {
+            return Ok(Self::Drop { region });
+        }
+        if region.is_some() || request == Word::Drop {
+            return Err("a drop, and nothing else, names a region and nothing else");
+        }
         match (request, follow, application) {
             (Word::Events, follow, None) => Ok(Self::Events { follow: follow.unwrap_or(false) }),
             (Word::Switchover, None, application) => Ok(Self::Switchover { application }),
@@ -89,14 +104,14 @@ impl TryFrom<Line> for Request {
             (Word::Status, None, None) => Ok(Self::Status),
             (Word::Nodes, None, None) => Ok(Self::Nodes),
             (Word::Counters, None, None) => Ok(Self::Counters),
-            (Word::Regions, None, None) => Ok(Self::Regions),
+            (Word::Regions | Word::Drop, None, None) => Ok(Self::Regions),
         }
     }
 }
 
 impl From<Request> for Line {
     fn from(request: Request) -> Self {
-        let line = |request| Self { request, follow: None, application: None };
+        let line = |request| Self { request, follow: None, application: None, region: None };
         match request {
             Request::Status => line(Word::Status),
             Request::Nodes => line(Word::Nodes),
@@ -104,6 +119,7 @@ impl From<Request> for Line {
             Request::Events { follow } => Self { follow: Some(follow), ..line(Word::Events) },
             Request::Regions => line(Word::Regions),
             Request::Switchover { application } => Self { application, ..line(Word::Switchover) },
+            Request::Drop { region } => Self { region: Some(region), ..line(Word::Drop) },
         }
     }
 }

@@ -105,13 +105,13 @@ impl ControlSource for RegionsOnly {
                 forgotten: self.journal.forgotten(),
                 events: self.journal.events(),
             }),
-            Request::Regions => Document::Regions(Box::new(RegionsDocument {
-                schema: SCHEMA,
-                name: self.name.clone(),
-                uptime_ns: self.journal.uptime(now).as_nanos(),
-                applications: self.regions.applications(),
-                regions: self.regions.regions(),
-            })),
+            Request::Regions => self.regions_document(now),
+            Request::Drop { region } => {
+                match self.regions.drop_state(region, now, &mut self.journal) {
+                    Ok(()) => self.regions_document(now),
+                    Err(why) => return Answer::NotPossible(why),
+                }
+            }
             Request::Switchover { application } => {
                 match self.regions.switch_over(application, now, &mut self.journal) {
                     Ok(done) => Document::Switchover(done),
@@ -127,5 +127,17 @@ impl ControlSource for RegionsOnly {
 
     fn event_after(&mut self, sequence: u64) -> Option<Event> {
         self.journal.after(sequence)
+    }
+}
+
+impl RegionsOnly {
+    fn regions_document(&self, now: Instant) -> Document {
+        Document::Regions(Box::new(RegionsDocument {
+            schema: SCHEMA,
+            name: self.name.clone(),
+            uptime_ns: self.journal.uptime(now).as_nanos(),
+            applications: self.regions.applications(),
+            regions: self.regions.regions(),
+        }))
     }
 }

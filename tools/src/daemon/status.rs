@@ -26,6 +26,16 @@ impl ControlSource for Supervisor {
             Request::Events { .. } => Document::Events(self.events()),
             Request::Nodes => return self.nodes(asked),
             Request::Regions => Document::Regions(Box::new(self.regions())),
+            Request::Drop { region } => {
+                let now = BootClock::now();
+                let Some(regions) = &mut self.regions else {
+                    return Answer::NotPossible("no application is configured".to_owned());
+                };
+                match regions.drop_state(*region, now, &mut self.journal) {
+                    Ok(()) => Document::Regions(Box::new(self.regions())),
+                    Err(why) => return Answer::NotPossible(why),
+                }
+            }
             Request::Switchover { application } => {
                 let now = BootClock::now();
                 let Some(regions) = &mut self.regions else {

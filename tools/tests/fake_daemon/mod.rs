@@ -357,6 +357,9 @@ impl ControlSource for FakeSource {
                     regions,
                 }))
             }
+            Request::Drop { region } => {
+                return Answer::NotPossible(format!("no region {region} is configured"));
+            }
             Request::Switchover { application: None } => {
                 return Answer::NotPossible("several applications are configured".to_owned());
             }

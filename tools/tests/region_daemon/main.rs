@@ -185,6 +185,31 @@ fn a_switchover_by_order_is_there_and_back_and_refused_where_nobody_stands_by() 
 }
 
 #[test]
+fn a_last_state_is_given_up_by_order_where_no_process_has_it() {
+    let (bench, first, second) = pair();
+    wait_until("commits", || bench.region()["commits"].as_u64() > Some(0));
+    let refused = |why: &str| {
+        let (code, _, err) = outcome(&bench.bumpless("region drop plant"));
+        assert_eq!(code, Some(1));
+        assert!(err.contains(why), "{err}");
+    };
+    refused("end them first");
+    second.kill().unwrap();
+    first.kill().unwrap();
+    wait_until("their end to be seen", || {
+        active_pid(&bench).is_null() && bench.application()["standbys"] == json!([])
+    });
+    let (code, out, err) = outcome(&bench.bumpless("region drop plant"));
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.contains("plant") && out.contains("begins anew"), "{out}");
+    refused("no state");
+    says(&start("next", &bench.folder()), "ACTIVE 2 from Nothing");
+    let (code, _, err) = outcome(&bench.bumpless("region drop elsewhere"));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no region elsewhere"), "{err}");
+}
+
+#[test]
 fn a_node_that_is_not_in_charge_has_nobody_active() {
     let mut bench = Bench::new("", "[regions]\nrole = 'standby'");
     bench.start();

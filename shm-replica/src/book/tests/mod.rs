@@ -436,12 +436,17 @@ fn who_is_of_no_application_that_is_configured_reads_and_writes_nothing() {
 }
 
 #[test]
-fn who_comes_alone_may_say_anew_what_a_region_is() {
+fn who_comes_alone_may_say_anew_what_a_region_is_where_no_state_is_left() {
     let mut bench = Bench::new(Takeover::OnExit);
     let old = bench.controller();
+    let plant = bench.book.region(name("plant")).unwrap();
+    assert!(!bench.book.forget(plant), "it is written");
     bench.gone(old);
     let new = bench.join("plc");
     let larger = Registration::new(name("plant"), Layout::new(2_000, 8, 0).unwrap(), &[]);
+    let refused = bench.book.register(new, &larger, 9, BOTH).unwrap_err();
+    assert_eq!(refused, RefusalCode::OtherSchema);
+    assert!(bench.book.forget(plant));
     bench.book.register(new, &larger, 9, BOTH).unwrap();
     bench.ready(new).unwrap();
     assert_eq!(bench.office(new), (Role::Active, 102));

@@ -12,12 +12,14 @@
 //! | `requests` | what participants ask, and the answers |
 //! | `orders` | carrying out what the book orders |
 //! | `owners` | owners from a former life of the daemon; switching over |
+//! | `dropping` | giving up a last state, by order |
 //! | `past` | segments that are in force no more, and hold the only state |
 //! | `adopt` | segments from a former life |
 //! | [`report`] | what there is, for people |
 
 mod adopt;
 mod door;
+mod dropping;
 mod orders;
 mod owners;
 mod past;
@@ -39,6 +41,7 @@ use crate::book::{Book, Due, ParticipantId, Rights};
 use crate::segment::RegionName;
 pub use adopt::NotAdopted;
 use door::Stranger;
+pub use dropping::NotDropped;
 pub use owners::{AwaitedOwner, Heir, SwitchoverRefused};
 use session::Session;
 
@@ -254,16 +257,21 @@ impl Broker {
     pub fn settle(&mut self, host: &mut impl Host) {
         for _ in 0..PROMOTIONS_PER_TURN {
             let Some(due) = self.book.due() else { return };
-            if let Err(what) = self.promote(due, host) {
-                host.tell(Event::Failed(what));
-                return;
+            match self.promote(due, host) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(what) => {
+                    host.tell(Event::Failed(what));
+                    return;
+                }
             }
         }
     }
 
     /// Makes somebody active. In this order, whatever ends in between: the epoch is stored, the
-    /// former owner told, the next one written down, and then put in charge.
-    fn promote(&mut self, due: Due, host: &mut impl Host) -> Result<(), String> {
+    /// former owner told, the next one written down, and then put in charge. Whether it was still
+    /// there.
+    fn promote(&mut self, due: Due, host: &mut impl Host) -> Result<bool, String> {
         let Some(session) = &self.sessions[due.participant.index()] else {
             return Err("who is due is not there".to_owned());
         };
@@ -275,7 +283,14 @@ impl Broker {
         let mut orders = Vec::new();
         self.book.stand_down(due, &mut |order| orders.push(order));
         self.carry_out(&orders, false, host);
-        host.store_owner(application, due.epoch, &peer).map_err(cannot)?;
+        match host.store_owner(application, due.epoch, &peer) {
+            // Its process has just ended; the next turn finds that, too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.lose(due.participant);
+                return Ok(false);
+            }
+            written => written.map_err(cannot)?,
+        }
         orders.clear();
         self.book.promote(due, &mut |order| orders.push(order));
         self.carry_out(&orders, due.resumes, host);
@@ -284,7 +299,7 @@ impl Broker {
         self.heirs.retain(|(name, _)| *name != application);
         self.note_standbys(application, host);
         host.tell(Event::Active(application, peer, due.epoch));
-        Ok(())
+        Ok(true)
     }
 
     /// Has a participant hung up on at the end of the turn; it may come again.

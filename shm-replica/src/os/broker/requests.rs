@@ -63,7 +63,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let bad = |why: String| Refusal(RefusalCode::BadRequest, why);
         let layout = asked.layout().map_err(|wrong| bad(wrong.to_string()))?;
-        let schema_hash = schema_hash(asked.region, asked.schema, layout.image_octets())?;
+        let schema_hash = schema_hash(asked.schema, layout.image_octets())?;
         let header = Header { layout, schema_hash, boot_id: self.boot_id, name: asked.region };
         let held = file.filter(|_| self.may_own(who));
         let held = held.and_then(|file| held_segment(file, &header, asked.held_epoch));
@@ -148,7 +148,12 @@ impl Broker {
             known.and_then(|it| Some((Schema::parse(it).ok()?, Schema::parse(schema).ok()?)));
         match both.map(|(known, asked)| compare(&asked, &known)) {
             Some(Err(mismatch)) if code == RefusalCode::OtherSchema => {
-                Refusal(code, format!("region {region}: {mismatch}"))
+                let remedy = format!(
+                    "set other_schema = \"by_name\" for it in the daemon's configuration, and let \
+                     the program map by name (BMPL_REGION_MAP_BY_NAME); or give the old state up \
+                     when no process of the application is left (bumpless region drop {region})"
+                );
+                Refusal(code, format!("{mismatch}: {remedy}"))
             }
             _ => code.into(),
         }
@@ -156,7 +161,7 @@ impl Broker {
 }
 
 /// The hash of a writer's schema, which has to describe the image.
-fn schema_hash(region: RegionName, schema: &[u8], image_octets: usize) -> Result<u64, Refusal> {
+fn schema_hash(schema: &[u8], image_octets: usize) -> Result<u64, Refusal> {
     if schema.is_empty() {
         return Ok(0);
     }
@@ -165,9 +170,7 @@ fn schema_hash(region: RegionName, schema: &[u8], image_octets: usize) -> Result
         return Ok(schema.hash());
     }
     let described = schema.image_octets();
-    let why = format!(
-        "region {region}: the schema describes {described} octets, the image has {image_octets}"
-    );
+    let why = format!("the schema describes {described} octets, the image has {image_octets}");
     Err(Refusal(RefusalCode::BadRequest, why))
 }
 

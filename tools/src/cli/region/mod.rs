@@ -11,8 +11,14 @@ use shm_replica::segment::RegionName;
 
 use super::regions::age;
 use super::text::{number, octets, utc};
-use super::{DumpArgs, Reader as Output, RegionCommand, WatchArgs, finish, json, print};
+use super::{
+    DropArgs, DumpArgs, Reader as Output, RegionCommand, WatchArgs, finish, json, print,
+    wrong_document,
+};
+use crate::control::Request;
+use crate::control::client::ask;
 use crate::exit::{ExitCode, Failure};
+use crate::report::Document;
 use image::{Shown, hex_lines};
 use reader::RegionReader;
 
@@ -20,13 +26,30 @@ pub(super) fn run(command: &RegionCommand) -> Result<ExitCode, Failure> {
     match command {
         RegionCommand::Dump(args) => dump(args),
         RegionCommand::Watch(args) => watch(args),
+        RegionCommand::Drop(args) => drop_state(args),
     }
 }
 
+fn name_of(said: &str) -> Result<RegionName, Failure> {
+    RegionName::new(said)
+        .map_err(|wrong| Failure::usage(format!("{said:?}: {wrong}"), "as in plant"))
+}
+
 fn open(target: &super::Target, name: &str) -> Result<RegionReader, Failure> {
-    let name = RegionName::new(name)
-        .map_err(|wrong| Failure::usage(format!("{name:?}: {wrong}"), "as in plant"))?;
+    let name = name_of(name)?;
     RegionReader::open(&target.runtime_dir()?, name)
+}
+
+fn drop_state(args: &DropArgs) -> Result<ExitCode, Failure> {
+    let region = name_of(&args.region)?;
+    let request = Request::Drop { region };
+    let Document::Regions(regions) = ask(&args.ask.target.runtime_dir()?, &request)? else {
+        return Err(wrong_document());
+    };
+    if args.ask.json {
+        return finish(&json(&regions)?);
+    }
+    finish(&format!("region {region}: the last state is given up; the next process begins anew\n"))
 }
 
 fn dump(args: &DumpArgs) -> Result<ExitCode, Failure> {

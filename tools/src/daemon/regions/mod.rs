@@ -177,6 +177,23 @@ impl Regions {
         })
     }
 
+    /// Gives up the last state of a region.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn drop_state(
+        &mut self,
+        region: RegionName,
+        now: Instant,
+        journal: &mut Journal,
+    ) -> Result<(), String> {
+        let done = self.broker.drop_state(region, &mut self.desk);
+        self.desk.tell_all(now, journal);
+        done.map_err(|refused| refused.to_string())?;
+        journal.line("info", &format!("region {region}: its last state was given up by order"));
+        Ok(())
+    }
+
     fn only_application(&self) -> Result<RegionName, String> {
         let applications = self.broker.applications();
         match applications.as_slice() {
