@@ -17,6 +17,7 @@ use nix::sys::socket::{
 };
 
 use super::process;
+use super::schedule::point;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -148,6 +149,7 @@ impl Connection {
     /// # Errors
     /// The other end has hung up, or does not read ([`io::ErrorKind::WouldBlock`]).
     pub fn send(&self, message: &[u8], file: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        point();
         let file = file.map(|file| [file.as_raw_fd()]);
         let beside: Vec<ControlMessage<'_>> =
             file.iter().map(|file| ControlMessage::ScmRights(file)).collect();
@@ -163,6 +165,7 @@ impl Connection {
     /// Nothing is there ([`io::ErrorKind::WouldBlock`]), or what came is longer than the buffer or
     /// has more than one descriptor beside it ([`io::ErrorKind::InvalidData`]); it is gone then.
     pub fn receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<Received<'b>>> {
+        point();
         let mut beside = nix::cmsg_space!([RawFd; DESCRIPTORS]);
         let mut pieces = [IoSliceMut::new(buffer)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;

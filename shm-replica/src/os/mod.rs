@@ -8,6 +8,7 @@
 //! | [`participant`] | what a control application links |
 //! | [`page`] | a participant's page, in a memory file |
 //! | [`process`] | other processes: whether one lives, and is still the one that was meant |
+//! | `schedule` | where a test may have another thread go on |
 //! | [`segment`] | making a segment, and taking one that somebody else made |
 //! | `summed` | copies with their checksum, by the processor's instructions |
 //! | [`wake`] | waiting for a commit |
@@ -18,6 +19,7 @@ pub mod mapping;
 pub mod page;
 pub mod participant;
 pub mod process;
+pub(crate) mod schedule;
 pub mod segment;
 pub(crate) mod summed;
 pub mod wake;

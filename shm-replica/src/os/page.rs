@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::mapping::Mapping;
+use super::schedule::point;
 use super::segment::{MAP, SegmentError, failed, for_reading, sealed};
 use super::wake;
 use crate::page::{Office, PAGE_OCTETS, Page};
@@ -42,7 +43,9 @@ impl PageFile {
 
     /// Changes something in the page, and wakes who waits for that.
     pub fn change(&self, change: impl FnOnce(&Page<Mapping>)) {
+        point();
         change(&self.page);
+        point();
         wake::wake_word(self.page.memory(), Page::<Mapping>::CHANGES);
     }
 }

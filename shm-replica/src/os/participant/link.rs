@@ -12,6 +12,7 @@ use rt_core::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::super::connection::Connection;
+use super::super::schedule::{give_way, is_modelled};
 use super::super::segment::SegmentError;
 use crate::attach::{
     MESSAGE_OCTETS_MAX, Malformed, REPLY_OCTETS_MAX, RefusalCode, Reply, Request, TooLong,
@@ -164,7 +165,11 @@ impl Link {
                     if !may_come || next > until {
                         return Err(AttachError::NoDaemon { path: path.to_owned(), why });
                     }
-                    rt_core::os::clock::sleep_until(next);
+                    if is_modelled() {
+                        give_way();
+                    } else {
+                        rt_core::os::clock::sleep_until(next);
+                    }
                 }
             }
         };
@@ -242,6 +247,10 @@ impl Link {
         let left = until.since(MonotonicClock::now());
         if left == Duration::ZERO {
             return Err(AttachError::Silent);
+        }
+        if is_modelled() {
+            give_way();
+            return Ok(());
         }
         let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         let mut waits = [PollFd::new(self.connection.as_fd(), PollFlags::POLLIN)];

@@ -9,6 +9,8 @@ use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use super::super::schedule::point;
+
 /// See the module's text.
 pub(super) struct Mailbox<T> {
     /// What lies there: made by `Box::into_raw`, and owned by whoever exchanges it for another.
@@ -32,10 +34,12 @@ impl<T> Mailbox<T> {
 
     /// Whether nothing lies there.
     pub(super) fn is_empty(&self) -> bool {
+        point();
         self.content.load(Ordering::Relaxed).is_null()
     }
 
     fn exchange(&self, new: *mut T) -> Option<Box<T>> {
+        point();
         let old = self.content.swap(new, Ordering::AcqRel);
         // SAFETY: what is not null was made by `Box::into_raw` in `put`, and the exchange has just
         // made this call its only owner; the release of that `put` comes before this acquire.

@@ -21,6 +21,8 @@ mod link;
 mod mailbox;
 mod options;
 mod part;
+#[cfg(test)]
+mod schedules;
 mod service;
 mod shared;
 #[cfg(test)]

@@ -20,6 +20,7 @@ use rt_core::os::thread::{KernelPolicy, Policy, RtThread, RtThreadPlan, scheduli
 use rt_core::time::{Duration, Instant};
 
 use super::super::mapping::Mapping;
+use super::super::schedule::{give_way, is_modelled};
 use super::super::wake::wake_word;
 use super::attachment::{Attachment, Brought, Held, NotAttached, Plan, Return};
 use super::link::{AttachError, Heard, Link};
@@ -97,7 +98,7 @@ impl Service {
         thread.map_err(|error| failed("start the service thread", std::io::Error::other(error)))
     }
 
-    fn run(mut self) {
+    pub(super) fn run(mut self) {
         if let Err(error) = self.settle_wakes() {
             self.lose(&error);
         }
@@ -259,6 +260,10 @@ impl Service {
     }
 
     fn wait(&self) {
+        if is_modelled() {
+            give_way();
+            return;
+        }
         let look = self.next_look.since(MonotonicClock::now());
         let rest = if self.link.is_none() { look.min(SWEEP) } else { SWEEP };
         let timeout = PollTimeout::try_from(rest.as_millis() + 1).unwrap_or(PollTimeout::MAX);

@@ -14,6 +14,7 @@ use rt_core::limits::REGIONS_MAX;
 use rt_core::os::wake::Wake;
 
 use super::super::mapping::Mapping;
+use super::super::schedule::point;
 use super::super::wake::wake_waiters;
 use super::mailbox::Mailbox;
 use crate::image::{ImageReader, ImageWriter};
@@ -173,6 +174,7 @@ impl Seats {
     }
 
     fn current(&self) -> &Seat {
+        point();
         let seat = self.current.load(Ordering::Acquire);
         // SAFETY: it came from `Box::into_raw`, is never null, and is freed by `drop` only, which
         // nobody can run beside a borrow of `self`. It is changed by nobody.
@@ -184,6 +186,7 @@ impl Seats {
         let former = self.current();
         let seat = Box::into_raw(Box::new(seat));
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(SeatPointer(seat));
+        point();
         self.current.store(seat, Ordering::Release);
         former
     }
@@ -261,6 +264,13 @@ impl Shared {
     /// Thread: any. Real-time class: one load.
     pub(super) fn seat(&self) -> &Seat {
         self.seats.current()
+    }
+
+    /// Role and epoch, without giving way to another thread of a model.
+    #[cfg(test)]
+    pub(super) fn office_unscheduled(&self) -> Office {
+        // SAFETY: as in `Seats::current`.
+        unsafe { &*self.seats.current.load(Ordering::Acquire) }.page.office()
     }
 
     /// Puts another seat in use; the one before it. Thread: the service's.
