@@ -11,6 +11,7 @@
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`lab`] | machines with a real-time kernel, and tests that run themselves inside |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
+//! | [`torture`] | processes that use regions, killed at every instruction, and what is left then |
 //! | [`tracefs`] | what the kernel recorded of a thread: lateness, cost of each call |
 //! | [`os`] | packet sockets, clock, signals: everything that touches the kernel |
 
@@ -20,4 +21,5 @@ pub mod lab;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;
 pub mod stream;
+pub mod torture;
 pub mod tracefs;

@@ -5,4 +5,6 @@ pub mod bpf;
 pub mod clock;
 pub mod net;
 pub mod packet;
+pub mod process;
+pub mod store;
 pub mod wait;
