@@ -1,6 +1,6 @@
 //! The board: what actors write down as they go, so that it can be read after their death.
 //!
-//! Each actor has a row of words in a memory that it shares with its lane, and only it writes there.
+//! Each actor has a row of words in a memory that it shares with its lane; it alone writes there.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

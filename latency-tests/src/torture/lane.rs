@@ -344,13 +344,17 @@ impl<'o> Lane<'o> {
                 return self.kill(at, &format!("{name}, at its end"), is_owner);
             }
             let place = format!("{name}, after call {call}");
-            let count = self.offset_of_next(&place);
+            let large = if self.orders.large { ", large images" } else { "" };
+            let count = self.offset_of_next(&format!("{place}{large}"));
             (place, step_to_call(pid, count)?)
         } else {
-            let count = self.offset_of_next(name);
+            let large = if self.orders.large { ", large images" } else { "" };
+            let count = self.offset_of_next(&format!("{name}{large}"));
             (name.to_owned(), step(pid, count)?)
         };
         let Stepped { offset, is_whole } = stepped;
+        // Other code copies them, and more of it.
+        let place = if self.orders.large { format!("{place}, large images") } else { place };
         self.report.offsets.entry(place).or_default().count(offset, is_whole);
         self.kill(at, name, is_owner)
     }

@@ -16,8 +16,8 @@
 //!
 //! What is promised, and looked at here, when an owner is killed: who takes over goes on from the
 //! last cycle whose commit returned, or from the one after it, if that was complete in all regions
-//! of the cut and its commit had not returned yet. A region that is committed by itself has its last
-//! commit in the same sense. Images of a cut are of one cycle; each image is one that was committed.
+//! of the cut and its commit had not returned yet. A region that is committed by itself has its
+//! last commit in the same sense. Images of a cut are of one cycle; each image was committed so.
 
 pub mod actor;
 pub mod board;

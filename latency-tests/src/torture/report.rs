@@ -128,7 +128,10 @@ impl Report {
     #[must_use]
     pub fn calls(&self, window: &str) -> u64 {
         let prefix = format!("{window}, after call ");
-        let numbers = self.offsets.keys().filter_map(|it| it.strip_prefix(&prefix)?.parse().ok());
+        let numbers = self
+            .offsets
+            .keys()
+            .filter_map(|it| it.strip_prefix(&prefix)?.split(',').next()?.parse().ok());
         numbers.max().unwrap_or(0)
     }
 
@@ -194,7 +197,8 @@ impl Report {
             let _ = writeln!(text, "| {window} | {length} | {hit} of {boundaries} | {tenths} |");
         }
         text.push_str(
-            "\n| standby | takeovers | p50 µs | p90 µs | p99 µs | max µs |\n|---|---|---|---|---|---|\n",
+            "\n| standby | takeovers | p50 µs | p90 µs | p99 µs | max µs |\n\
+             |---|---|---|---|---|---|\n",
         );
         for (class, times) in &self.recoveries {
             let Ok(mut histogram) = Histogram::<u64>::new_with_bounds(1, TIME_MAX_US, 3) else {

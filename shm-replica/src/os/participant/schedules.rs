@@ -1,6 +1,6 @@
-//! Becoming attached and detached, taking over and being relieved, under schedules that are drawn by
-//! lot: the daemon's broker, service threads and cyclic threads as they ship, on their real socket,
-//! each stopped at every message, change of a page or seat, and exchange of a mailbox.
+//! Becoming attached and detached, taking over and being relieved, under schedules that are drawn
+//! by lot: the daemon's broker, service threads and cyclic threads as they ship, on their real
+//! socket, each stopped at every message, change of a page or seat, and exchange of a mailbox.
 //!
 //! What was changed to see whether it is noticed, and was:
 //! - a segment that comes after one that nobody took drops that one;
