@@ -192,9 +192,16 @@ impl World {
     #[must_use]
     pub fn not_kept(&self) -> Broken {
         let names: Vec<_> = self.store.names().collect();
+        let last = self.last_lines(8);
+        Broken(format!("the store has {names:?}; {:?}; the daemon: {last}", self.account))
+    }
+
+    /// What the daemon said last, the newest first.
+    fn last_lines(&self, count: usize) -> String {
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        let last: Vec<_> = log.lines().rev().take(8).collect();
-        Broken(format!("the store has {names:?}; {:?}; the daemon: {last:?}", self.account))
+        let lines = log.lines().rev().take(count);
+        let told = |line: &str| line.split_once(": ").map_or(line, |(_, told)| told).to_owned();
+        lines.map(told).collect::<Vec<_>>().join(" < ")
     }
 
     fn epochs_kept(&self) -> impl Iterator<Item = u64> {
@@ -275,8 +282,8 @@ impl World {
     /// # Errors
     /// It is not so.
     pub fn look_at_takeover(&mut self, at: usize) -> Result<bool, Broken> {
-        let member = &mut self.members[at];
-        member.is_owner = true;
+        self.members[at].is_owner = true;
+        let member = &self.members[at];
         let row = self.board.row(member.row);
         let restored = row.get(Field::Restored) - 1;
         let alone = row.get(Field::RestoredAlone) - 1;
@@ -286,7 +293,10 @@ impl World {
         if !within(account.cut, restored) || !within(account.alone, alone) {
             return Err(Broken(format!(
                 "a takeover under epoch {epoch} goes on from cycle {restored} and {alone} of the \
-                 separate region; what had returned and was begun: {account:?}"
+                 separate region; what had returned and was begun: {account:?}; {:?} {:?}; {}",
+                member.class,
+                member.window,
+                self.last_lines(40)
             )));
         }
         if epoch <= account.epoch {
