@@ -1,9 +1,10 @@
 //! Structures that grow at their end: read and written at the size that their owner knows.
 //!
 //! Each begins with its size as its owner was compiled. One from an older header is shorter: what
-//! it lacks is zero, which always means "as before". One from a newer header is longer, and refused:
-//! it may ask for something that is not known here, and an octet behind what is known is not looked
-//! at, let alone written: a size that is simply wrong would be a step into somebody else's memory.
+//! it lacks is zero, which always means "as before". One from a newer header is longer, and
+//! refused: it may ask for something that is not known here, and an octet behind what is known is
+//! not looked at, let alone written. A size that is simply wrong would be a step into somebody
+//! else's memory.
 
 use std::mem::{align_of, size_of};
 use std::ptr;

@@ -15,10 +15,10 @@ const ROUNDS_MIN: usize = 8;
 /// Time for all of them.
 const BUDGET: Duration = Duration::from_millis(40);
 
-/// What a commit of such a region costs, in ns: the middle one of some that were made here,
-/// each into memory that was not touched since the others. The image itself is in the caches, as
-/// one is that a cycle has just worked on. (The slowest ones say what else this machine had to do in
-/// that moment.) Not for a cycle.
+/// What a commit of such a region costs, in ns: the middle one of some that were made here, each
+/// into memory that was not touched since the others. The image itself is in the caches, as one is
+/// that a cycle has just worked on. (The slowest ones say what else this machine had to do in that
+/// moment.) Not for a cycle.
 pub(super) fn commit_cost_ns(image_octets: usize) -> u64 {
     // How many slots there are does not matter, and so many are the fewest.
     let Ok(layout) = Layout::new(image_octets, RING_SLOTS_MIN, 0) else { return 0 };
