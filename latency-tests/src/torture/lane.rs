@@ -82,6 +82,8 @@ struct Lane<'o> {
     /// When the last owner was killed whom nobody has followed yet.
     ownerless_since: Option<Instant>,
     daemon_dies_at: Instant,
+    /// Whether all had come back to a daemon before it was killed last.
+    all_came_back: bool,
     /// When the service manager's store was complete last.
     kept_at: Instant,
     census_at: u64,
@@ -124,6 +126,7 @@ impl<'o> Lane<'o> {
             random,
             ownerless_since: Some(now),
             daemon_dies_at: now,
+            all_came_back: true,
             kept_at: now,
             census_at,
         };
@@ -145,7 +148,7 @@ impl<'o> Lane<'o> {
             if !self.look_at_all()? {
                 sleep_until(MonotonicClock::now().saturating_add(us(50)));
             }
-            if MonotonicClock::now() >= self.daemon_dies_at {
+            if MonotonicClock::now() >= self.daemon_dies_at && self.may_daemon_die() {
                 self.end_daemon()?;
             }
             if self.report.total() >= self.census_at {
@@ -365,6 +368,20 @@ impl<'o> Lane<'o> {
         let Some((_, longest)) = offsets.and_then(|it| it.length) else { return u64::MAX };
         let walked = offsets.map_or(0, |it| it.total());
         (walked.wrapping_mul(STRIDE).wrapping_add(self.orders.seed)) % (longest + 1)
+    }
+
+    /// It may die before all have come back to it, but not so twice in a row: who is not let come
+    /// back for ever is not stuck.
+    fn may_daemon_die(&mut self) -> bool {
+        let is_away = |it: &Member| {
+            let row = self.world.row(it);
+            !it.is_at_mark && row.get(Field::Attached) > 0 && row.get(Field::HasDaemon) == 0
+        };
+        if !self.world.members.iter().any(is_away) {
+            self.all_came_back = true;
+            return true;
+        }
+        std::mem::replace(&mut self.all_came_back, false)
     }
 
     /// The daemon is killed: at some instant, or while it serves somebody who becomes attached.
