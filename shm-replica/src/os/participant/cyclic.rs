@@ -506,7 +506,7 @@ impl Cyclic {
     fn find_cut(&mut self, before: u64) -> Result<(), NoImage> {
         let in_charge = self.newest_epoch(before);
         // One that the former owner did not have has nothing to say.
-        let counts = |it: &&mut Part| it.is_in_cut() && it.newest_epoch(before) == in_charge;
+        let counts = |it: &&mut Part| it.is_in_cut() && it.newest_epoch(before) >= in_charge;
         self.parts.iter_mut().for_each(|it| it.newest_is_lost = false);
         let mut cycle = u64::MAX;
         let mut found = Err(NoImage::Nothing);
@@ -535,7 +535,7 @@ impl Cyclic {
     }
 
     fn newest_epoch(&self, before: u64) -> u64 {
-        self.cut().map(|part| part.newest_epoch(before)).max().unwrap_or(0)
+        self.cut().map(|part| part.state_epoch(before)).max().unwrap_or(0)
     }
 
     fn cut(&self) -> impl Iterator<Item = &Part> {

@@ -174,6 +174,13 @@ impl Part {
         self.shown.into_iter().find(|epoch| *epoch < before).unwrap_or(0)
     }
 
+    /// The newest epoch before another whose owner left something to read; zero where none did.
+    /// One that did not may have had some regions only: the daemon died while it put it in charge.
+    pub(super) fn state_epoch(&self, before: u64) -> u64 {
+        let reading = self.reading.as_deref().filter(|it| it.epoch < before && it.has_commits());
+        reading.map_or(0, |it| it.epoch)
+    }
+
     fn was_shown(&mut self, epoch: u64) {
         let [newest, second] = self.shown;
         if epoch > newest {

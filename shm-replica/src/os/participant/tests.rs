@@ -245,6 +245,26 @@ fn a_standby_that_knows_more_than_the_next_daemon_goes_on_with_what_it_knows() {
 }
 
 #[test]
+fn one_whose_daemon_died_while_it_was_put_in_charge_loses_no_region_when_the_next_one_does() {
+    for shown in 0..2 {
+        let mut bench = Bench::new(OCTETS);
+        let mut former = Other::new(1, OCTETS);
+        bench.other_is_active(&former);
+        former.commits(7);
+        bench.shows(0, &former.segments[0], 1);
+        bench.shows(1, &former.segments[1], 1);
+        bench.cyclic.begin();
+        former.commits(8);
+        // It was shown one of its own segments of epoch 2 that it never wrote to.
+        bench.shows(shown, &segment(shown, OCTETS[shown]), 2);
+        bench.is_promoted(3, &former);
+        let cycle = bench.cyclic.begin();
+        assert!(matches!(cycle.took_over, Some(Restored::State { cycle: 8, .. })), "{cycle:?}");
+        assert_eq!(bench.held(), [Some((8, 8)); 2]);
+    }
+}
+
+#[test]
 fn a_commit_of_one_who_is_relieved_meanwhile_is_told_that_it_may_not_count() {
     let mut bench = Bench::new(OCTETS);
     let Bench { own, page, cyclic, .. } = &mut bench;
