@@ -246,7 +246,7 @@ fn a_standby_that_knows_more_than_the_next_daemon_goes_on_with_what_it_knows() {
 
 #[test]
 fn one_whose_daemon_died_while_it_was_put_in_charge_loses_no_region_when_the_next_one_does() {
-    for shown in 0..2 {
+    for (shown, octets) in OCTETS.into_iter().enumerate() {
         let mut bench = Bench::new(OCTETS);
         let mut former = Other::new(1, OCTETS);
         bench.other_is_active(&former);
@@ -256,7 +256,7 @@ fn one_whose_daemon_died_while_it_was_put_in_charge_loses_no_region_when_the_nex
         bench.cyclic.begin();
         former.commits(8);
         // It was shown one of its own segments of epoch 2 that it never wrote to.
-        bench.shows(shown, &segment(shown, OCTETS[shown]), 2);
+        bench.shows(shown, &segment(shown, octets), 2);
         bench.is_promoted(3, &former);
         let cycle = bench.cyclic.begin();
         assert!(matches!(cycle.took_over, Some(Restored::State { cycle: 8, .. })), "{cycle:?}");
