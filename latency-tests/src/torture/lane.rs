@@ -31,6 +31,8 @@ const BROKEN_MAX: usize = 8;
 const STRIDE: u64 = 7_919;
 /// How long one look at everybody may take, with stepping one of them through a window.
 const STUCK_S: u32 = 60;
+/// As long one turn of the daemon.
+const TURN_S: u32 = 5;
 #[allow(clippy::cast_sign_loss, reason = "numbers of system calls are positive")]
 const CONNECT: u64 = libc::SYS_connect as u64;
 
@@ -82,8 +84,8 @@ struct Lane<'o> {
     /// When the last owner was killed whom nobody has followed yet.
     ownerless_since: Option<Instant>,
     daemon_dies_at: Instant,
-    /// Whether all had come back to a daemon before it was killed last.
-    all_came_back: bool,
+    /// When it was started.
+    daemon_since: Instant,
     /// When the service manager's store was complete last.
     kept_at: Instant,
     census_at: u64,
@@ -126,7 +128,7 @@ impl<'o> Lane<'o> {
             random,
             ownerless_since: Some(now),
             daemon_dies_at: now,
-            all_came_back: true,
+            daemon_since: now,
             kept_at: now,
             census_at,
         };
@@ -148,7 +150,7 @@ impl<'o> Lane<'o> {
             if !self.look_at_all()? {
                 sleep_until(MonotonicClock::now().saturating_add(us(50)));
             }
-            if MonotonicClock::now() >= self.daemon_dies_at && self.may_daemon_die() {
+            if MonotonicClock::now() >= self.daemon_dies_at {
                 self.end_daemon()?;
             }
             if self.report.total() >= self.census_at {
@@ -204,8 +206,10 @@ impl<'o> Lane<'o> {
         let mut done = false;
         let mut at = 0;
         while at < self.world.members.len() {
-            if self.look_at(at, now)? {
+            if self.look_at(at, MonotonicClock::now())? {
                 done = true;
+                // While it was stepped nobody heard the daemon.
+                self.kept_at = MonotonicClock::now();
             } else {
                 at += 1;
             }
@@ -282,8 +286,12 @@ impl<'o> Lane<'o> {
         let member = &self.world.members[at];
         let row = self.world.row(member);
         let progress = row.get(Field::Beats) + row.get(Field::Attached) + row.get(Field::Refused);
-        let has_daemon = row.get(Field::HasDaemon) > 0 || row.get(Field::Attached) == 0;
-        let same = member.progress.0 == progress || !has_daemon;
+        // Cycles go on without a daemon, and who has none finds the next one.
+        let is_away = row.get(Field::Attached) > 0 && row.get(Field::HasDaemon) == 0;
+        let same = member.progress.0 == progress;
+        if is_away && now.since(self.daemon_since) > STUCK {
+            return Err(self.world.stuck("it does not come back", member));
+        }
         if same && now.since(member.progress.1) > STUCK {
             return Err(self.world.stuck("no progress", member));
         }
@@ -370,20 +378,6 @@ impl<'o> Lane<'o> {
         (walked.wrapping_mul(STRIDE).wrapping_add(self.orders.seed)) % (longest + 1)
     }
 
-    /// It may die before all have come back to it, but not so twice in a row: who is not let come
-    /// back for ever is not stuck.
-    fn may_daemon_die(&mut self) -> bool {
-        let is_away = |it: &Member| {
-            let row = self.world.row(it);
-            !it.is_at_mark && row.get(Field::Attached) > 0 && row.get(Field::HasDaemon) == 0
-        };
-        if !self.world.members.iter().any(is_away) {
-            self.all_came_back = true;
-            return true;
-        }
-        std::mem::replace(&mut self.all_came_back, false)
-    }
-
     /// The daemon is killed: at some instant, or while it serves somebody who becomes attached.
     fn end_daemon(&mut self) -> Result<(), Broken> {
         let daemon = self.world.daemon()?;
@@ -391,7 +385,10 @@ impl<'o> Lane<'o> {
             self.world.kill_daemon()?;
             self.report.kill("daemon");
         } else {
-            self.step_daemon(daemon)?;
+            alarm::set(TURN_S);
+            // One that has nothing to do any more is killed where it waits.
+            let _where = self.step_daemon(daemon);
+            alarm::set(STUCK_S);
             self.world.kill_daemon()?;
             self.report.kill("daemon, in its turn at an attach");
         }
@@ -405,6 +402,7 @@ impl<'o> Lane<'o> {
         self.report.daemons += 1;
         self.report.taken_back += u64::from(self.world.members.iter().any(|it| it.is_owner));
         let now = MonotonicClock::now();
+        self.daemon_since = now;
         let later = us(100_000 + self.below(900_000));
         self.daemon_dies_at = now.saturating_add(later);
         Ok(())
