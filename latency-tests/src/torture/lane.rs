@@ -339,13 +339,13 @@ impl<'o> Lane<'o> {
         let Some(window) = member.window else { return Ok(()) };
         let name = window_name(window, class);
         let is_owner = matches!(window, Window::Publish(_) | Window::TakeOver);
-        if self.orders.large && matches!(window, Window::Publish(_)) {
+        if self.orders.large && is_owner {
             // Most of its instructions copy: it runs, and is killed in the middle of that.
-            let until = self.below(40_000);
+            let until = self.below(if window == Window::TakeOver { 400_000 } else { 40_000 });
             let began = MonotonicClock::now();
             ptrace::cont(pid, None)?;
             while MonotonicClock::now().since(began).as_nanos() < until {}
-            return self.kill(at, "in publish, running", is_owner);
+            return self.kill(at, &format!("in {name}, running"), is_owner);
         }
         let (place, stepped) = if window == Window::Attach {
             // From one system call to the next: there are many, and much is copied between them.

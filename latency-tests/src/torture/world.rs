@@ -193,7 +193,9 @@ impl World {
     pub fn not_kept(&self) -> Broken {
         let names: Vec<_> = self.store.names().collect();
         let last = self.last_lines(8);
-        Broken(format!("the store has {names:?}; {:?}; the daemon: {last}", self.account))
+        let daemon = self.daemon().map(post_mortem).unwrap_or_default();
+        let account = self.account;
+        Broken(format!("the store has {names:?}; {account:?}; {daemon} it said: {last}"))
     }
 
     /// What the daemon said last, the newest first.
