@@ -104,6 +104,16 @@ impl Part {
             let is_known = |it: &Option<Box<Reading>>| {
                 it.as_ref().is_some_and(|it| it.file == reading.file && it.epoch == reading.epoch)
             };
+            // What has nothing to read makes way for what has, be that older: its owner left none.
+            let makes_way = |it: &mut Box<Reading>| {
+                it.epoch > reading.epoch && !it.has_commits() && reading.has_commits()
+            };
+            if let Some(empty) = self.reading.take_if(makes_way)
+                && let Some(mut old) = self.later.replace(empty)
+            {
+                old.former = gone;
+                gone = Some(old);
+            }
             // A daemon that was started again may know less than who lived on.
             let is_older = self.reading.as_ref().is_some_and(|it| it.epoch > reading.epoch);
             // Who reads it goes on where it is.

@@ -245,6 +245,26 @@ fn a_standby_that_knows_more_than_the_next_daemon_goes_on_with_what_it_knows() {
 }
 
 #[test]
+fn a_segment_without_a_commit_does_not_keep_out_the_state_that_is_shown_after_it() {
+    let mut bench = Bench::new(OCTETS);
+    let mut first = Other::new(1, OCTETS);
+    first.commits(7);
+    // A daemon that knew of the second owner alone, and the next one, which found what was before.
+    let second = Other::new(2, OCTETS);
+    bench.other_is_active(&second);
+    for (owner, epoch) in [(&second, 2), (&first, 1)] {
+        for region in 0..2 {
+            bench.shows(region, &owner.segments[region], epoch);
+        }
+        bench.cyclic.begin();
+    }
+    bench.is_promoted(3, &second);
+    let cycle = bench.cyclic.begin();
+    assert!(matches!(cycle.took_over, Some(Restored::State { cycle: 7, .. })), "{cycle:?}");
+    assert_eq!(bench.held(), [Some((7, 7)); 2]);
+}
+
+#[test]
 fn one_whose_daemon_died_while_it_was_put_in_charge_loses_no_region_when_the_next_one_does() {
     for (shown, octets) in OCTETS.into_iter().enumerate() {
         let mut bench = Bench::new(OCTETS);
