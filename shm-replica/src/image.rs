@@ -57,6 +57,12 @@ impl Stamp {
         [epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns, 0]
     }
 
+    /// The stamp in a slot's body as it stands there: nothing of it is verified.
+    #[cfg(feature = "os")]
+    pub(crate) fn peek<W: Word>(body: &[W]) -> Option<Self> {
+        Self::from_words(load(body))
+    }
+
     /// None where what is reserved is not zero.
     const fn from_words(words: [u64; CRC_WORD]) -> Option<Self> {
         let [epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns, reserved] = words;
@@ -434,13 +440,20 @@ where
     }
 }
 
-/// Copies stamp and image out of a slot, each word once: what is summed is what is copied.
+/// The words of a slot's stamp.
 #[inline]
-fn copy<W: Word>(body: &[W], into: &mut [u8]) -> Copied {
+fn load<W: Word>(body: &[W]) -> [u64; CRC_WORD] {
     let mut stamp = [0; CRC_WORD];
     for (value, word) in stamp.iter_mut().zip(body) {
         *value = word.load(Ordering::Relaxed);
     }
+    stamp
+}
+
+/// Copies stamp and image out of a slot, each word once: what is summed is what is copied.
+#[inline]
+fn copy<W: Word>(body: &[W], into: &mut [u8]) -> Copied {
+    let stamp = load(body);
     let image = W::load_summed(&body[STAMP_WORDS..], into, Crc::new());
     Copied { stamp, image, sum: body[CRC_WORD].load(Ordering::Relaxed) }
 }

@@ -131,6 +131,16 @@ impl Segment {
         fstat(&self.file).is_ok_and(|it| it.st_uid == own && it.st_mode & 0o777 == 0o600)
     }
 
+    /// The schema, copied out of the memory, which its writer can write to: nothing is known of it
+    /// but its length. Empty where there is none.
+    #[must_use]
+    pub fn schema_octets(&self) -> Vec<u8> {
+        let range = self.header.layout.schema();
+        let mut octets = vec![0; range.len()];
+        AtomicU64::load_octets(&self.memory[range.start / WORD_OCTETS..], &mut octets);
+        octets
+    }
+
     /// The words that change.
     ///
     /// # Errors

@@ -9,7 +9,6 @@ use super::{Broker, InForce};
 use crate::book::RegionId;
 use crate::os::segment::{Segment, SegmentError};
 use crate::segment::RegionName;
-use crate::word::{WORD_OCTETS, Word as _};
 
 /// Why a descriptor is not taken for a segment of this daemon's.
 #[derive(Debug, Error)]
@@ -55,11 +54,7 @@ impl Broker {
         if place.is_none() && !self.book.adopt(name, header.layout, header.schema_hash) {
             return Err(NotAdopted::Old(name));
         }
-        let schema = header.layout.schema();
-        let words = &segment.memory()[schema.start / WORD_OCTETS..];
-        let mut octets = vec![0; schema.len()];
-        std::sync::atomic::AtomicU64::load_octets(words, &mut octets);
-        self.schemas[id.index()] = octets;
+        self.schemas[id.index()] = segment.schema_octets();
         *place = Some(InForce { segment, writer: None, epoch });
         Ok((name, epoch))
     }

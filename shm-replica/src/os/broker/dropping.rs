@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::past::give_up;
 use super::{Broker, Host};
 use crate::segment::RegionName;
 
@@ -37,12 +38,8 @@ impl Broker {
         if !self.book.forget(id) {
             return Err(NotDropped::InUse(region));
         }
-        let places = [&mut self.in_force[id.index()], &mut self.past[id.index()]];
-        let mut any = false;
-        for dropped in places.into_iter().filter_map(Option::take) {
-            host.forget(region, dropped.epoch);
-            any = true;
-        }
-        if any { Ok(()) } else { Err(NotDropped::Nothing(region)) }
+        let in_force = give_up(self.in_force[id.index()].take(), host);
+        let past = give_up(self.past[id.index()].take(), host);
+        if in_force || past { Ok(()) } else { Err(NotDropped::Nothing(region)) }
     }
 }

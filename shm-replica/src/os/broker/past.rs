@@ -29,27 +29,19 @@ impl Broker {
             let place = former.segment.header().layout.place();
             wake::wake_all(former.segment.memory(), &place);
         }
-        if former.has_commits() {
-            self.bury(region, host);
-            self.past[region.index()] = Some(former);
+        let passed = if former.has_commits() {
+            self.past[region.index()].replace(former)
         } else {
-            host.forget(former.segment.header().name, former.epoch);
-        }
+            Some(former)
+        };
+        give_up(passed, host);
     }
 
     /// Gives up what has a successor with a state of its own.
     pub(super) fn bury_the_past(&mut self, host: &mut impl Host) {
         for (index, in_force) in self.in_force.iter().enumerate() {
             let has_successor = in_force.as_ref().is_some_and(InForce::has_commits);
-            if let Some(past) = self.past[index].take_if(|_| has_successor) {
-                host.forget(past.segment.header().name, past.epoch);
-            }
-        }
-    }
-
-    fn bury(&mut self, region: RegionId, host: &mut impl Host) {
-        if let Some(past) = self.past[region.index()].take() {
-            host.forget(past.segment.header().name, past.epoch);
+            give_up(self.past[index].take_if(|_| has_successor), host);
         }
     }
 
@@ -64,4 +56,12 @@ impl Broker {
             (_, in_force) => (in_force, None),
         }
     }
+}
+
+/// Lets a segment go that is of no use any more; whether there was one.
+pub(super) fn give_up(segment: Option<InForce>, host: &mut impl Host) -> bool {
+    if let Some(it) = &segment {
+        host.forget(it.segment.header().name, it.epoch);
+    }
+    segment.is_some()
 }

@@ -1,7 +1,6 @@
 //! What there is, for people.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
 
 use super::{Broker, InForce};
 use crate::book::ParticipantId;
@@ -119,24 +118,9 @@ impl Broker {
 fn newest(in_force: &InForce) -> Option<(u64, Stamp)> {
     let place = in_force.segment.header().layout.place();
     let reader = ring::Reader::new(&**in_force.segment.memory(), place)?;
-    let found = reader.back_from_newest(|sequence, ring| {
-        let words = ring.read(sequence, |body| {
-            let mut words = [0; 5];
-            for (word, from) in words.iter_mut().zip(body) {
-                *word = from.load(Ordering::Relaxed);
-            }
-            words
-        });
-        match words {
-            Ok([epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns])
-                if epoch == in_force.epoch =>
-            {
-                let stamp =
-                    Stamp { epoch, cycle, committed_at_ns, wall_clock_ns, application_time_ns };
-                ControlFlow::Break((sequence, stamp))
-            }
-            _ => ControlFlow::Continue(()),
-        }
+    let found = reader.back_from_newest(|sequence, ring| match ring.read(sequence, Stamp::peek) {
+        Ok(Some(stamp)) if stamp.epoch == in_force.epoch => ControlFlow::Break((sequence, stamp)),
+        _ => ControlFlow::Continue(()),
     });
     match found {
         ControlFlow::Break(found) => Some(found),

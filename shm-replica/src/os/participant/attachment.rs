@@ -19,8 +19,7 @@ use crate::attach::{Registration, Request, StandbyClass};
 use crate::image::{ImageReader, ImageWriter};
 use crate::page::{Office, Role};
 use crate::schema::{BlockCopy, Schema, compare, map_by_name};
-use crate::segment::{HEADER_OCTETS, Layout, RegionName, State};
-use crate::word::{WORD_OCTETS, Word as _};
+use crate::segment::{HEADER_OCTETS, RegionName, State};
 
 /// Between two looks whether an answer is still wanted.
 const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
@@ -274,7 +273,7 @@ impl Region {
     /// What of a segment's images is taken over; none where they are taken as they are.
     fn copies(&self, segment: &Segment) -> Result<Option<Vec<BlockCopy>>, AttachError> {
         let Some(ours) = self.schema() else { return Ok(None) };
-        let theirs = schema_octets(segment.memory(), &segment.header().layout);
+        let theirs = segment.schema_octets();
         if theirs.is_empty() {
             return Ok(None);
         }
@@ -292,13 +291,4 @@ impl Region {
             }
         }
     }
-}
-
-/// A segment's schema, copied out of shared memory.
-fn schema_octets(memory: &Mapping, layout: &Layout) -> Vec<u8> {
-    let range = layout.schema();
-    let mut octets = vec![0; range.len()];
-    let words = memory.get(range.start / WORD_OCTETS..).unwrap_or_default();
-    std::sync::atomic::AtomicU64::load_octets(words, &mut octets);
-    octets
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,7 +13,6 @@ use shm_replica::os::connection::Connection;
 use shm_replica::os::mapping::Mapping;
 use shm_replica::os::segment::Segment;
 use shm_replica::segment::{Layout, RegionName};
-use shm_replica::word::{WORD_OCTETS, Word as _};
 
 use super::image::Shown;
 use crate::daemon::regions::SOCKET_NAME;
@@ -189,9 +187,7 @@ impl RegionReader {
         let segment = Segment::open(file, false).map_err(|error| wrong(error.to_string()))?;
         let layout = segment.header().layout;
         let epoch = segment.state().map_err(|error| wrong(error.to_string()))?.epoch();
-        let mut schema = vec![0; layout.schema().len()];
-        let words = &segment.memory()[layout.schema().start / WORD_OCTETS..];
-        AtomicU64::load_octets(words, &mut schema);
+        let schema = segment.schema_octets();
         let memory = segment.into_memory();
         let reader =
             ImageReader::new(memory, layout.place(), layout.image_octets(), epoch.unwrap_or(0));
