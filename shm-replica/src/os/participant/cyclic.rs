@@ -229,13 +229,10 @@ impl Cyclic {
             }
         }
         for (index, part) in self.parts.iter_mut().enumerate() {
-            let Some(written) = part.written.filter(|it| !it.separate) else { continue };
-            let committed = if written.in_place {
-                part.commit_in_place(stamp)
-            } else {
-                part.commit_blocks(blocks_of(index).into_iter(), stamp)
-            };
-            debug_assert!(committed, "the sizes were looked at, and the segments are there");
+            if part.is_in_cut() {
+                let committed = part.commit(stamp, || blocks_of(index));
+                debug_assert!(committed, "the sizes were looked at, and the segments are there");
+            }
         }
         self.begun = false;
         self.still_active()?;
@@ -270,12 +267,10 @@ impl Cyclic {
         let stamp = self.next_stamp()?;
         let part = self.parts.get_mut(region).ok_or(CycleError::NoRegion(region))?;
         let written = part.written.filter(|it| it.separate).ok_or(CycleError::NoRegion(region))?;
-        let committed = if written.in_place {
-            part.commit_in_place(stamp)
-        } else {
+        if !written.in_place {
             fills(blocks.clone(), written.layout.image_octets())?;
-            part.commit_blocks(blocks.into_iter(), stamp)
-        };
+        }
+        let committed = part.commit(stamp, || blocks);
         debug_assert!(committed, "the sizes were looked at, and the segment is there");
         self.still_active()?;
         self.wake(region);
@@ -347,19 +342,20 @@ impl Cyclic {
         let [mut reading, mut later] = [None, None];
         if let Some(part) = self.parts.get_mut(region) {
             // What the words are is looked at before the news: what comes later is not slept over.
-            let [was_reading, was_later] = part.awaited().map(|it| it.map(|it| it.value));
-            let has_news = match part.is_in_cut() {
-                true if !follows => false,
+            let awaited = part.awaited();
+            match part.is_in_cut() {
+                true if !follows => {}
                 // It follows nothing by itself: once for each commit, be it read or not.
-                true if !is_hot => part.has_news_since_wait(),
-                _ => part.has_news() || part.has_later_news(),
-            };
-            if has_news {
-                return Ok(true);
+                true if !is_hot => {
+                    if let Some(newest) = part.news_since_wait() {
+                        part.waited = newest;
+                        return Ok(true);
+                    }
+                }
+                _ if part.has_news() || part.has_later_news() => return Ok(true),
+                _ => {}
             }
-            let [now_reading, now_later] = part.awaited();
-            reading = now_reading.zip(was_reading).map(|(seen, value)| Seen { value, ..seen });
-            later = now_later.zip(was_later).map(|(seen, value)| Seen { value, ..seen });
+            [reading, later] = awaited;
         }
         let words = [reading.unwrap_or(changes), later.unwrap_or(changes), changes, posted];
         wait_any(words, until)
@@ -424,11 +420,8 @@ impl Cyclic {
 
     /// Becomes active under the office's epoch; none while a segment is still on its way.
     fn take_over(&mut self, office: Office, now: Instant) -> Option<Restored> {
-        if !self.parts.iter_mut().all(|part| part.take_over(office.epoch)) {
-            self.parts.iter_mut().for_each(Part::step_down);
-            return None;
-        }
-        if !self.was_shown(|page, place| page.former_epoch(place), office.epoch) {
+        let can_write = self.parts.iter_mut().all(|part| part.take_over(office.epoch));
+        if !can_write || !self.was_shown(|page, place| page.former_epoch(place), office.epoch) {
             self.parts.iter_mut().for_each(Part::step_down);
             return None;
         }

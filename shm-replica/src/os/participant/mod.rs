@@ -15,6 +15,7 @@
 //! read a socket and map memory, or somebody else would have to remember to.)
 
 mod attachment;
+mod chain;
 mod cost;
 mod cyclic;
 mod link;
@@ -29,7 +30,6 @@ mod shared;
 mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -41,7 +41,7 @@ pub use cyclic::{Cycle, CycleError, Cyclic, Restored};
 pub use link::AttachError;
 pub use options::{Options, ReaderOptions, RegionOptions, WrongRegion};
 
-use crate::page::{Office, Role};
+use crate::page::Office;
 use attachment::{NotAttached, Plan};
 use link::REST;
 use options::Region;
@@ -116,18 +116,17 @@ impl Setup {
                 Err(NotAttached { why, .. }) => return Err(why),
             }
         };
-        let (service, shared) = Service::new(Arc::clone(&plan), socket.clone(), attachment)
+        let (service, shared) = Service::new(Arc::clone(&plan), socket, attachment)
             .map_err(|why| AttachError::System { what: "make a descriptor to be woken by", why })?;
         let cyclic = Cyclic::new(Arc::clone(&shared), Arc::clone(&plan));
         let thread = service.start()?;
-        Ok((Participant { socket, plan, shared, thread: Some(thread) }, cyclic))
+        Ok((Participant { plan, shared, thread: Some(thread) }, cyclic))
     }
 }
 
 /// A participant that is attached. Dropped, it is detached.
 #[derive(Debug)]
 pub struct Participant {
-    socket: PathBuf,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     thread: Option<RtThread>,
@@ -207,12 +206,6 @@ impl Participant {
         })
     }
 
-    /// The daemon's socket.
-    #[must_use]
-    pub fn socket(&self) -> &std::path::Path {
-        &self.socket
-    }
-
     /// Leaves: if it is active, a standby takes over. Waits for the service thread.
     pub fn deactivate(mut self) {
         self.stop();
@@ -231,15 +224,5 @@ impl Participant {
 impl Drop for Participant {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// What a role is called.
-#[must_use]
-pub const fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::None => "none",
-        Role::Standby => "STANDBY",
-        Role::Active => "ACTIVE",
     }
 }

@@ -4,11 +4,12 @@
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::mapping::Mapping;
 use super::super::wake::Seen;
-use super::mailbox::Mailbox;
+use super::chain::Chain;
 use super::options::Written;
 use super::shared::{Post, Reading, Use, Writing, zeros};
-use crate::image::{Image, NoImage, Stamp};
+use crate::image::{Image, ImageReader, NoImage, Stamp};
 use crate::word::Word as _;
 
 /// See the module's text.
@@ -33,8 +34,8 @@ pub(super) struct Part {
     candidate: Option<Image>,
     /// Whether the newest commit when it was looked for was newer than all that is whole.
     pub(super) newest_is_lost: bool,
-    /// The newest commit when it was waited for, and its epoch.
-    waited: (u64, u64),
+    /// The epoch and the number of the newest commit that a wait told of.
+    pub(super) waited: (u64, u64),
     /// Commits of segments that are read no more, and were not read.
     unread: u64,
     /// Whether the slot in place is open.
@@ -84,17 +85,13 @@ impl Part {
     /// Takes what the service thread left, and sends back what it replaces. Real-time class: no
     /// system call, no allocation.
     pub(super) fn collect(&mut self, post: &Post) {
-        if let Some(gone) = self.collect_writings(post) {
-            send_back(&post.writing_back, gone, |it| &mut it.former);
-        }
-        if let Some(gone) = self.collect_readings(post) {
-            send_back(&post.reading_back, gone, |it| &mut it.former);
-        }
+        self.collect_writings(post).send(&post.writing_back);
+        self.collect_readings(post).send(&post.reading_back);
     }
 
-    /// What came goes where it belongs; what it replaces is returned, one box in the other.
-    fn collect_readings(&mut self, post: &Post) -> Option<Box<Reading>> {
-        let mut gone = None;
+    /// What came goes where it belongs; what it replaces is returned.
+    fn collect_readings(&mut self, post: &Post) -> Chain<Reading> {
+        let mut gone = Chain::new();
         let due = self.later.take_if(|it| it.has_commits());
         let mut came = post.reading.take();
         let former = came.as_mut().and_then(|it| it.former.take());
@@ -109,18 +106,15 @@ impl Part {
                 it.epoch > reading.epoch && !it.has_commits() && reading.has_commits()
             };
             if let Some(empty) = self.reading.take_if(makes_way)
-                && let Some(mut old) = self.later.replace(empty)
+                && let Some(old) = self.later.replace(empty)
             {
-                old.former = gone;
-                gone = Some(old);
+                gone.push(old);
             }
             // A daemon that was started again may know less than who lived on.
             let is_older = self.reading.as_ref().is_some_and(|it| it.epoch > reading.epoch);
             // Who reads it goes on where it is.
             if is_older || is_known(&self.reading) || is_known(&self.later) {
-                let mut again = reading;
-                again.former = gone;
-                gone = Some(again);
+                gone.push(reading);
                 continue;
             }
             let is_later = self.reading.is_some() && !reading.has_commits();
@@ -131,25 +125,21 @@ impl Part {
                 self.unread = self.unread.saturating_add(old.unread());
             }
             let passed = self.later.take_if(|it| !is_later && it.epoch < epoch);
-            for mut old in [replaced, passed].into_iter().flatten() {
-                old.former = gone;
-                gone = Some(old);
-            }
+            [replaced, passed].into_iter().flatten().for_each(|old| gone.push(old));
         }
         gone
     }
 
     /// As above, with segments to write: each takes the place of the one that is of least use.
-    fn collect_writings(&mut self, post: &Post) -> Option<Box<Writing>> {
-        let mut gone = None;
+    fn collect_writings(&mut self, post: &Post) -> Chain<Writing> {
+        let mut gone = Chain::new();
         let mut came = post.writing.take();
         let former = came.as_mut().and_then(|it| it.former.take());
         for writing in [former, came].into_iter().flatten() {
             let usage = |index: usize| self.writings[index].as_ref().map(|it| it.usage());
             let place = usize::from(usage(1) < usage(0));
-            if let Some(mut old) = self.writings[place].replace(writing) {
-                old.former = gone;
-                gone = Some(old);
+            if let Some(old) = self.writings[place].replace(writing) {
+                gone.push(old);
             }
         }
         gone
@@ -206,13 +196,11 @@ impl Part {
         self.reading.as_deref().is_some_and(news)
     }
 
-    /// The same, of those that came after the last such look.
-    pub(super) fn has_news_since_wait(&mut self) -> bool {
-        let Some(reading) = self.reading.as_deref() else { return false };
-        let newest = reading.reader.newest_sequence();
-        let has_news = newest != reading.looked && (reading.epoch, newest) != self.waited;
-        self.waited = (reading.epoch, newest);
-        has_news
+    /// The same, of those that came after [`Self::waited`]: what that is then.
+    pub(super) fn news_since_wait(&self) -> Option<(u64, u64)> {
+        let reading = self.reading.as_deref()?;
+        let newest = (reading.epoch, reading.reader.newest_sequence());
+        (newest.1 != reading.looked && newest != self.waited).then_some(newest)
     }
 
     /// Whether the segment that came later has something to read by now.
@@ -228,11 +216,9 @@ impl Part {
     /// Looks for the newest whole image whose cycle is not after `cycle_max`; it is not taken yet.
     pub(super) fn find(&mut self, cycle_max: u64) -> Result<Image, NoImage> {
         let reading = self.reading.as_deref_mut().ok_or(NoImage::Nothing)?;
-        reading.make_room();
         // Looked at whether it is whole or not: one that is not does not get whole.
         reading.looked = reading.reader.newest_sequence();
-        let Reading { reader, raw, spare, copies, .. } = reading;
-        let target = if copies.is_some() { &mut raw[..] } else { &mut spare[0][..] };
+        let (reader, target) = reading.with_room();
         let found = reader.last_whole_to(cycle_max, target);
         // The first look of those for one cut.
         if self.candidate.is_none() {
@@ -269,10 +255,8 @@ impl Part {
     /// Reads and takes the newest image, or the next one.
     pub(super) fn read(&mut self, in_order: bool) -> Result<Image, NoImage> {
         let reading = self.reading.as_deref_mut().ok_or(NoImage::Nothing)?;
-        reading.make_room();
         let newest = reading.reader.newest_sequence();
-        let Reading { reader, raw, spare, copies, .. } = reading;
-        let target = if copies.is_some() { &mut raw[..] } else { &mut spare[0][..] };
+        let (reader, target) = reading.with_room();
         let found = if in_order { reader.next(target) } else { reader.newest(target) };
         // What is not whole was looked at, too: nobody is to be woken by it again.
         reading.looked = match found {
@@ -304,8 +288,19 @@ impl Part {
         debug_assert!(committed.is_ok(), "an image that is held has the region's size");
     }
 
-    /// Commits blocks that fill the image.
-    pub(super) fn commit_blocks<'a>(
+    /// Commits the slot in place, or blocks that fill the image.
+    pub(super) fn commit<'a, I>(&mut self, stamp: Stamp, blocks: impl FnOnce() -> I) -> bool
+    where
+        I: IntoIterator<Item = &'a [u8]>,
+    {
+        if self.written.is_some_and(|it| it.in_place) {
+            self.commit_in_place(stamp)
+        } else {
+            self.commit_blocks(blocks().into_iter(), stamp)
+        }
+    }
+
+    fn commit_blocks<'a>(
         &mut self,
         mut blocks: impl Iterator<Item = &'a [u8]>,
         stamp: Stamp,
@@ -332,8 +327,7 @@ impl Part {
         writing.open_slot(front, mem::replace(is_open, true))
     }
 
-    /// Commits the slot in place.
-    pub(super) fn commit_in_place(&mut self, stamp: Stamp) -> bool {
+    fn commit_in_place(&mut self, stamp: Stamp) -> bool {
         if !self.is_open && self.open().is_none() {
             return false;
         }
@@ -349,27 +343,6 @@ impl Part {
     }
 }
 
-/// Sends a chain of boxes back; what had been sent and was not fetched goes with it, as the end of
-/// it: so whoever replaces a segment never waits for that. Each takeover adds three links at most.
-fn send_back<T>(
-    back: &Mailbox<T>,
-    mut gone: Box<T>,
-    former: impl Fn(&mut T) -> &mut Option<Box<T>>,
-) {
-    if let Some(unfetched) = back.take() {
-        let mut last = &mut gone;
-        while former(last).is_some() {
-            last = match former(last) {
-                Some(next) => next,
-                None => return,
-            };
-        }
-        *former(last) = Some(unfetched);
-    }
-    let nothing = back.put(gone);
-    debug_assert!(nothing.is_none(), "the other side only takes");
-}
-
 impl Reading {
     /// Commits after the one that was read last, if any was.
     fn unread(&self) -> u64 {
@@ -382,12 +355,14 @@ impl Reading {
         Some(Seen { word, value: word.load(Ordering::Acquire) })
     }
 
-    /// The first spare has the size of an image: what was swapped in may have had another.
-    fn make_room(&mut self) {
-        let [first, second] = &mut self.spare;
-        if first.len() != self.taken_octets {
+    /// The reader, and where the image goes that is read next.
+    fn with_room(&mut self) -> (&mut ImageReader<Mapping>, &mut [u8]) {
+        let Self { reader, raw, spare: [first, second], copies, taken_octets, .. } = self;
+        // What was swapped in may have had another size.
+        if first.len() != *taken_octets {
             mem::swap(first, second);
         }
+        (reader, if copies.is_some() { raw } else { first })
     }
 
     /// Takes over what is mapped; the rest is as it was.

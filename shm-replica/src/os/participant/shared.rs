@@ -1,8 +1,8 @@
 //! What the service thread and the cyclic thread share: pages, and mailboxes for segments.
 //!
 //! The service thread maps and frees memory, the cyclic one uses it. A segment comes through a
-//! region's mailbox, and the one that it replaces goes back in the same box: the cyclic thread
-//! neither allocates nor frees, and takes nothing while a box that it sent back is not fetched.
+//! region's mailbox, and those that it replaces go back through another one: the cyclic thread
+//! neither allocates nor frees.
 
 use std::fmt;
 use std::hint::black_box;
@@ -16,6 +16,7 @@ use rt_core::os::wake::Wake;
 use super::super::mapping::Mapping;
 use super::super::schedule::point;
 use super::super::wake::wake_waiters;
+use super::chain::Link;
 use super::mailbox::Mailbox;
 use crate::image::{ImageReader, ImageWriter};
 use crate::page::{Office, PAGE_OCTETS, Page, Role};
@@ -100,7 +101,20 @@ impl Reading {
     pub(super) fn follows(&mut self, untaken: Option<Box<Self>>) {
         let Some(mut untaken) = untaken.filter(|_| self.former.is_none()) else { return };
         self.passed = if untaken.epoch < self.epoch { untaken.epoch } else { untaken.passed };
-        self.former = if untaken.has_commits() { Some(untaken) } else { untaken.former.take() };
+        let before = untaken.former.take();
+        self.former = if untaken.has_commits() { Some(untaken) } else { before };
+    }
+}
+
+impl Link for Reading {
+    fn former(&mut self) -> &mut Option<Box<Self>> {
+        &mut self.former
+    }
+}
+
+impl Link for Writing {
+    fn former(&mut self) -> &mut Option<Box<Self>> {
+        &mut self.former
     }
 }
 
