@@ -90,21 +90,21 @@ impl TryFrom<Line> for Request {
 
     fn try_from(line: Line) -> Result<Self, &'static str> {
         let Line { request, follow, application, region } = line;
-        if let (Word::Drop, None, None, Some(region)) = (request, follow, application, region) {
-            return Ok(Self::Drop { region });
-        }
-        if region.is_some() || request == Word::Drop {
-            return Err("a drop, and nothing else, names a region and nothing else");
-        }
-        match (request, follow, application) {
-            (Word::Events, follow, None) => Ok(Self::Events { follow: follow.unwrap_or(false) }),
-            (Word::Switchover, None, application) => Ok(Self::Switchover { application }),
-            (_, Some(_), _) => Err("only events can be followed"),
-            (_, _, Some(_)) => Err("only a switchover names an application"),
-            (Word::Status, None, None) => Ok(Self::Status),
-            (Word::Nodes, None, None) => Ok(Self::Nodes),
-            (Word::Counters, None, None) => Ok(Self::Counters),
-            (Word::Regions | Word::Drop, None, None) => Ok(Self::Regions),
+        match (request, follow, application, region) {
+            (Word::Events, follow, None, None) => {
+                Ok(Self::Events { follow: follow.unwrap_or(false) })
+            }
+            (Word::Switchover, None, application, None) => Ok(Self::Switchover { application }),
+            (Word::Drop, None, None, Some(region)) => Ok(Self::Drop { region }),
+            (Word::Drop, ..) | (.., Some(_)) => {
+                Err("a drop, and nothing else, names a region and nothing else")
+            }
+            (_, Some(_), ..) => Err("only events can be followed"),
+            (_, _, Some(_), _) => Err("only a switchover names an application"),
+            (Word::Status, None, None, None) => Ok(Self::Status),
+            (Word::Nodes, None, None, None) => Ok(Self::Nodes),
+            (Word::Counters, None, None, None) => Ok(Self::Counters),
+            (Word::Regions, None, None, None) => Ok(Self::Regions),
         }
     }
 }

@@ -18,9 +18,7 @@ use crate::config::{DaemonConfig, RegionsConfig};
 use crate::control::protocol::Request;
 use crate::control::server::{Answer, ControlServer, ControlSource};
 use crate::exit::{ExitCode, Failure};
-use crate::report::{
-    DaemonEvent, Document, Event, Events, Regions as RegionsDocument, RegionsStatus, SCHEMA,
-};
+use crate::report::{DaemonEvent, Document, Event, Events, RegionsStatus, SCHEMA};
 
 /// What a client is told that asks for frames.
 const NO_LANS: &str = "this daemon has no LANs: it keeps regions only";
@@ -96,33 +94,26 @@ impl RegionsOnly {
 impl ControlSource for RegionsOnly {
     fn answer(&mut self, request: &Request, _asked: Instant) -> Answer {
         let now = BootClock::now();
-        let document = match *request {
-            Request::Status => Document::RegionsStatus(Box::new(self.status())),
-            Request::Events { .. } => Document::Events(Events {
+        let Self { regions, journal, .. } = self;
+        match *request {
+            Request::Status => Ok(Document::RegionsStatus(Box::new(self.status()))),
+            Request::Events { .. } => Ok(Document::Events(Events {
                 schema: SCHEMA,
                 name: self.name.clone(),
                 uptime_ns: self.journal.uptime(now).as_nanos(),
                 forgotten: self.journal.forgotten(),
                 events: self.journal.events(),
-            }),
-            Request::Regions => self.regions_document(now),
+            })),
+            Request::Regions => Ok(self.regions_document(now)),
             Request::Drop { region } => {
-                match self.regions.drop_state(region, now, &mut self.journal) {
-                    Ok(()) => self.regions_document(now),
-                    Err(why) => return Answer::NotPossible(why),
-                }
+                regions.drop_state(region, now, journal).map(|()| self.regions_document(now))
             }
             Request::Switchover { application } => {
-                match self.regions.switch_over(application, now, &mut self.journal) {
-                    Ok(done) => Document::Switchover(done),
-                    Err(why) => return Answer::NotPossible(why),
-                }
+                regions.switch_over(application, now, journal).map(Document::Switchover)
             }
-            Request::Nodes | Request::Counters => {
-                return Answer::NotPossible(NO_LANS.to_owned());
-            }
-        };
-        Answer::Document(document)
+            Request::Nodes | Request::Counters => Err(NO_LANS.to_owned()),
+        }
+        .map_or_else(Answer::NotPossible, Answer::Document)
     }
 
     fn event_after(&mut self, sequence: u64) -> Option<Event> {
@@ -132,12 +123,7 @@ impl ControlSource for RegionsOnly {
 
 impl RegionsOnly {
     fn regions_document(&self, now: Instant) -> Document {
-        Document::Regions(Box::new(RegionsDocument {
-            schema: SCHEMA,
-            name: self.name.clone(),
-            uptime_ns: self.journal.uptime(now).as_nanos(),
-            applications: self.regions.applications(),
-            regions: self.regions.regions(),
-        }))
+        let uptime_ns = self.journal.uptime(now).as_nanos();
+        Document::Regions(Box::new(self.regions.document(&self.name, uptime_ns)))
     }
 }

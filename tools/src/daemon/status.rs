@@ -8,46 +8,37 @@ use rt_core::os::{freeze, memory};
 use rt_core::time::Instant;
 
 use super::exchange::{Command, Figures};
+use super::journal::Journal;
 use super::lan_side::LanSide;
-use super::regions;
+use super::regions::Regions;
+use super::regions::shown::document;
 use super::supervisor::Supervisor;
 use crate::control::protocol::Request;
 use crate::control::server::{Answer, ControlSource};
 use crate::report::{
-    Counters, Document, Event, Events, Host, MibCounters, Port, Ports, Regions, SCHEMA, Status,
-    Thread,
+    Counters, Document, Event, Events, Host, MibCounters, Port, Ports, Regions as RegionsDocument,
+    SCHEMA, Status, Thread,
 };
 
 impl ControlSource for Supervisor {
     fn answer(&mut self, request: &Request, asked: Instant) -> Answer {
-        let document = match request {
-            Request::Status => Document::Status(Box::new(self.status())),
-            Request::Counters => Document::Counters(Box::new(self.counters())),
-            Request::Events { .. } => Document::Events(self.events()),
+        let now = BootClock::now();
+        match *request {
+            Request::Status => Ok(Document::Status(Box::new(self.status()))),
+            Request::Counters => Ok(Document::Counters(Box::new(self.counters()))),
+            Request::Events { .. } => Ok(Document::Events(self.events())),
             Request::Nodes => return self.nodes(asked),
-            Request::Regions => Document::Regions(Box::new(self.regions())),
-            Request::Drop { region } => {
-                let now = BootClock::now();
-                let Some(regions) = &mut self.regions else {
-                    return Answer::NotPossible("no application is configured".to_owned());
-                };
-                match regions.drop_state(*region, now, &mut self.journal) {
-                    Ok(()) => Document::Regions(Box::new(self.regions())),
-                    Err(why) => return Answer::NotPossible(why),
-                }
-            }
-            Request::Switchover { application } => {
-                let now = BootClock::now();
-                let Some(regions) = &mut self.regions else {
-                    return Answer::NotPossible("no application is configured".to_owned());
-                };
-                match regions.switch_over(*application, now, &mut self.journal) {
-                    Ok(done) => Document::Switchover(done),
-                    Err(why) => return Answer::NotPossible(why),
-                }
-            }
-        };
-        Answer::Document(document)
+            Request::Regions => Ok(self.regions_document(now)),
+            Request::Drop { region } => self
+                .configured_regions()
+                .and_then(|(regions, journal)| regions.drop_state(region, now, journal))
+                .map(|()| self.regions_document(now)),
+            Request::Switchover { application } => self
+                .configured_regions()
+                .and_then(|(regions, journal)| regions.switch_over(application, now, journal))
+                .map(Document::Switchover),
+        }
+        .map_or_else(Answer::NotPossible, Answer::Document)
     }
 
     fn event_after(&mut self, sequence: u64) -> Option<Event> {
@@ -72,14 +63,22 @@ impl Supervisor {
         Answer::Pending
     }
 
-    fn regions(&self) -> Regions {
-        let regions = self.regions.as_ref();
-        Regions {
-            schema: SCHEMA,
-            name: self.config.name.as_str().to_owned(),
-            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
-            applications: regions.map(regions::Regions::applications).unwrap_or_default(),
-            regions: regions.map(regions::Regions::regions).unwrap_or_default(),
+    fn configured_regions(&mut self) -> Result<(&mut Regions, &mut Journal), String> {
+        let regions = self.regions.as_mut();
+        let regions = regions.ok_or_else(|| "no application is configured".to_owned())?;
+        Ok((regions, &mut self.journal))
+    }
+
+    fn regions_document(&self, now: Instant) -> Document {
+        Document::Regions(Box::new(self.regions_at(now)))
+    }
+
+    fn regions_at(&self, now: Instant) -> RegionsDocument {
+        let uptime_ns = self.journal.uptime(now).as_nanos();
+        let name = self.config.name.as_str();
+        match &self.regions {
+            Some(regions) => regions.document(name, uptime_ns),
+            None => document(name, uptime_ns, Vec::new(), Vec::new()),
         }
     }
 
@@ -105,6 +104,8 @@ impl Supervisor {
     fn status(&self) -> Status {
         let figures = self.exchange.figures();
         let [a, b] = &self.lans;
+        let now = BootClock::now();
+        let RegionsDocument { applications, regions, .. } = self.regions_at(now);
         Status {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,7 +113,7 @@ impl Supervisor {
             protocol: self.config.protocol.name().to_owned(),
             pid: std::process::id(),
             mac: self.mac.to_string(),
-            uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
+            uptime_ns: self.journal.uptime(now).as_nanos(),
             degraded: self.degraded_now(),
             alarms: self.alarms(&figures),
             receive_mode: self.config.receive_mode.name().to_owned(),
@@ -128,8 +129,8 @@ impl Supervisor {
             ports: Ports { a: port(a, &figures), b: port(b, &figures), interlink: None },
             counters: MibCounters::from(&figures.lre),
             nodes: figures.lre.nodes,
-            applications: self.regions().applications,
-            regions: self.regions().regions,
+            applications,
+            regions,
             threads: self.threads(),
             rt_allocations: freeze::frozen_allocations().count,
             memory_locked_octets: memory::locked_octets().unwrap_or(0),
@@ -147,7 +148,7 @@ impl Supervisor {
             );
         }
         sentences.extend(alarms(figures));
-        sentences.extend(self.regions.iter().flat_map(regions::Regions::alarms));
+        sentences.extend(self.regions.iter().flat_map(Regions::alarms));
         sentences.extend(self.lans.iter().flat_map(LanSide::alarms));
         sentences
     }

@@ -6,9 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use rt_core::os::clock::{self, MonotonicClock};
-use shm_replica::os::participant::{
-    Options, Participant, RegionOptions, Restored, Setup, role_name,
-};
+use shm_replica::os::participant::{Options, Participant, RegionOptions, Restored, Setup};
 use shm_replica::schema::{Block, Kind, SchemaBuilder};
 use shm_replica::segment::RegionName;
 use tools::netlab::Process;
@@ -71,7 +69,7 @@ fn cycles(participant: &Participant, mut cyclic: shm_replica::os::participant::C
     let mut before = (String::new(), 0, String::new());
     while MonotonicClock::now() < end {
         let cycle = cyclic.begin();
-        let role = role_name(cycle.role).to_owned();
+        let role = format!("{:?}", cycle.role).to_uppercase();
         let now = (role.clone(), cycle.epoch, participant.trouble());
         if now != before {
             let from = match cycle.took_over {

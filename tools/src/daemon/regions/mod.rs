@@ -32,7 +32,7 @@ mod kept;
 mod owners;
 mod place;
 mod rights;
-mod shown;
+pub mod shown;
 
 use super::journal::Journal;
 use crate::config::regions::ApplicationConfig;

@@ -6,9 +6,15 @@ use shm_replica::os::broker::report::{ApplicationReport, RegionReport};
 use shm_replica::os::connection::Peer;
 
 use super::Regions;
-use crate::report::{Application, Participant, Region};
+use crate::report::{Application, Participant, Region, Regions as Document, SCHEMA};
 
 impl Regions {
+    /// All of it.
+    #[must_use]
+    pub fn document(&self, node: &str, uptime_ns: u64) -> Document {
+        document(node, uptime_ns, self.applications(), self.regions())
+    }
+
     /// The applications.
     #[must_use]
     pub fn applications(&self) -> Vec<Application> {
@@ -27,6 +33,16 @@ impl Regions {
     pub fn alarms(&self) -> Vec<String> {
         self.broker.applications().iter().filter_map(waits).collect()
     }
+}
+
+/// The document of a node that keeps these.
+pub fn document(
+    node: &str,
+    uptime_ns: u64,
+    applications: Vec<Application>,
+    regions: Vec<Region>,
+) -> Document {
+    Document { schema: SCHEMA, name: node.to_owned(), uptime_ns, applications, regions }
 }
 
 /// Who is waited for.
