@@ -69,12 +69,12 @@ impl Host for Told {
         self.notes.push(format!("{application} left"));
     }
 
-    fn keep(&mut self, region: RegionName, epoch: u64, _: BorrowedFd<'_>) {
-        self.notes.push(format!("keep {region} {epoch}"));
+    fn keep(&mut self, application: RegionName, epoch: u64, segments: &[BorrowedFd<'_>]) {
+        self.notes.push(format!("keep {} of {application} {epoch}", segments.len()));
     }
 
-    fn forget(&mut self, region: RegionName, epoch: u64) {
-        self.notes.push(format!("forget {region} {epoch}"));
+    fn forget(&mut self, application: RegionName, epoch: u64) {
+        self.notes.push(format!("forget {application} {epoch}"));
     }
 
     fn tell(&mut self, event: Event) {
@@ -206,6 +206,7 @@ fn broker(socket: &std::path::Path, epoch: u64) -> Broker {
     book.add_application(name("plc"), Takeover::OnExit, epoch).unwrap();
     book.add_application(name("hmi"), Takeover::OnExit, 0).unwrap();
     book.add_region(name("plant"), name("plc")).unwrap();
+    book.add_region(name("trend"), name("plc")).unwrap();
     book.set_in_charge(true, &mut |_| {});
     Broker::new(Listener::bind(socket).unwrap(), book, epoch + 1_000).unwrap()
 }
@@ -394,14 +395,52 @@ fn who_lives_through_the_daemons_death_goes_on_in_its_segment() {
 fn who_owns_the_newest_epoch_is_written_down_before_it_is_used_and_after_it_knows() {
     let mut daemon = Daemon::start("notes", 0);
     let (first, _segment) = daemon.controller();
-    let expected = ["plc 1", "keep plant 1", "plc settled"];
+    let expected = ["plc 1", "keep 1 of plc 1", "plc settled"];
     assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
     let (second, _next) = daemon.controller();
     daemon.end(first);
-    let expected = ["plc left", "plc 2", "forget plant 1", "keep plant 2", "plc settled"];
+    let expected = ["plc left", "plc 2", "forget plc 1", "keep 1 of plc 2", "plc settled"];
     assert_eq!(std::mem::take(&mut daemon.host.notes), expected);
     daemon.end(second);
     assert_eq!(daemon.host.notes, ["plc left"], "its last segment is kept");
+}
+
+#[test]
+fn segments_of_an_epoch_are_kept_together_and_as_long_as_one_of_them_is_the_last_state() {
+    let mut daemon = Daemon::start("together", 0);
+    let both = |daemon: &mut Daemon| {
+        let who = daemon.join("plc");
+        let segments = ["plant", "trend"].map(|region| {
+            let asked = Registration { region: name(region), ..registration() };
+            let (_, file) = daemon.ask(&who, &Request::Register(asked), None);
+            Segment::open(file.unwrap(), true).unwrap()
+        });
+        daemon.ask(&who, &Request::Ready, None);
+        (who, segments)
+    };
+    let kept = |daemon: &mut Daemon| -> Vec<String> {
+        let notes = std::mem::take(&mut daemon.host.notes).into_iter();
+        notes.filter(|it| it.starts_with("keep") || it.starts_with("forget")).collect()
+    };
+    let (first, segments) = both(&mut daemon);
+    assert_eq!(kept(&mut daemon), ["keep 2 of plc 1"]);
+    segments.iter().for_each(|segment| publish(segment, 1));
+    let (second, [plant, trend]) = both(&mut daemon);
+    daemon.end(first);
+    assert_eq!(kept(&mut daemon), ["keep 2 of plc 2"], "what there is to go on from stays");
+    publish(&plant, 2);
+    daemon.turn();
+    assert!(kept(&mut daemon).is_empty(), "the last state of the other region is of epoch 1");
+    publish(&trend, 2);
+    daemon.turn();
+    assert_eq!(kept(&mut daemon), ["forget plc 1"]);
+    // One that never commits is not kept beside what it was to go on from.
+    let (third, _) = both(&mut daemon);
+    daemon.end(second);
+    assert_eq!(kept(&mut daemon), ["keep 2 of plc 3"]);
+    let (_fourth, _) = both(&mut daemon);
+    daemon.end(third);
+    assert_eq!(kept(&mut daemon), ["forget plc 3", "keep 2 of plc 4"]);
 }
 
 #[test]

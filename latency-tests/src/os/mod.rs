@@ -6,5 +6,4 @@ pub mod clock;
 pub mod net;
 pub mod packet;
 pub mod process;
-pub mod store;
 pub mod wait;

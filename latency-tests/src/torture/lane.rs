@@ -150,10 +150,14 @@ impl<'o> Lane<'o> {
             if !self.look_at_all()? {
                 sleep_until(MonotonicClock::now().saturating_add(us(50)));
             }
-            if MonotonicClock::now() >= self.daemon_dies_at {
+            // Where the manager does not have it yet, the state is with its owner and the daemon:
+            // what kills both of them loses it.
+            let has_owner = self.world.members.iter().any(|it| it.is_owner);
+            let may_end_daemon = has_owner || self.world.is_state_kept();
+            if MonotonicClock::now() >= self.daemon_dies_at && may_end_daemon {
                 self.end_daemon()?;
             }
-            if self.report.total() >= self.census_at {
+            if self.report.total() >= self.census_at && self.world.is_state_kept() {
                 self.census()?;
             }
         }
@@ -168,11 +172,13 @@ impl<'o> Lane<'o> {
             let passes = matches!(it.window, Some(Window::Attach | Window::Follow(_)));
             it.class.is_some() && !passes
         };
-        while self.world.members.iter().filter(is_solid).count() <= STANDBYS {
+        while self.world.members.iter().filter(is_solid).count() <= STANDBYS
+            && self.world.has_room()
+        {
             let (class, window) = self.controller();
             self.world.spawn(Some(class), window, us(3_600_000_000))?;
         }
-        if self.world.members.iter().all(|it| it.class.is_some()) {
+        if self.world.members.iter().all(|it| it.class.is_some()) && self.world.has_room() {
             let (window, lives) = match self.below(6) {
                 0..3 => (Some(Window::Attach), 0),
                 3 => (None, 1 + self.below(20_000)),
@@ -381,7 +387,7 @@ impl<'o> Lane<'o> {
     /// The daemon is killed: at some instant, or while it serves somebody who becomes attached.
     fn end_daemon(&mut self) -> Result<(), Broken> {
         let daemon = self.world.daemon()?;
-        if self.below(2) == 0 {
+        if self.below(2) == 0 || !self.world.has_room() {
             self.world.kill_daemon()?;
             self.report.kill("daemon");
         } else {

@@ -19,7 +19,7 @@ use super::board::{Board, Field, ROWS, Row};
 use super::census::{memories, post_mortem};
 use super::step::bury;
 use crate::os::process::forked;
-use crate::os::store::DescriptorStore;
+use tools::os::store::DescriptorStore;
 
 /// How long anything may take before it counts as stuck: a thousand times what it takes.
 pub const STUCK: Duration = Duration::from_secs(10);
@@ -208,6 +208,12 @@ impl World {
 
     fn epochs_kept(&self) -> impl Iterator<Item = u64> {
         self.store.names().filter_map(|name| name.rsplit_once('-')?.1.parse().ok())
+    }
+
+    /// Whether one more actor may be started.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.members.len() < ROWS
     }
 
     /// Starts an actor.

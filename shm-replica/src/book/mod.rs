@@ -91,6 +91,8 @@ pub enum Order {
     Supersede(RegionId, u64),
     /// Put the segment that was prepared for this participant in force, under this epoch.
     PutInForce(RegionId, ParticipantId, u64),
+    /// All segments of this epoch of an application are in force: they are to be kept, together.
+    Keep(RegionName, u64),
     /// Hand the region's segment in force to a reader.
     Show(RegionId, ParticipantId),
     /// Prepare the segment that this participant will write when it is active the next time.

@@ -174,6 +174,7 @@ impl Book {
                 order(Order::Wakes(id, region.woken.count()));
             }
         }
+        order(Order::Keep(application.name, due.epoch));
         // What anybody held is of the past: an epoch has one owner.
         let ours = |it: &&mut Participant| it.application == Some(due.application);
         for participant in self.participants.iter_mut().flatten().filter(ours) {

@@ -6,3 +6,4 @@ pub mod inherited;
 pub mod parent;
 pub mod process_priority;
 pub mod sequence_file;
+pub mod store;

@@ -1,100 +1,43 @@
 //! The service manager's descriptor store, with the test in the place of the service manager.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd as _, RawFd};
-use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::path::Path;
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
 use serde_json::json;
 use tools::netlab::Process;
+use tools::os::store::DescriptorStore;
 
 use crate::bench::{Bench, DAEMON, PATIENCE, outcome, wait_until};
 use crate::participant::{says, start};
 
-/// What it was told to keep.
-struct Manager {
-    socket: UnixDatagram,
-    kept: BTreeMap<String, File>,
-    is_ready: bool,
+#[track_caller]
+fn keeps(manager: &mut DescriptorStore, name: &str) {
+    wait_until(&format!("{name} to be kept, and nothing else"), || {
+        manager.hear().unwrap();
+        manager.names().eq([name])
+    });
 }
 
-impl Manager {
-    fn new(bench: &Bench) -> Self {
-        let socket = UnixDatagram::bind(bench.scratch.path().join("notify")).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        Self { socket, kept: BTreeMap::new(), is_ready: false }
-    }
-
-    /// Hears all that was said.
-    fn hear(&mut self) {
-        loop {
-            let mut octets = [0; 4_096];
-            let mut beside = nix::cmsg_space!([RawFd; 4]);
-            let mut pieces = [IoSliceMut::new(&mut octets)];
-            let socket = self.socket.as_raw_fd();
-            let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
-            let came = recvmsg::<UnixAddr>(socket, &mut pieces, Some(&mut beside), flags);
-            let Ok(came) = came else { return };
-            let files: Vec<RawFd> = came
-                .cmsgs()
-                .unwrap()
-                .filter_map(|message| match message {
-                    ControlMessageOwned::ScmRights(files) => Some(files),
-                    _ => None,
-                })
-                .flatten()
-                .collect();
-            let length = came.bytes;
-            let text = String::from_utf8(octets[..length].to_vec()).unwrap();
-            let name =
-                text.lines().find_map(|line| line.strip_prefix("FDNAME=")).map(str::to_owned);
-            self.is_ready |= text.lines().any(|line| line == "READY=1");
-            if text.lines().any(|line| line == "FDSTORE=1") {
-                let [file] = files[..] else { panic!("{text}: {files:?}") };
-                self.kept.insert(name.unwrap(), owned(file));
-            } else if text.lines().any(|line| line == "FDSTOREREMOVE=1") {
-                self.kept.remove(&name.unwrap());
-            }
-        }
-    }
-
-    #[track_caller]
-    fn keeps(&mut self, names: &[&str]) {
-        wait_until(&format!("{names:?} to be kept"), || {
-            self.hear();
-            self.kept.keys().eq(names.iter().copied())
-        });
-    }
-}
-
-/// The file behind a descriptor that came as a number.
-fn owned(descriptor: RawFd) -> File {
-    let path = format!("/proc/self/fd/{descriptor}");
-    let file = File::options().read(true).write(true).open(path).unwrap();
-    nix::unistd::close(descriptor).unwrap();
-    file
+fn start_under(manager: &DescriptorStore, bench: &mut Bench) {
+    let mut command = manager.command(Path::new(DAEMON));
+    command.arg("--config").arg(bench.config()).arg("--runtime-dir").arg(bench.folder());
+    bench.daemon = Some(Process::spawn_ready("bumplessd", command, PATIENCE).unwrap());
 }
 
 #[test]
 fn the_last_image_outlives_all_processes_in_the_descriptor_store() {
     let mut bench = Bench::new("", "");
-    let mut manager = Manager::new(&bench);
-    let notify = bench.scratch.path().join("notify");
-    let mut command = bench.command();
-    command.env("NOTIFY_SOCKET", &notify);
-    bench.daemon = Some(Process::spawn_ready("bumplessd", command, PATIENCE).unwrap());
+    let mut manager = DescriptorStore::bind(&bench.scratch.path().join("notify")).unwrap();
+    start_under(&manager, &mut bench);
     let (first, second) = (start("first", &bench.folder()), start("second", &bench.folder()));
     wait_until("commits that are followed", || {
         let region = bench.region();
         region["in_sync"] == true && region["commits"].as_u64() > Some(10)
     });
-    manager.keeps(&["region-plant-1"]);
-    assert!(manager.is_ready);
+    keeps(&mut manager, "regions-plc-1");
+    assert!(manager.is_ready());
     bench.json("switchover --force");
-    manager.keeps(&["region-plant-2"]);
+    keeps(&mut manager, "regions-plc-2");
     wait_until("commits in epoch 2", || {
         let region = bench.region();
         region["epoch"] == 2 && region["commits"].as_u64() > Some(10)
@@ -106,32 +49,15 @@ fn the_last_image_outlives_all_processes_in_the_descriptor_store() {
         bench.application()["standbys"] == json!([]) && bench.region()["writer_pid"].is_null()
     });
     let epoch = bench.application()["epoch"].as_u64().unwrap();
-    manager.hear();
+    manager.hear().unwrap();
     // The one in force, and where it has no commit the one before it.
-    let kept = std::mem::take(&mut manager.kept);
-    assert!(kept.contains_key(&format!("region-plant-{}", bench.region()["epoch"])), "{kept:?}");
+    let newest = format!("regions-plc-{}", bench.region()["epoch"]);
+    assert!(manager.names().any(|name| name == newest), "{manager:?}");
     bench.kill();
 
-    // Behind them one that is not ours.
-    let mut descriptors = String::new();
-    let mut names = String::new();
-    for (number, (name, file)) in (3..).zip(&kept) {
-        let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-        descriptors += &format!("{number}<>{path} ");
-        names += &format!("{name}:");
-    }
-    let count = kept.len() + 1;
-    let script = format!(
-        "exec {descriptors} {}</dev/null; LISTEN_PID=$$ LISTEN_FDS={count} \
-         LISTEN_FDNAMES={names}stray exec \"$0\" \"$@\"",
-        3 + kept.len()
-    );
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(script).arg(DAEMON);
-    command.arg("--config").arg(bench.config()).arg("--runtime-dir").arg(bench.folder());
-    command.env("NOTIFY_SOCKET", &notify);
-    bench.daemon = Some(Process::spawn_ready("bumplessd", command, PATIENCE).unwrap());
-    manager.kept = kept;
+    // Among them one that is not ours.
+    manager.keep("stray", File::open("/dev/null").unwrap().into()).unwrap();
+    start_under(&manager, &mut bench);
     let (code, out, err) = outcome(&bench.bumpless("region dump plant"));
     assert_eq!(code, Some(0), "{err} {}", bench.log());
     assert!(out.contains("cycle = "), "{out}");
@@ -144,5 +70,9 @@ fn the_last_image_outlives_all_processes_in_the_descriptor_store() {
     let said = says(&third, "ACTIVE ");
     assert!(said.starts_with(&format!("ACTIVE {} from ", epoch + 1)), "{said}");
     assert!(!said.contains("Nothing"), "{said}");
-    manager.keeps(&[&format!("region-plant-{}", epoch + 1)]);
+    let newest = format!("regions-plc-{}", epoch + 1);
+    wait_until("the new owner's segment to be kept", || {
+        manager.hear().unwrap();
+        manager.names().eq(["stray", &newest])
+    });
 }

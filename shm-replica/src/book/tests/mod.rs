@@ -154,6 +154,7 @@ fn who_stands_by_takes_over_when_the_active_one_is_gone() {
         Order::Supersede(trend, 102),
         Order::PutInForce(trend, second, 102),
         Order::Wakes(trend, 0),
+        Order::Keep(name("plc"), 102),
         Order::Show(plant, reader),
         Order::Office(second, active),
     ];

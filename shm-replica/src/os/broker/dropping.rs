@@ -3,7 +3,6 @@
 
 use thiserror::Error;
 
-use super::past::give_up;
 use super::{Broker, Host};
 use crate::segment::RegionName;
 
@@ -35,11 +34,17 @@ impl Broker {
         host: &mut impl Host,
     ) -> Result<(), NotDropped> {
         let id = self.book.region(region).ok_or(NotDropped::Unknown(region))?;
+        let places = [&mut self.in_force, &mut self.past].map(|all| &mut all[id.index()]);
+        if places.iter().all(|it| it.is_none()) {
+            return Err(NotDropped::Nothing(region));
+        }
         if !self.book.forget(id) {
             return Err(NotDropped::InUse(region));
         }
-        let in_force = give_up(self.in_force[id.index()].take(), host);
-        let past = give_up(self.past[id.index()].take(), host);
-        if in_force || past { Ok(()) } else { Err(NotDropped::Nothing(region)) }
+        let dropped = places.map(Option::take);
+        for segment in dropped {
+            self.give_up(segment, host);
+        }
+        Ok(())
     }
 }

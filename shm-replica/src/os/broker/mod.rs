@@ -89,14 +89,15 @@ pub trait Host {
         let _ = application;
     }
 
-    /// A segment is in force: keeps it where it outlives this process.
-    fn keep(&mut self, region: RegionName, epoch: u64, segment: BorrowedFd<'_>) {
-        let _ = (region, epoch, segment);
+    /// These segments are in force, all that an application has of an epoch: keeps them where they
+    /// outlive this process, all or none of them. Their owner does not know yet.
+    fn keep(&mut self, application: RegionName, epoch: u64, segments: &[BorrowedFd<'_>]) {
+        let _ = (application, epoch, segments);
     }
 
-    /// A segment is in force no more.
-    fn forget(&mut self, region: RegionName, epoch: u64) {
-        let _ = (region, epoch);
+    /// None of them is of use any more.
+    fn forget(&mut self, application: RegionName, epoch: u64) {
+        let _ = (application, epoch);
     }
 
     /// Tells what happened, for people.

@@ -8,7 +8,7 @@ use super::{Broker, Event, Host, InForce};
 use crate::attach::Reply;
 use crate::book::{Order, ParticipantId, RegionId};
 use crate::os::segment::{Segment, SegmentError, failed};
-use crate::segment::Header;
+use crate::segment::{Header, RegionName};
 
 impl Broker {
     /// Makes the segment that a participant writes the next time that it becomes active; the
@@ -44,6 +44,7 @@ impl Broker {
                 Order::PutInForce(region, who, epoch) => {
                     self.put_in_force(region, who, epoch, resumes, host);
                 }
+                Order::Keep(application, epoch) => self.keep(application, epoch, host),
                 Order::Show(region, reader) => self.show(region, reader),
                 Order::Prepare(region, who) => self.prepare_next(region, who, host),
                 Order::Wakes(region, count) => self.tell_wakes(region, count),
@@ -77,12 +78,20 @@ impl Broker {
         if let Ok(state) = segment.state() {
             state.set_epoch(epoch);
         }
-        host.keep(segment.header().name, epoch, segment.file().as_fd());
         self.in_force[region.index()] = Some(InForce { segment, writer: Some(writer), epoch });
         for session in self.sessions.iter().flatten() {
             let shown = session.shown[region.index()];
             session.page.change(|page| page.set_region_epoch(region.index(), epoch, shown));
         }
+    }
+
+    fn keep(&self, application: RegionName, epoch: u64, host: &mut impl Host) {
+        let in_force = self.in_force.iter().flatten();
+        let segments: Vec<_> = in_force
+            .filter(|it| self.is_of(it, application, epoch))
+            .map(|it| it.segment.file().as_fd())
+            .collect();
+        host.keep(application, epoch, &segments);
     }
 
     /// The segment of one who stands by without its memory, handed over before its role.

@@ -7,6 +7,7 @@ use super::{Broker, Host, InForce};
 use crate::book::RegionId;
 use crate::image::ImageReader;
 use crate::os::wake;
+use crate::segment::RegionName;
 
 impl InForce {
     /// Whether there is something to read.
@@ -34,15 +35,35 @@ impl Broker {
         } else {
             Some(former)
         };
-        give_up(passed, host);
+        self.give_up(passed, host);
     }
 
     /// Gives up what has a successor with a state of its own.
     pub(super) fn bury_the_past(&mut self, host: &mut impl Host) {
-        for (index, in_force) in self.in_force.iter().enumerate() {
-            let has_successor = in_force.as_ref().is_some_and(InForce::has_commits);
-            give_up(self.past[index].take_if(|_| has_successor), host);
+        for index in 0..self.past.len() {
+            let has_successor = self.in_force[index].as_ref().is_some_and(InForce::has_commits);
+            let buried = self.past[index].take_if(|_| has_successor);
+            self.give_up(buried, host);
         }
+    }
+
+    /// Lets a segment go that is of no use any more; whether there was one. The others of its epoch
+    /// are kept with it as long as one of them is of use.
+    pub(super) fn give_up(&mut self, segment: Option<InForce>, host: &mut impl Host) -> bool {
+        let Some(InForce { segment, epoch, .. }) = segment else { return false };
+        if let Some(application) = self.book.application_of(segment.header().name) {
+            let mut others = self.in_force.iter().chain(&self.past).flatten();
+            if !others.any(|it| self.is_of(it, application, epoch)) {
+                host.forget(application, epoch);
+            }
+        }
+        true
+    }
+
+    /// Whether a segment is one of an epoch of an application's.
+    pub(super) fn is_of(&self, it: &InForce, application: RegionName, epoch: u64) -> bool {
+        let name = it.segment.header().name;
+        it.epoch == epoch && self.book.application_of(name) == Some(application)
     }
 
     /// What there is to read of a region: the newest that has a commit, and behind it the one that
@@ -56,12 +77,4 @@ impl Broker {
             (_, in_force) => (in_force, None),
         }
     }
-}
-
-/// Lets a segment go that is of no use any more; whether there was one.
-pub(super) fn give_up(segment: Option<InForce>, host: &mut impl Host) -> bool {
-    if let Some(it) = &segment {
-        host.forget(it.segment.header().name, it.epoch);
-    }
-    segment.is_some()
 }

@@ -50,14 +50,11 @@ impl Desk {
         self.keeper.forget(name);
     }
 
-    /// Tells people what happened, and the service manager what to keep: after everything is done,
-    /// for neither may keep a takeover waiting.
+    /// Tells people what happened, and the service manager what it was not told yet: after
+    /// everything is done, for neither may keep a takeover waiting.
     pub(super) fn tell_all(&mut self, now: Instant, journal: &mut Journal) {
-        if let Err(error) = self.keeper.flush() {
-            self.events.push(Event::Failed(format!(
-                "the service manager does not keep the regions' memory: {error}"
-            )));
-        }
+        let told = self.keeper.flush();
+        self.note_kept(told);
         for event in std::mem::take(&mut self.events) {
             if let Event::Failed(what) = &event {
                 let known = self.failed.as_ref();
@@ -67,6 +64,13 @@ impl Desk {
                 self.failed = Some((what.clone(), now));
             }
             journal.daemon(now, &DaemonEvent::Region(RegionEvent::from(event)));
+        }
+    }
+
+    fn note_kept(&mut self, told: io::Result<()>) {
+        if let Err(error) = told {
+            let what = format!("the service manager does not keep the regions' memory: {error}");
+            self.events.push(Event::Failed(what));
         }
     }
 
@@ -106,12 +110,13 @@ impl Host for Desk {
         self.note(application, written);
     }
 
-    fn keep(&mut self, region: RegionName, epoch: u64, segment: BorrowedFd<'_>) {
-        self.keeper.keep(region, epoch, segment);
+    fn keep(&mut self, application: RegionName, epoch: u64, segments: &[BorrowedFd<'_>]) {
+        let told = self.keeper.keep(application, epoch, segments);
+        self.note_kept(told);
     }
 
-    fn forget(&mut self, region: RegionName, epoch: u64) {
-        self.keeper.forget(super::kept::name(region, epoch));
+    fn forget(&mut self, application: RegionName, epoch: u64) {
+        self.keeper.forget(super::kept::name(application, epoch));
     }
 
     fn tell(&mut self, event: Event) {

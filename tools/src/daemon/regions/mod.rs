@@ -15,6 +15,7 @@
 //! | `shown` | what there is, as documents |
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -120,22 +121,27 @@ impl Regions {
     }
 
     /// Takes the segments that the service manager kept, the newest first: those behind it are
-    /// refused then, and not kept any more.
+    /// refused then. An epoch of which all are is not kept any more.
     fn adopt(&mut self, mut files: Vec<(String, OwnedFd)>, journal: &Journal) {
         let epoch =
             |name: &str| name.rsplit('-').next().and_then(|epoch| epoch.parse::<u64>().ok());
         files.sort_by_key(|(name, _)| Reverse(epoch(name)));
+        let mut useless: BTreeMap<String, bool> = BTreeMap::new();
         for (name, file) in files {
+            let is_useless = useless.entry(name.clone()).or_insert(true);
             match self.broker.adopt(file) {
                 Ok((region, epoch)) => {
                     let text = format!("region {region}: the segment of epoch {epoch} was kept");
                     journal.line("info", &text);
+                    *is_useless = false;
                 }
                 Err(why) => {
                     journal.line("info", &format!("descriptor {name} is not used: {why}"));
-                    self.desk.drop_kept(name);
                 }
             }
+        }
+        for (name, _) in useless.into_iter().filter(|(_, is_useless)| *is_useless) {
+            self.desk.drop_kept(name);
         }
     }
 

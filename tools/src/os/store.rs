@@ -1,6 +1,6 @@
-//! What a service manager keeps for a service: descriptors that outlive it.
+//! What a service manager keeps for a service: descriptors that outlive it. Tests play its part
+//! with this one, where there is no systemd.
 
-use std::collections::BTreeMap;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
@@ -14,6 +14,7 @@ use nix::sys::socket::{
     AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, bind, recvmsg,
     socket,
 };
+use nix::sys::stat::fstat;
 
 /// The first descriptor that a service finds, by the protocol.
 const FIRST: RawFd = 3;
@@ -21,12 +22,14 @@ const FIRST: RawFd = 3;
 const APART: RawFd = 64;
 const MESSAGE_OCTETS_MAX: usize = 4_096;
 
-/// A descriptor store, as systemd has one for each service (`FileDescriptorStoreMax=`).
+/// A descriptor store, as systemd has one for each service (`FileDescriptorStoreMax=`): several
+/// descriptors may have one name, and each file is kept once.
 #[derive(Debug)]
 pub struct DescriptorStore {
     socket: OwnedFd,
     path: PathBuf,
-    kept: BTreeMap<String, OwnedFd>,
+    kept: Vec<(String, OwnedFd)>,
+    is_ready: bool,
 }
 
 impl DescriptorStore {
@@ -38,7 +41,7 @@ impl DescriptorStore {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        Ok(Self { socket, path: path.to_owned(), kept: BTreeMap::new() })
+        Ok(Self { socket, path: path.to_owned(), kept: Vec::new(), is_ready: false })
     }
 
     /// Takes what the service has said since.
@@ -72,23 +75,41 @@ impl DescriptorStore {
 
     fn take(&mut self, message: &str, files: Vec<OwnedFd>) -> io::Result<()> {
         let said = |key: &str| message.lines().find_map(|line| line.strip_prefix(key));
+        self.is_ready |= said("READY=") == Some("1");
         let Some(name) = said("FDNAME=") else { return Ok(()) };
         if said("FDSTOREREMOVE=") == Some("1") {
-            self.kept.remove(name);
-        } else if said("FDSTORE=") == Some("1")
-            && let Some(file) = files.into_iter().next()
-        {
-            let apart = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(APART))?;
-            // SAFETY: the kernel has just made it for us, and nobody else has it.
-            let file = unsafe { OwnedFd::from_raw_fd(apart) };
-            self.kept.insert(name.to_owned(), file);
+            self.kept.retain(|(kept, _)| kept != name);
+        } else if said("FDSTORE=") == Some("1") {
+            files.into_iter().try_for_each(|file| self.keep(name, file))?;
         }
         Ok(())
     }
 
-    /// The names of what is kept.
+    /// Keeps a descriptor, as if the service had asked for it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep(&mut self, name: &str, file: OwnedFd) -> io::Result<()> {
+        let of = |file: &OwnedFd| fstat(file).map(|it| (it.st_dev, it.st_ino));
+        let new = of(&file)?;
+        if !self.kept.iter().any(|(_, known)| of(known) == Ok(new)) {
+            let apart = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(APART))?;
+            // SAFETY: the kernel has just made it for us, and nobody else has it.
+            let file = unsafe { OwnedFd::from_raw_fd(apart) };
+            self.kept.push((name.to_owned(), file));
+        }
+        Ok(())
+    }
+
+    /// The names of what is kept, one for each descriptor.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.kept.keys().map(String::as_str)
+        self.kept.iter().map(|(name, _)| &name[..])
+    }
+
+    /// Whether the service has said that it is ready.
+    #[must_use]
+    pub const fn is_ready(&self) -> bool {
+        self.is_ready
     }
 
     /// How a service is started: with what is kept, and told where to say what to keep.
@@ -100,7 +121,7 @@ impl DescriptorStore {
         command.env("NOTIFY_SOCKET", &self.path);
         command.env("LISTEN_FDS", self.kept.len().to_string());
         command.env("LISTEN_FDNAMES", self.names().collect::<Vec<_>>().join(":"));
-        let files: Vec<_> = (FIRST..).zip(self.kept.values().map(|it| it.as_raw_fd())).collect();
+        let files: Vec<_> = (FIRST..).zip(self.kept.iter().map(|(_, it)| it.as_raw_fd())).collect();
         let place = move || {
             for &(place, file) in &files {
                 // SAFETY: the call takes two numbers; nothing of this process is at `place` that
