@@ -274,6 +274,34 @@ fn a_watch_goes_on_through_a_takeover() {
 }
 
 #[test]
+fn an_epoch_that_cannot_be_stored_is_told_long_before_it_keeps_anybody_from_taking_over() {
+    let bench = Bench::running();
+    let (_first, _second) = (start("first", &bench.folder()), start("second", &bench.folder()));
+    wait_until("a standby", || bench.region()["in_sync"] == true);
+    let alarms = || bench.json("status")["alarms"].as_array().unwrap().clone();
+    assert_eq!(alarms(), [] as [Value; 0]);
+    // Where the new file would be begun there is something that is none.
+    let half = bench.folder().join("state/plc.epoch.new");
+    let inside = half.join("inside");
+    fs::create_dir_all(&inside).unwrap();
+    let told = |alarm: &Value| alarm.as_str().is_some_and(|it| it.contains("more takeovers"));
+    let mut switchovers = 0;
+    while !alarms().iter().any(told) {
+        switchovers += 1;
+        assert!(switchovers < 60, "nothing is told: {}", bench.log());
+        wait_until("a standby", || bench.region()["in_sync"] == true);
+        bench.json("switchover --force");
+    }
+    wait_until("a standby", || bench.region()["in_sync"] == true);
+    bench.json("switchover --force");
+    let said = alarms()[0].as_str().unwrap().to_owned();
+    assert!(said.contains("plc.epoch: cannot be written") && said.contains("state_dir"), "{said}");
+    fs::remove_dir(&inside).unwrap();
+    fs::remove_dir(&half).unwrap();
+    wait_until("the disk to be tried again", || alarms().is_empty());
+}
+
+#[test]
 fn epochs_go_on_behind_the_bound_after_a_boot_and_exactly_within_one() {
     let (mut bench, first, second) = pair();
     drop((first, second));

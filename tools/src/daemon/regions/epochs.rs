@@ -45,12 +45,31 @@ pub(super) struct Epochs {
 #[derive(Debug)]
 struct Bound {
     name: RegionName,
+    /// The newest epoch that was used, or was to be.
+    newest: u64,
     /// All epochs up to this one may be used.
     stored: u64,
     /// What is being stored.
     asked: Option<u64>,
+    /// Why it could not be moved the last time.
+    trouble: Option<String>,
     /// When it may be tried again, after the disk refused.
     again_at: Instant,
+}
+
+impl Bound {
+    /// Whether it is to be moved on now.
+    fn is_due(&self, now: Instant) -> bool {
+        let is_near = self.stored < self.newest.saturating_add(LEFT_MIN);
+        is_near && self.asked.is_none() && now >= self.again_at
+    }
+
+    fn refused(&mut self, place: &Path, error: &io::Error) -> io::Error {
+        let what = format!("{}: cannot be written: {error}", place.display());
+        self.again_at = MonotonicClock::now() + AGAIN;
+        self.trouble = Some(what.clone());
+        io::Error::other(what)
+    }
 }
 
 impl Epochs {
@@ -117,7 +136,8 @@ impl Epochs {
             let written = self.disk.store_now(&file_name(name), &line(name, stored));
             written.map_err(|error| fault(&self.path(name), &error))?;
         }
-        self.bounds.push(Bound { name, stored, asked: None, again_at: Instant::ORIGIN });
+        let again_at = Instant::ORIGIN;
+        self.bounds.push(Bound { name, newest, stored, asked: None, trouble: None, again_at });
         Ok(())
     }
 
@@ -126,42 +146,70 @@ impl Epochs {
     /// # Errors
     /// It lies beyond the bound.
     pub(super) fn store(&mut self, name: RegionName, epoch: u64) -> io::Result<()> {
-        let bound = self.bounds.iter_mut().find(|bound| bound.name == name);
-        let bound = bound.ok_or(ErrorKind::NotFound)?;
-        let may_ask = bound.asked.is_none() && MonotonicClock::now() >= bound.again_at;
-        if may_ask && bound.stored < epoch.saturating_add(LEFT_MIN) {
-            let ahead = epoch.saturating_add(STEP);
-            self.disk.store(&file_name(name), line(name, ahead))?;
-            bound.asked = Some(ahead);
-        }
-        if epoch <= bound.stored {
+        let index = self.bounds.iter().position(|bound| bound.name == name);
+        let index = index.ok_or(ErrorKind::NotFound)?;
+        self.bounds[index].newest = epoch;
+        // While there are epochs left a disk that refuses is for the next turn to tell of.
+        let moved = self.move_on(index, MonotonicClock::now());
+        if epoch <= self.bounds[index].stored {
             return Ok(());
         }
-        let file = file_of(&self.folder, name, KIND);
-        Err(io::Error::other(format!("{} is not written yet", file.display())))
+        moved?;
+        Err(io::Error::other(format!("{} is not written yet", self.path(name).display())))
     }
 
-    /// Takes note of what is stored by now.
+    fn move_on(&mut self, index: usize, now: Instant) -> io::Result<()> {
+        let bound = &mut self.bounds[index];
+        if !bound.is_due(now) {
+            return Ok(());
+        }
+        let ahead = bound.newest.saturating_add(STEP);
+        let file = file_name(bound.name);
+        match self.disk.store(&file, line(bound.name, ahead)) {
+            Ok(()) => bound.asked = Some(ahead),
+            Err(error) => return Err(bound.refused(&self.folder.join(file), &error)),
+        }
+        Ok(())
+    }
+
+    /// Takes note of what is stored by now, and tries again what was refused.
     ///
     /// # Errors
-    /// Something could not be stored; it is tried again with the next epoch.
+    /// Something could not be stored.
     pub(super) fn collect(&mut self) -> io::Result<()> {
-        let mut first_fault = None;
+        let mut told = Ok(());
         for (file, done) in self.disk.finished() {
             let of = |bound: &&mut Bound| file_name(bound.name) == file;
             let Some(bound) = self.bounds.iter_mut().find(of) else { continue };
             let asked = bound.asked.take();
             match done {
-                Ok(()) => bound.stored = asked.unwrap_or(bound.stored),
-                Err(error) => {
-                    bound.again_at = MonotonicClock::now() + AGAIN;
-                    let place = self.folder.join(&file);
-                    let what = format!("{}: cannot be written: {error}", place.display());
-                    first_fault.get_or_insert_with(|| io::Error::other(what));
+                Ok(()) => {
+                    bound.stored = asked.unwrap_or(bound.stored);
+                    bound.trouble = None;
                 }
+                Err(error) => told = Err(bound.refused(&self.folder.join(&file), &error)),
             }
         }
-        first_fault.map_or(Ok(()), Err)
+        let now = MonotonicClock::now();
+        for index in 0..self.bounds.len() {
+            if let Err(error) = self.move_on(index, now) {
+                told = Err(error);
+            }
+        }
+        told
+    }
+
+    /// What is wrong now, a sentence each.
+    pub(super) fn alarms(&self) -> impl Iterator<Item = String> {
+        self.bounds.iter().filter_map(|bound| {
+            let left = bound.stored.saturating_sub(bound.newest);
+            Some(format!(
+                "application {}: {}; after {left} more takeovers nobody becomes active: see why, \
+                 or name another folder by state_dir under [regions]",
+                bound.name,
+                bound.trouble.as_ref()?
+            ))
+        })
     }
 
     /// Readable when something may be stored by now.

@@ -31,7 +31,8 @@ impl Regions {
     /// What is wrong now, a sentence each.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
-        self.broker.applications().iter().filter_map(waits).collect()
+        let applications = self.broker.applications();
+        applications.iter().filter_map(waits).chain(self.desk.epochs.alarms()).collect()
     }
 }
 
