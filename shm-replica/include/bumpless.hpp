@@ -103,8 +103,8 @@ template <typename T> bmpl_block_t block(const char *name, std::uint32_t count =
 
 /// bmpl_options_t with its texts.
 struct options {
-    explicit options(std::string application, std::string runtime_dir = {})
-        : application(std::move(application)), runtime_dir(std::move(runtime_dir)) {}
+    explicit options(std::string name, std::string folder = {})
+        : application(std::move(name)), runtime_dir(std::move(folder)) {}
     std::string application;
     std::string runtime_dir;
     std::string instance{};

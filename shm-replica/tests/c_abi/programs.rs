@@ -6,7 +6,17 @@ use std::process::{Command, Output};
 /// What every C program here is built with.
 pub(crate) const C: &[&str] = &["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"];
 /// What every C++ program here is built with.
-pub(crate) const CPP: &[&str] = &["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"];
+pub(crate) const CPP: &[&str] = &[
+    "-std=c++17",
+    "-Wall",
+    "-Wextra",
+    "-Wpedantic",
+    "-Wshadow",
+    "-Wconversion",
+    "-Wold-style-cast",
+    "-Werror",
+    "-O2",
+];
 
 /// A folder that goes with the test, with the library in it as it is installed.
 pub(crate) struct Bench {
