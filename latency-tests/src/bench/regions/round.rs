@@ -246,7 +246,9 @@ struct Process {
 
 impl Process {
     fn start(command: &mut Command) -> Result<Self, Failure> {
-        let name = command.get_program().to_string_lossy().into_owned();
+        // Whole, so that one that gets stuck is known by its end and its images.
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let name = words.map(|it| it.to_string_lossy()).collect::<Vec<_>>().join(" ");
         let missing = |why: &dyn std::fmt::Display| {
             Failure::new(ExitCode::Missing, format!("{name}: {why}"), "")
         };
