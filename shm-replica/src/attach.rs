@@ -5,6 +5,10 @@
 //! that two versions can always tell each other that they do not fit. The rest is in a documented
 //! compact coding (postcard's), and every part of it is checked before it becomes a value.
 //!
+//! A participant greets in the newest version that it speaks, and the daemon goes on in that one. A
+//! daemon that does not speak it refuses in its own newest: then the participant greets again in
+//! that version, if it speaks it, and otherwise says which of the two is to be updated.
+//!
 //! | Participant | Daemon | Descriptor |
 //! |---|---|---|
 //! | [`Request::Hello`] | [`Reply::Welcome`] | ← the participant's page |
@@ -265,14 +269,29 @@ impl<'a> Message<'a> for Reply<'a> {
     }
 }
 
-fn encode<'a, 'b, T: Message<'a>>(message: &T, into: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
+/// The version that a message is in, be it one that is understood here or not.
+///
+/// # Errors
+/// It is no message.
+pub fn version_of(octets: &[u8]) -> Result<u16, Malformed> {
+    match octets {
+        [b'B', b'M', b'P', b'R', _, 0, low, high, ..] => Ok(u16::from_le_bytes([*low, *high])),
+        _ => Err(Malformed::Foreign),
+    }
+}
+
+fn encode<'a, 'b, T: Message<'a>>(
+    message: &T,
+    version: u16,
+    into: &'b mut [u8],
+) -> Result<&'b [u8], TooLong> {
     if !message.is_bounded() {
         return Err(TooLong);
     }
     let (head, body) = into.split_at_mut_checked(HEAD_OCTETS).ok_or(TooLong)?;
     head[..4].copy_from_slice(&MAGIC);
     head[4..6].copy_from_slice(&[T::KIND, 0]);
-    head[6..].copy_from_slice(&VERSION.to_le_bytes());
+    head[6..].copy_from_slice(&version.to_le_bytes());
     let body_octets = postcard::to_slice(message, body).map_err(|_| TooLong)?.len();
     Ok(&into[..HEAD_OCTETS + body_octets])
 }
@@ -282,7 +301,7 @@ fn decode<'a, T: Message<'a>>(octets: &'a [u8]) -> Result<T, Malformed> {
     if head[..4] != MAGIC || head[4..6] != [T::KIND, 0] {
         return Err(Malformed::Foreign);
     }
-    let version = u16::from_le_bytes([head[6], head[7]]);
+    let version = version_of(head)?;
     if !VERSIONS.contains(&version) {
         return Err(Malformed::Version(version));
     }
@@ -291,12 +310,20 @@ fn decode<'a, T: Message<'a>>(octets: &'a [u8]) -> Result<T, Malformed> {
 }
 
 impl<'a> Request<'a> {
-    /// The message's octets, in `into`; [`MESSAGE_OCTETS_MAX`] always suffice.
+    /// The message's octets in the newest version, in `into`; [`MESSAGE_OCTETS_MAX`] always suffice.
     ///
     /// # Errors
     /// `into`, or the message's limit, is too small.
     pub fn encode<'b>(&self, into: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
-        encode(self, into)
+        self.encode_in(VERSION, into)
+    }
+
+    /// The same in another version.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_in<'b>(&self, version: u16, into: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
+        encode(self, version, into)
     }
 
     /// The message that `octets` are.
@@ -314,7 +341,15 @@ impl<'a> Reply<'a> {
     /// # Errors
     /// As there.
     pub fn encode<'b>(&self, into: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
-        encode(self, into)
+        self.encode_in(VERSION, into)
+    }
+
+    /// As [`Request::encode_in`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encode_in<'b>(&self, version: u16, into: &'b mut [u8]) -> Result<&'b [u8], TooLong> {
+        encode(self, version, into)
     }
 
     /// As [`Request::decode`].

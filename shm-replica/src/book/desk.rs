@@ -1,5 +1,7 @@
 //! What participants ask, and that they are gone.
 
+use core::fmt;
+
 use super::{
     Agreed, Book, Held, Order, Participant, ParticipantId, Region, RegionId, Registered, Rights,
     participant_id, region_id,
@@ -22,6 +24,7 @@ impl Book {
             application,
             class: StandbyClass::Hot,
             ready_since: None,
+            commit_cost_ns: 0,
             held: Held::Unknown,
             is_heir: false,
         });
@@ -67,7 +70,8 @@ impl Book {
                 RefusalCode::OtherLayout
             });
         }
-        if self.is_too_costly(registration) {
+        let cost = self.cost_with(who, registration);
+        if cost.is_too_much() {
             return Err(RefusalCode::TooCostly);
         }
         let resumes = application.is_some_and(|application| {
@@ -82,6 +86,7 @@ impl Book {
         }
         if let Some(participant) = &mut self.participants[who.index()] {
             participant.class = participant.class.least(registration.class);
+            participant.commit_cost_ns = cost.commit_cost_ns;
             let epoch = resumes.then_some(registration.held_epoch);
             participant.held = participant.held.with(epoch);
         }
@@ -194,11 +199,45 @@ impl Book {
         }
     }
 
-    /// Whether commits would take more of the cycle than is allowed.
-    const fn is_too_costly(&self, registration: &Registration<'_>) -> bool {
-        let Registration { cycle_ns, commit_cost_ns, .. } = *registration;
-        let cost = commit_cost_ns as u128 * 100;
-        cycle_ns > 0 && cost > cycle_ns as u128 * self.cost_share_max_percent as u128
+    /// What the commits of a participant would cost if it wrote this region, too.
+    #[must_use]
+    pub fn cost_with(&self, who: ParticipantId, registration: &Registration<'_>) -> Cost {
+        let before = self.participants[who.index()].map_or(0, |it| it.commit_cost_ns);
+        Cost {
+            commit_cost_ns: before.saturating_add(registration.commit_cost_ns),
+            cycle_ns: registration.cycle_ns,
+            share_max_percent: self.cost_share_max_percent,
+        }
+    }
+}
+
+/// What the commits of all regions that a participant writes take of its cycle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cost {
+    /// By its own measurement, in ns.
+    pub commit_cost_ns: u64,
+    /// In ns; zero when it has none.
+    pub cycle_ns: u64,
+    /// The share that is allowed, in percent.
+    pub share_max_percent: u64,
+}
+
+impl Cost {
+    const fn is_too_much(self) -> bool {
+        let cost = self.commit_cost_ns as u128 * 100;
+        self.cycle_ns > 0 && cost > self.cycle_ns as u128 * self.share_max_percent as u128
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { commit_cost_ns, cycle_ns, share_max_percent } = *self;
+        write!(
+            f,
+            "with this region the commits of a cycle take {commit_cost_ns} ns of {cycle_ns} ns, \
+             and {share_max_percent} % are allowed: make the regions smaller, the cycle longer, or \
+             raise cost_share_max_percent under [regions]"
+        )
     }
 }
 

@@ -189,6 +189,8 @@ struct Participant {
     application: Option<usize>,
     /// The least of all its regions.
     class: StandbyClass,
+    /// What a commit of all that it registered so far costs, in ns.
+    commit_cost_ns: u64,
     /// When it became ready, in the book's own count.
     ready_since: Option<u64>,
     /// Of all that it registered so far.

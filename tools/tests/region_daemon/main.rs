@@ -11,10 +11,11 @@ mod users;
 mod with_lans;
 
 use std::fs;
+use std::time::Duration;
 
 use bench::{Bench, PATIENCE, check_schema, outcome, wait_until};
 use nix::sys::signal::Signal;
-use participant::{says, start};
+use participant::{says, start, start_with_cycle};
 use serde_json::{Value, json};
 use tools::netlab::Process;
 
@@ -271,6 +272,19 @@ fn a_watch_goes_on_through_a_takeover() {
     first.kill().unwrap();
     says(&second, "ACTIVE 2");
     assert!(shows("2").is_some(), "{}", watch.out());
+}
+
+#[test]
+fn commits_may_take_the_share_of_a_cycle_that_the_configuration_says() {
+    let mut bench = Bench::new("", "[regions]\ncost_share_max_percent = 1");
+    bench.start();
+    // No commit takes less than 10 ns, and none of 16 octets a hundred milliseconds.
+    let hasty = start_with_cycle("hasty", &bench.folder(), Duration::from_micros(1));
+    let said = says(&hasty, "refused: ");
+    assert!(said.contains("region plant: ") && said.contains(" ns of 1000 ns"), "{said}");
+    assert!(said.contains("1 % are allowed") && said.contains("cost_share_max_percent"), "{said}");
+    let calm = start_with_cycle("calm", &bench.folder(), Duration::from_secs(10));
+    says(&calm, "ACTIVE ");
 }
 
 #[test]

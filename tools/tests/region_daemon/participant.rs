@@ -13,6 +13,7 @@ use tools::netlab::Process;
 
 /// Says to this program that it is to be a participant, and where.
 const SOCKET: &str = "BUMPLESS_TEST_PARTICIPANT";
+const CYCLE_NS: &str = "BUMPLESS_TEST_CYCLE_NS";
 /// Longer than any test: a participant whose test was killed ends by itself.
 const LIFE: rt_core::time::Duration = rt_core::time::Duration::from_secs(300);
 const CYCLE: rt_core::time::Duration = rt_core::time::Duration::from_millis(1);
@@ -23,6 +24,14 @@ pub(crate) fn command(program: &Path, folder: &Path) -> Command {
     command.args(["--exact", "participant::be_one", "--nocapture"]);
     command.env(SOCKET, folder.join("regions.sock"));
     command
+}
+
+/// Starts a participant that says how long its cycle is.
+pub(crate) fn start_with_cycle(name: &str, folder: &Path, cycle: Duration) -> Process {
+    let program = std::env::current_exe().unwrap();
+    let mut command = command(&program, folder);
+    command.env(CYCLE_NS, cycle.as_nanos().to_string());
+    Process::spawn(name, command).unwrap()
 }
 
 /// Starts a participant.
@@ -54,7 +63,10 @@ fn schema() -> Vec<u8> {
 fn be_one() {
     let Some(socket) = std::env::var_os(SOCKET) else { return };
     let name = |text| RegionName::new(text).unwrap();
-    let mut setup = Setup::new(Options::new(name("plc"), socket.into()));
+    let mut options = Options::new(name("plc"), socket.into());
+    let cycle_ns = std::env::var(CYCLE_NS).map_or(0, |text| text.parse().unwrap());
+    options.cycle = rt_core::time::Duration::from_nanos(cycle_ns);
+    let mut setup = Setup::new(options);
     let schema = schema();
     let region = RegionOptions { schema, ..RegionOptions::new(name("plant"), 16) };
     setup.register(region).unwrap();

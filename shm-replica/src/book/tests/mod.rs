@@ -398,6 +398,11 @@ fn what_may_not_be_is_refused_and_changes_nothing() {
     let affordable = Registration { commit_cost_ns: 200, ..costly };
     bench.book.register(who, &affordable, 5, BOTH).unwrap();
     assert_eq!(bench.register(who, "plant"), Err(RefusalCode::Taken));
+    // What is allowed is allowed to all of its regions together.
+    let too = Registration { cycle_ns: 1_000, commit_cost_ns: 1, ..registration("trend") };
+    assert_eq!(bench.book.register(who, &too, 5, BOTH), Err(RefusalCode::TooCostly));
+    let said = bench.book.cost_with(who, &too).to_string();
+    assert!(said.contains("201 ns of 1000 ns, and 20 % are allowed"), "{said}");
     bench.ready(who).unwrap();
     assert_eq!(bench.ready(who), Err(RefusalCode::BadRequest));
     assert_eq!(bench.register(who, "trend"), Err(RefusalCode::BadRequest), "too late");

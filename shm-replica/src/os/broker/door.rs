@@ -9,7 +9,7 @@ use rt_core::time::{Duration, Instant};
 
 use super::session::{Session, send};
 use super::{Broker, Event, Host, MESSAGES_PER_TURN, Refusal, STRANGERS_MAX, is_readable};
-use crate::attach::{RefusalCode, Reply, Request};
+use crate::attach::{RefusalCode, Reply, Request, VERSION, VERSIONS, version_of};
 use crate::book::ParticipantId;
 use crate::os::connection::{Connection, Peer};
 use crate::os::page::PageFile;
@@ -109,6 +109,7 @@ impl Broker {
                     connection: stranger,
                     peer: peer.clone(),
                     application,
+                    version: version_of(octets).unwrap_or(VERSION),
                     page,
                     prepared: Vec::new(),
                     is_hot: true,
@@ -132,7 +133,10 @@ impl Broker {
             }
             Err(Refusal(code, why)) => {
                 // It is hung up on anyway.
-                let _ = send(&stranger, &Reply::Refused { code, why: &why }, None);
+                // A version that is not spoken here is answered in one that is.
+                let spoken = version_of(octets).ok().filter(|it| VERSIONS.contains(it));
+                let version = spoken.unwrap_or(VERSION);
+                let _ = send(&stranger, version, &Reply::Refused { code, why: &why }, None);
             }
         }
     }

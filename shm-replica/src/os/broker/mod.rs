@@ -172,10 +172,7 @@ impl From<RefusalCode> for Refusal {
                                          another size or number of slots"
             }
             RefusalCode::OtherSchema => "another participant registered it with another schema",
-            RefusalCode::TooCostly => {
-                "a commit would take more of the cycle than is allowed: make the region smaller, \
-                 the cycle longer, or raise cost_share_max_percent under [regions]"
-            }
+            RefusalCode::TooCostly => "the commits would take more of the cycle than is allowed",
             RefusalCode::NoRoom => "no room for more participants, or no memory",
             RefusalCode::BadRequest => "this is no request that makes sense now",
         };

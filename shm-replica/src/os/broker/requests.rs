@@ -71,7 +71,12 @@ impl Broker {
         let registration = Registration { held_epoch, ..*asked };
         let rights = self.rights(who, asked.region, host)?;
         let granted = self.book.register(who, &registration, schema_hash, rights);
-        let granted = granted.map_err(|code| self.refusal(code, asked.region, asked.schema))?;
+        let granted = granted.map_err(|code| match code {
+            RefusalCode::TooCostly => {
+                Refusal(code, self.book.cost_with(who, &registration).to_string())
+            }
+            _ => self.refusal(code, asked.region, asked.schema),
+        })?;
         let id = granted.region;
         if granted.resumes
             && let (Some(session), Some(held)) = (&mut self.sessions[who.index()], held)

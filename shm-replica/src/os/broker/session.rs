@@ -19,6 +19,8 @@ pub(super) struct Session {
     /// The process, where the kernel gives a descriptor of it.
     pub(super) process: Option<OwnedFd>,
     pub(super) application: RegionName,
+    /// The version that it speaks.
+    pub(super) version: u16,
     pub(super) page: PageFile,
     /// Segments that it writes the next time that it becomes active.
     pub(super) prepared: Vec<(RegionId, Segment)>,
@@ -39,7 +41,7 @@ impl Session {
     /// Sends a message. One that cannot be sent ends the session: a participant that does not read
     /// does not know what it is any more.
     pub(super) fn send(&mut self, reply: &Reply<'_>, file: Option<BorrowedFd<'_>>) {
-        self.is_lost |= send(&self.connection, reply, file).is_err();
+        self.is_lost |= send(&self.connection, self.version, reply, file).is_err();
     }
 
     /// Takes the segment that becomes the one in force: that which it brought, if it goes on with
@@ -82,10 +84,11 @@ impl AsFd for Session {
 
 pub(super) fn send(
     connection: &Connection,
+    version: u16,
     reply: &Reply<'_>,
     file: Option<BorrowedFd<'_>>,
 ) -> std::io::Result<()> {
     let mut buffer = [0; REPLY_OCTETS_MAX];
-    let octets = reply.encode(&mut buffer).map_err(std::io::Error::other)?;
+    let octets = reply.encode_in(version, &mut buffer).map_err(std::io::Error::other)?;
     connection.send(octets, file)
 }

@@ -15,7 +15,7 @@ use super::super::segment::{MAP, Segment, SegmentError, failed};
 use super::link::{AttachError, Heard, Link};
 use super::options::Region;
 use super::shared::{Reading, Seat, Writing, zeros};
-use crate::attach::{Registration, Request, StandbyClass};
+use crate::attach::{Registration, Request, StandbyClass, VERSIONS};
 use crate::image::{ImageReader, ImageWriter};
 use crate::page::{Office, Role};
 use crate::schema::{BlockCopy, Schema, compare, map_by_name};
@@ -111,10 +111,10 @@ impl Plan {
         returns: Option<Return<'_>>,
         until: Instant,
     ) -> Result<Attachment, NotAttached> {
-        let mut link = Link::open(socket, until)?;
         let hello =
             Request::Hello { application: self.application, library: env!("CARGO_PKG_VERSION") };
-        let Heard::Welcome { file: Some(page) } = link.ask(&hello, None, until)? else {
+        let (mut link, answer) = Link::greet(socket, &hello, VERSIONS, until)?;
+        let Heard::Welcome { file: Some(page) } = answer else {
             return Err(AttachError::OtherAnswer.into());
         };
         let page = open_page(&page)

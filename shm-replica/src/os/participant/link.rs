@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ use super::super::schedule::{give_way, is_modelled};
 use super::super::segment::SegmentError;
 use crate::attach::{
     MESSAGE_OCTETS_MAX, Malformed, REPLY_OCTETS_MAX, RefusalCode, Reply, Request, TooLong,
+    version_of,
 };
 use crate::schema::Mismatch;
 use crate::segment::RegionName;
@@ -119,7 +121,11 @@ pub(super) enum Heard {
 }
 
 impl Heard {
-    fn new(octets: &[u8], file: Option<OwnedFd>) -> Result<Self, Malformed> {
+    fn new(octets: &[u8], version: u16, file: Option<OwnedFd>) -> Result<Self, Malformed> {
+        let theirs = version_of(octets)?;
+        if theirs != version {
+            return Err(Malformed::Version(theirs));
+        }
         let place = |index: u32| usize::try_from(index).unwrap_or(usize::MAX);
         Ok(match Reply::decode(octets)? {
             Reply::Welcome { .. } => Self::Welcome { file },
@@ -142,6 +148,8 @@ impl Heard {
 #[derive(Debug)]
 pub(super) struct Link {
     connection: Connection,
+    /// The version that is spoken.
+    version: u16,
     message: Vec<u8>,
     reply: Vec<u8>,
     /// Said unasked while an answer was awaited.
@@ -149,8 +157,31 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Connects and greets, in the newest of some versions that the daemon speaks too; what it
+    /// answers, which is no refusal.
+    pub(super) fn greet(
+        path: &Path,
+        hello: &Request<'_>,
+        versions: RangeInclusive<u16>,
+        until: Instant,
+    ) -> Result<(Self, Heard), AttachError> {
+        let mut version = *versions.end();
+        loop {
+            let mut link = Self::open(path, version, until)?;
+            match link.ask(hello, None, until) {
+                // It refuses in the newest that it speaks.
+                Err(AttachError::Malformed(Malformed::Version(theirs)))
+                    if theirs < version && versions.contains(&theirs) =>
+                {
+                    version = theirs;
+                }
+                answer => return answer.map(|heard| (link, heard)),
+            }
+        }
+    }
+
     /// Connects, and tries again until `until` where nobody listens yet.
-    pub(super) fn open(path: &Path, until: Instant) -> Result<Self, AttachError> {
+    fn open(path: &Path, version: u16, until: Instant) -> Result<Self, AttachError> {
         let connection = loop {
             match Connection::open(path) {
                 Ok(connection) => break connection,
@@ -175,6 +206,7 @@ impl Link {
         };
         Ok(Self {
             connection,
+            version,
             message: vec![0; MESSAGE_OCTETS_MAX],
             reply: vec![0; REPLY_OCTETS_MAX],
             unasked: VecDeque::new(),
@@ -198,7 +230,7 @@ impl Link {
         request: &Request<'_>,
         file: Option<BorrowedFd<'_>>,
     ) -> Result<(), AttachError> {
-        let message = request.encode(&mut self.message)?;
+        let message = request.encode_in(self.version, &mut self.message)?;
         self.connection.send(message, file).map_err(|why| match why.raw_os_error() {
             Some(libc::EPIPE | libc::ECONNRESET) => AttachError::HungUp,
             _ => AttachError::System { what: "write to the daemon", why },
@@ -233,7 +265,7 @@ impl Link {
 
     fn receive(&mut self) -> Result<Option<Heard>, AttachError> {
         match self.connection.receive(&mut self.reply) {
-            Ok(Some(came)) => Ok(Some(Heard::new(came.octets, came.file)?)),
+            Ok(Some(came)) => Ok(Some(Heard::new(came.octets, self.version, came.file)?)),
             Ok(None) => Err(AttachError::HungUp),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => {
@@ -277,5 +309,74 @@ const fn subject(request: &Request<'_>) -> Option<RegionName> {
         | Request::Wake { region, .. }
         | Request::Leave { region } => Some(*region),
         Request::Hello { .. } | Request::Ready => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::attach::{VERSION, VERSIONS};
+    use crate::book::{Book, Rights};
+    use crate::os::broker::{Broker, Event, Host};
+    use crate::os::connection::{Listener, Peer};
+
+    struct Anybody;
+
+    impl Host for Anybody {
+        fn rights(&self, _: &Peer, _: RegionName, _: RegionName) -> Rights {
+            Rights { write: true, read: true }
+        }
+
+        fn store_epoch(&mut self, _: RegionName, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn tell(&mut self, _: Event) {}
+    }
+
+    /// Greets a daemon of this version as a library would that speaks others; the version that they
+    /// agree on.
+    fn agreed(test: &str, versions: RangeInclusive<u16>) -> Result<u16, AttachError> {
+        let path = std::env::temp_dir().join(format!("bumpless-{test}-{}", std::process::id()));
+        let _left = std::fs::remove_file(&path);
+        let mut broker = Broker::new(Listener::bind(&path).unwrap(), Book::new(20), 1).unwrap();
+        let is_over = AtomicBool::new(false);
+        let until = MonotonicClock::now().saturating_add(Duration::from_secs(60));
+        let application = RegionName::new("plc").unwrap();
+        let hello = Request::Hello { application, library: "another" };
+        let greeted = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    broker.turn(&mut Anybody);
+                    std::thread::yield_now();
+                }
+            });
+            let greeted = Link::greet(&path, &hello, versions, until);
+            is_over.store(true, Ordering::Relaxed);
+            greeted
+        });
+        let _left = std::fs::remove_file(&path);
+        greeted.map(|(link, heard)| {
+            assert!(matches!(heard, Heard::Welcome { file: Some(_) }), "{heard:?}");
+            link.version
+        })
+    }
+
+    #[test]
+    fn a_newer_library_speaks_the_newest_version_that_the_daemon_does() {
+        assert_eq!(agreed("same", VERSIONS).unwrap(), VERSION);
+        assert_eq!(agreed("newer", VERSION..=VERSION + 7).unwrap(), VERSION);
+    }
+
+    #[test]
+    fn a_library_that_speaks_none_of_the_daemon_s_versions_says_which_is_to_be_updated() {
+        for versions in [VERSION + 1..=VERSION + 2, 0..=0] {
+            let refused = agreed("none", versions.clone()).unwrap_err();
+            let said = refused.to_string();
+            let is_it = matches!(refused, AttachError::Malformed(Malformed::Version(VERSION)));
+            assert!(is_it && said.contains("update the older of the two"), "{versions:?}: {said}");
+        }
     }
 }

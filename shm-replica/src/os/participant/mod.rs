@@ -98,9 +98,7 @@ impl Setup {
     /// It is not attached then, and nothing is left of the attempt.
     pub fn activate(self) -> Result<(Participant, Cyclic), AttachError> {
         let Options { application, socket, class, cycle, patience } = self.options;
-        let octets = |it: &Region| it.written.map(|written| written.layout.image_octets());
-        let cost = |it| octets(it).map_or(0, cost::commit_cost_ns);
-        let commit_cost_ns = self.regions.iter().map(cost).collect();
+        let commit_cost_ns = self.regions.iter().map(cost::commit_cost_ns).collect();
         let plan = Plan { application, class, cycle, regions: self.regions, commit_cost_ns };
         let plan = Arc::new(plan);
         let until = MonotonicClock::now().saturating_add(patience);
