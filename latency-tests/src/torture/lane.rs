@@ -33,6 +33,8 @@ const STRIDE: u64 = 7_919;
 const STUCK_S: u32 = 60;
 /// As long one turn of the daemon.
 const TURN_S: u32 = 5;
+/// Of a kill behind the window.
+const AT_ITS_END: &str = "at its end";
 #[allow(clippy::cast_sign_loss, reason = "numbers of system calls are positive")]
 const CONNECT: u64 = libc::SYS_connect as u64;
 
@@ -351,14 +353,19 @@ impl<'o> Lane<'o> {
             let began = MonotonicClock::now();
             ptrace::cont(pid, None)?;
             while MonotonicClock::now().since(began).as_nanos() < until {}
-            return self.kill(at, &format!("in {name}, running"), is_owner);
+            let is_over = look(pid)? != Look::Runs;
+            let how = if is_over { AT_ITS_END } else { "running" };
+            return self.kill(at, &format!("{name}, {how}"), is_owner);
         }
         let (place, stepped) = if window == Window::Attach {
             // From one system call to the next: there are many, and much is copied between them.
+            let end = format!("{name}, {AT_ITS_END}");
             let calls = self.report.calls(name);
-            let call = self.below(2 * calls + 4);
+            // Where the end was never seen it may be far off.
+            let beyond = if self.report.kills.contains_key(&end) { calls / 8 } else { calls };
+            let call = self.below(calls + beyond + 4);
             if !run_to_call(pid, CONNECT, call)? {
-                return self.kill(at, &format!("{name}, at its end"), is_owner);
+                return self.kill(at, &end, is_owner);
             }
             let place = format!("{name}, after call {call}");
             let large = if self.orders.large { ", large images" } else { "" };
@@ -373,7 +380,10 @@ impl<'o> Lane<'o> {
         // Other code copies them, and more of it.
         let place = if self.orders.large { format!("{place}, large images") } else { place };
         self.report.offsets.entry(place).or_default().count(offset, is_whole);
-        self.kill(at, name, is_owner)
+        // Becoming attached goes on behind the call that ends a step.
+        let is_over = is_whole && window != Window::Attach;
+        let kind = if is_over { format!("{name}, {AT_ITS_END}") } else { name.to_owned() };
+        self.kill(at, &kind, is_owner)
     }
 
     /// Walks over all offsets of a window, one kill after the other, in a row that has no order.
@@ -393,10 +403,11 @@ impl<'o> Lane<'o> {
         } else {
             alarm::set(TURN_S);
             // One that has nothing to do any more is killed where it waits.
-            let _where = self.step_daemon(daemon);
+            let is_within = self.step_daemon(daemon).is_ok_and(|is_within| is_within);
             alarm::set(STUCK_S);
             self.world.kill_daemon()?;
-            self.report.kill("daemon, in its turn at an attach");
+            let place = if is_within { "in its turn at an attach" } else { "where it waits" };
+            self.report.kill(&format!("daemon, {place}"));
         }
         if self.below(3) == 0
             && self.world.is_state_kept()
@@ -414,7 +425,8 @@ impl<'o> Lane<'o> {
         Ok(())
     }
 
-    fn step_daemon(&mut self, daemon: Pid) -> Result<(), Broken> {
+    /// Whether it stands within its turn then.
+    fn step_daemon(&mut self, daemon: Pid) -> Result<bool, Broken> {
         seize(daemon)?;
         self.world.spawn(Some(StandbyClass::Hot), None, us(3_600_000_000))?;
         let (calls, instructions) = (self.below(16), self.below(400));

@@ -117,10 +117,11 @@ impl Report {
     }
 
     /// Those within a window of a commit or of becoming attached, be it the participant's own or
-    /// the daemon's part of it.
+    /// the daemon's part of it; not those at such a window's end.
     #[must_use]
     pub fn in_publish_or_attach(&self) -> u64 {
-        let is_it = |kind: &str| kind.contains("publish") || kind.contains("attach");
+        let is_named = |kind: &str| kind.contains("publish") || kind.contains("attach");
+        let is_it = |kind: &str| is_named(kind) && !kind.ends_with("at its end");
         self.kills.iter().filter(|(kind, _)| is_it(kind)).map(|(_, count)| count).sum()
     }
 

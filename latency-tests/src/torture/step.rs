@@ -267,10 +267,11 @@ pub fn seize(thread: Pid) -> io::Result<()> {
 
 /// Lets a seized thread go on to where it has waited for something that has come, then for as many
 /// ends of system calls, and then for as many instructions; but no farther than to its next wait.
+/// Whether it was stopped before that.
 ///
 /// # Errors
 /// It ended.
-pub fn step_turn(thread: Pid, calls: u64, instructions: u64) -> io::Result<()> {
+pub fn step_turn(thread: Pid, calls: u64, instructions: u64) -> io::Result<bool> {
     let waits = |call: u64| {
         let waits = [libc::SYS_ppoll, libc::SYS_poll, libc::SYS_restart_syscall];
         i64::try_from(call).is_ok_and(|call| waits.contains(&call))
@@ -280,7 +281,7 @@ pub fn step_turn(thread: Pid, calls: u64, instructions: u64) -> io::Result<()> {
         ptrace::syscall(thread, None)?;
         match wait(thread, WaitPidFlag::empty())? {
             WaitStatus::PtraceSyscall(_) => match (entered_call(thread)?, left_call(thread)?) {
-                (Some(call), _) if waits(call) && left.is_some() => return Ok(()),
+                (Some(call), _) if waits(call) && left.is_some() => return Ok(false),
                 (Some(call), _) => is_waiting = waits(call),
                 (None, Some(ready)) if left.is_none() => {
                     left = (is_waiting && ready > 0).then_some(calls);
@@ -298,7 +299,7 @@ pub fn step_turn(thread: Pid, calls: u64, instructions: u64) -> io::Result<()> {
             other => return Err(io::Error::other(format!("while it is stepped: {other:?}"))),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes note of the end of a process that was killed.
