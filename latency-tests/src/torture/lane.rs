@@ -88,7 +88,12 @@ struct Lane<'o> {
     daemon_dies_at: Instant,
     /// When it was started.
     daemon_since: Instant,
-    /// When the service manager's store was complete last.
+    /// How long somebody was stepped, all in all: meanwhile nobody else is looked after, and what
+    /// others wait for does not come.
+    stepped: Duration,
+    /// When the last owner was killed or followed, and when the service manager's store was complete
+    /// last, by [`Self::watch`].
+    owned_at: Instant,
     kept_at: Instant,
     census_at: u64,
 }
@@ -131,12 +136,19 @@ impl<'o> Lane<'o> {
             ownerless_since: Some(now),
             daemon_dies_at: now,
             daemon_since: now,
+            stepped: Duration::ZERO,
+            owned_at: now,
             kept_at: now,
             census_at,
         };
         lane.report.daemons += 1;
         lane.daemon_dies_at = now.saturating_add(us(1_000_000));
         Ok(lane)
+    }
+
+    /// A clock that stands still while somebody is stepped.
+    fn watch(&self) -> Instant {
+        MonotonicClock::now() - self.stepped
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -210,24 +222,25 @@ impl<'o> Lane<'o> {
 
     /// Looks at everybody; whether anything was done.
     fn look_at_all(&mut self) -> Result<bool, Broken> {
-        let now = MonotonicClock::now();
         let mut done = false;
         let mut at = 0;
         while at < self.world.members.len() {
-            if self.look_at(at, MonotonicClock::now())? {
+            let began = MonotonicClock::now();
+            if self.look_at(at, began)? {
                 done = true;
-                // While it was stepped nobody heard the daemon.
-                self.kept_at = MonotonicClock::now();
+                self.stepped = self.stepped + MonotonicClock::now().since(began);
             } else {
                 at += 1;
             }
         }
+        let now = self.watch();
         if self.world.is_state_kept() {
             self.kept_at = now;
         } else if now.since(self.kept_at) > STUCK {
             return Err(self.world.not_kept());
         }
-        if self.ownerless_since.is_some_and(|since| now.since(since) > STUCK)
+        if self.ownerless_since.is_some()
+            && now.since(self.owned_at) > STUCK
             && let Some(member) = self.world.members.iter().find(|it| it.class.is_some())
         {
             return Err(self.world.stuck("nobody takes over", member));
@@ -312,6 +325,7 @@ impl<'o> Lane<'o> {
     /// A new owner has committed: that is what a takeover lasts until.
     fn followed(&mut self, at: usize, first_commit: Instant) {
         let Some(since) = self.ownerless_since.take() else { return };
+        self.owned_at = self.watch();
         let member = &self.world.members[at];
         let is_cold = member.born_at > since;
         if let (Some(class), true) = (member.class, self.report.takeovers > 1) {
@@ -329,6 +343,7 @@ impl<'o> Lane<'o> {
         self.report.kill(kind);
         if is_owner {
             self.ownerless_since = Some(killed_at);
+            self.owned_at = self.watch();
         }
         Ok(())
     }
@@ -396,6 +411,7 @@ impl<'o> Lane<'o> {
 
     /// The daemon is killed: at some instant, or while it serves somebody who becomes attached.
     fn end_daemon(&mut self) -> Result<(), Broken> {
+        let began = MonotonicClock::now();
         let daemon = self.world.daemon()?;
         if self.below(2) == 0 || !self.world.has_room() {
             self.world.kill_daemon()?;
@@ -405,6 +421,7 @@ impl<'o> Lane<'o> {
             // One that has nothing to do any more is killed where it waits.
             let is_within = self.step_daemon(daemon).is_ok_and(|is_within| is_within);
             alarm::set(STUCK_S);
+            self.stepped = self.stepped + MonotonicClock::now().since(began);
             self.world.kill_daemon()?;
             let place = if is_within { "in its turn at an attach" } else { "where it waits" };
             self.report.kill(&format!("daemon, {place}"));
@@ -445,6 +462,7 @@ impl<'o> Lane<'o> {
         self.report.censuses += 1;
         self.report.leaked += leaked;
         self.ownerless_since = Some(MonotonicClock::now());
+        self.owned_at = self.watch();
         self.census_at = self.report.total() + CENSUS_EVERY;
         if leaked > 0 {
             let left = self.world.memories()?;
