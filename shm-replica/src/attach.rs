@@ -77,6 +77,9 @@ pub struct Registration<'a> {
     pub schema: &'a [u8],
     /// The epoch of the segment that it holds and hands over with this message; zero for none.
     pub held_epoch: u64,
+    /// The newest epoch whose segment it was given to read before, by a daemon that has ended; zero
+    /// for none. So far it has the state.
+    pub followed_epoch: u64,
 }
 
 impl<'a> Registration<'a> {
@@ -92,6 +95,7 @@ impl<'a> Registration<'a> {
             commit_cost_ns: 0,
             schema,
             held_epoch: 0,
+            followed_epoch: 0,
         }
     }
 

@@ -27,6 +27,7 @@ impl Book {
             commit_cost_ns: 0,
             held: Held::Unknown,
             is_heir: false,
+            followed: None,
         });
         Ok(participant_id(free))
     }
@@ -89,6 +90,8 @@ impl Book {
             participant.commit_cost_ns = cost.commit_cost_ns;
             let epoch = resumes.then_some(registration.held_epoch);
             participant.held = participant.held.with(epoch);
+            let followed = registration.followed_epoch;
+            participant.followed = Some(participant.followed.unwrap_or(followed).min(followed));
         }
         Ok(Registered { region: id, resumes })
     }
@@ -111,9 +114,10 @@ impl Book {
             return Err(RefusalCode::BadRequest);
         }
         participant.ready_since = Some(count);
-        let (place, is_heir) = (participant.application, participant.is_heir);
+        let (place, inherits) = (participant.application, participant.inherits());
         if let Some(Some(entry)) = place.and_then(|it| self.applications.get_mut(it)) {
-            entry.heirs_are_out &= !is_heir;
+            // Nobody who is still out can have a newer one.
+            entry.heirs_are_out &= inherits == 0 || inherits < entry.epoch;
         }
         let application = place.and_then(|index| self.applications[index]);
         let epoch = application.map_or(0, |it| it.epoch);

@@ -15,7 +15,8 @@
 //! - an application has at most one active participant, and one that is ready;
 //! - its epochs only rise, and none is used twice;
 //! - while an owner from before the daemon's start may be acting, nobody else is active;
-//! - who stood by when the daemon ended, and so has a state, comes before one who has none;
+//! - who stood by when the daemon ended and has a state comes before one who has an older one, or
+//!   none;
 //! - a region's segment in force belongs to the epoch of its application;
 //! - the former owner is told before the new one.
 
@@ -155,7 +156,8 @@ struct Application {
     vacant_since: u64,
     /// Whether the owner of the newest epoch lives and has not come back since the start.
     owner_is_out: bool,
-    /// Whether processes that stood by when the daemon ended live, and none has come back.
+    /// Whether processes that stood by when the daemon ended live, and neither has one come back
+    /// that has the newest state, nor all of them.
     heirs_are_out: bool,
     /// Whether somebody was active since the start.
     has_begun: bool,
@@ -195,8 +197,18 @@ struct Participant {
     ready_since: Option<u64>,
     /// Of all that it registered so far.
     held: Held,
-    /// Whether it stood by when the daemon ended: it has a state.
+    /// Whether it stood by when the daemon ended.
     is_heir: bool,
+    /// The newest epoch that it followed then, in all regions that it registered so far; none
+    /// before the first.
+    followed: Option<u64>,
+}
+
+impl Participant {
+    /// The epoch of the state that it has from before the daemon's start; zero for none.
+    fn inherits(&self) -> u64 {
+        self.followed.filter(|_| self.is_heir).unwrap_or(0)
+    }
 }
 
 /// Which segments a participant brought along.

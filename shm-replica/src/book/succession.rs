@@ -1,5 +1,7 @@
 //! Who is active, and who comes next.
 
+use core::cmp::Reverse;
+
 use super::{
     Application, Book, Due, Held, Order, OrderRefused, Participant, ParticipantId, Takeover,
     participant_id, region_id,
@@ -37,15 +39,15 @@ impl Book {
     }
 
     /// Processes that stood by when the daemon ended live, and have a state; who is started anew
-    /// has none. Until one of them has come back, or all are gone, nobody else becomes active by
-    /// itself.
+    /// has none. Until one of them has come back with the newest, or all have come back or are gone,
+    /// nobody becomes active by itself. Nothing where somebody was active since the start.
     pub fn heirs_are_out(&mut self, application: RegionName) {
         if let Some(entry) = self.application_mut(application) {
-            entry.heirs_are_out = true;
+            entry.heirs_are_out = !entry.has_begun;
         }
     }
 
-    /// All of them have ended.
+    /// All of them have come back or ended.
     pub fn heirs_gone(&mut self, application: RegionName) {
         if let Some(entry) = self.application_mut(application) {
             entry.heirs_are_out = false;
@@ -112,23 +114,24 @@ impl Book {
         let application = self.applications[index].as_ref()?;
         let mut ours = self.ready_in(index);
         // Who stood by before the daemon's start is no newcomer.
-        let heir = |it: &Participant| it.is_heir && !application.has_begun;
+        let inherits = |it: &Participant| if application.has_begun { 0 } else { it.inherits() };
         let may_by_itself = |it: &Participant, ready_since: u64| {
-            let is_new = ready_since > application.vacant_since && !heir(it);
+            let stood_by = it.is_heir && !application.has_begun;
+            let is_new = ready_since > application.vacant_since && !stood_by;
             application.takeover == Takeover::OnExit || is_new
         };
         let resumes = |it: &Participant| it.held == Held::Epoch(application.epoch);
         let chosen = match (application.wanted, application.active) {
             (Some(wanted), _) => ours.find(|(id, ..)| *id == wanted),
             (None, Some(_)) => None,
-            (None, None) => {
-                ours.filter(|(_, it, since)| {
-                    let is_waited_for =
-                        application.owner_is_out || application.heirs_are_out && !heir(it);
+            (None, None) => ours
+                .filter(|(_, it, since)| {
+                    let is_waited_for = application.owner_is_out || application.heirs_are_out;
                     resumes(it) || !is_waited_for && may_by_itself(it, *since)
                 })
-                .min_by_key(|(_, it, since)| (!resumes(it), !heir(it), it.class.slowness(), *since))
-            }
+                .min_by_key(|(_, it, since)| {
+                    (!resumes(it), Reverse(inherits(it)), it.class.slowness(), *since)
+                }),
         };
         let (participant, entry, ..) = chosen?;
         let resumes = resumes(entry) && application.active.is_none();

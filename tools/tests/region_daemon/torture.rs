@@ -39,6 +39,8 @@ struct Torture {
     alive: Vec<Process>,
     /// Who owned each epoch.
     owners: BTreeMap<u64, u32>,
+    /// Who was killed, and what it had said.
+    told: String,
     seed: u64,
 }
 
@@ -46,7 +48,14 @@ impl Torture {
     fn new(seed: u64) -> Self {
         let bench = Bench::running();
         let random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { bench, random, alive: Vec::new(), owners: BTreeMap::new(), seed }
+        Self {
+            bench,
+            random,
+            alive: Vec::new(),
+            owners: BTreeMap::new(),
+            told: String::new(),
+            seed,
+        }
     }
 
     /// Notes who claims which epoch; never two the same.
@@ -65,6 +74,7 @@ impl Torture {
             process.signal(nix::sys::signal::Signal::SIGKILL).unwrap();
             process.wait_exit(crate::bench::PATIENCE).unwrap();
             self.note(&process);
+            self.told += &format!("killed {}: {}\n", process.id(), process.out());
         }
     }
 
@@ -88,11 +98,19 @@ impl Torture {
 
     fn round(&mut self, reached: u64) -> u64 {
         let (active, cycle) = self.settle();
-        assert!(cycle >= reached, "seed {}: {cycle} after {reached}", self.seed);
+        if cycle < reached {
+            // How it came to that is not to be seen any more when the test has ended.
+            for process in &self.alive {
+                println!("{} {}: {}", process.name(), process.id(), process.out());
+            }
+            println!("{}\n{}", self.told, self.bench.log());
+            panic!("seed {}: {cycle} after {reached}", self.seed);
+        }
         let pause = Duration::from_micros(self.random.below(3_000));
         clock::sleep_until(MonotonicClock::now() + pause);
         let what = self.random.below(6);
         let kills_daemon = what >= 3;
+        self.told += &format!("at cycle {cycle} of {active}: {what}\n");
         if kills_daemon {
             self.bench.kill();
         }

@@ -286,15 +286,56 @@ fn an_owner_that_has_ended_meanwhile_is_waited_for_no_more() {
     }
 }
 
+/// One who stood by when the daemon ended, and followed this epoch then.
+fn heir(bench: &mut Bench, followed_epoch: u64) -> ParticipantId {
+    let who = bench.join("plc");
+    bench.book.is_heir(who);
+    let registration = Registration { followed_epoch, ..registration("plant") };
+    bench.book.register(who, &registration, 5, BOTH).unwrap();
+    bench.ready(who).unwrap();
+    who
+}
+
+#[test]
+fn of_those_who_stood_by_the_one_with_the_newest_state_takes_over() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    // It had just become ready when the daemon ended, and began anew; nobody else is back.
+    let empty = heir(&mut bench, 0);
+    let older = heir(&mut bench, 99);
+    assert_eq!((bench.office(empty).0, bench.office(older).0), (Role::Standby, Role::Standby));
+    let newest = heir(&mut bench, 100);
+    assert_eq!(bench.office(newest), (Role::Active, 101));
+
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    let [_empty, older, _oldest] = [0, 99, 98].map(|epoch| heir(&mut bench, epoch));
+    let _newcomer = bench.controller();
+    assert_eq!(bench.office(older).0, Role::Standby, "somebody may have a newer one");
+    bench.book.heirs_gone(name("plc"));
+    bench.settle();
+    assert_eq!(bench.office(older), (Role::Active, 101), "nobody has");
+    bench.book.heirs_are_out(name("plc"));
+    assert!(!bench.book.are_heirs_out(name("plc")), "somebody was active since");
+}
+
+#[test]
+fn what_followed_some_regions_only_is_no_state() {
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    let half = bench.join("plc");
+    bench.book.is_heir(half);
+    for (region, followed_epoch) in [("plant", 100), ("trend", 0)] {
+        let registration = Registration { followed_epoch, ..registration(region) };
+        bench.book.register(half, &registration, 5, BOTH).unwrap();
+    }
+    bench.ready(half).unwrap();
+    assert_eq!(bench.office(half).0, Role::Standby);
+}
+
 #[test]
 fn who_stood_by_when_the_daemon_ended_comes_before_one_who_has_no_state() {
-    let heir = |bench: &mut Bench| {
-        let who = bench.join("plc");
-        bench.book.is_heir(who);
-        bench.register(who, "plant").unwrap();
-        bench.ready(who).unwrap();
-        who
-    };
+    let heir = |bench: &mut Bench| heir(bench, 100);
     let mut bench = Bench::new(Takeover::OnExit);
     bench.book.heirs_are_out(name("plc"));
     let newcomer = bench.controller();

@@ -71,7 +71,9 @@ fn random_lives_keep_one_active_and_epochs_that_rise() {
                 (1 | 2, Some(who)) => {
                     let epoch = bench.book.active(name(application)).unwrap().1;
                     let held_epoch = next(2) * epoch;
-                    let registration = Registration { held_epoch, ..registration(region) };
+                    let followed_epoch = next(3) * epoch / 2;
+                    let registration =
+                        Registration { held_epoch, followed_epoch, ..registration(region) };
                     let _ = bench.book.register(who, &registration, 5, BOTH);
                 }
                 (3, Some(who)) => {

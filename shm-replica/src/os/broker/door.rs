@@ -216,6 +216,7 @@ impl Broker {
         let mut orders = Vec::new();
         self.book.gone(who, &mut |order| orders.push(order));
         self.carry_out(&orders, false, host);
+        self.heir_is_back(session.application, session.peer.pid, false);
         self.note_standbys(session.application, host);
         if self.is_configured(session.application) {
             host.tell(Event::Left(session.application, session.peer));

@@ -32,6 +32,8 @@ pub struct Heir {
     pub pid: i32,
     /// A descriptor that becomes readable when it ends.
     pub process: OwnedFd,
+    /// Whether it has come back.
+    pub is_back: bool,
 }
 
 /// Why nobody takes over by order.
@@ -117,9 +119,7 @@ impl Broker {
         }
         while let Some(at) = self.heirs.iter().position(|(_, it)| is_readable(&it.process)) {
             let (application, _) = self.heirs.swap_remove(at);
-            if self.heirs.iter().all(|(name, _)| *name != application) {
-                self.book.heirs_gone(application);
-            }
+            self.look_whether_all_heirs_are_back(application);
         }
         self.settle(host);
     }
@@ -128,6 +128,27 @@ impl Broker {
     pub(super) fn look_for_heir(&mut self, who: ParticipantId, application: RegionName, pid: i32) {
         if self.heirs.iter().any(|(name, heir)| *name == application && heir.pid == pid) {
             self.book.is_heir(who);
+        }
+    }
+
+    /// One of those who stood by is there with all that it has, or has hung up.
+    pub(super) fn heir_is_back(&mut self, application: RegionName, pid: i32, is_back: bool) {
+        let is_it = |(name, heir): &&mut (RegionName, Heir)| {
+            *name == application && heir.pid == pid && heir.is_back != is_back
+        };
+        let Some((_, heir)) = self.heirs.iter_mut().find(is_it) else { return };
+        heir.is_back = is_back;
+        if is_back {
+            self.look_whether_all_heirs_are_back(application);
+        } else {
+            self.book.heirs_are_out(application);
+        }
+    }
+
+    fn look_whether_all_heirs_are_back(&mut self, application: RegionName) {
+        let mut ours = self.heirs.iter().filter(|(name, _)| *name == application);
+        if ours.all(|(_, heir)| heir.is_back) {
+            self.book.heirs_gone(application);
         }
     }
 
@@ -157,6 +178,7 @@ impl Broker {
             self.awaited.swap_remove(at);
             self.has_gone(application, pid, host);
         }
+        self.heir_is_back(application, pid, true);
         self.note_standbys(application, host);
     }
 

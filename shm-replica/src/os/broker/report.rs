@@ -64,7 +64,7 @@ impl Broker {
             let (active, epoch) = self.book.active(name).unwrap_or((None, 0));
             let awaited = self.awaited.iter().find(|(application, _)| *application == name);
             let are_out = self.book.are_heirs_out(name);
-            let heirs = self.heirs.iter().filter(|(of, _)| are_out && *of == name);
+            let heirs = self.heirs.iter().filter(|(of, it)| are_out && *of == name && !it.is_back);
             ApplicationReport {
                 name,
                 epoch,

@@ -66,7 +66,8 @@ pub(super) struct Brought {
 /// A participant that is attached.
 #[derive(Debug)]
 pub(super) struct Attachment {
-    pub(super) link: Link,
+    /// None where the daemon ended when it had all that it needed of it.
+    pub(super) link: Option<Link>,
     pub(super) seat: Seat,
     /// For each region, in the order of their registration.
     pub(super) brought: Vec<Brought>,
@@ -96,6 +97,8 @@ pub(super) struct Return<'a> {
     pub(super) office: Office,
     /// For each region the segments to write that it has.
     pub(super) held: &'a [Vec<Held>],
+    /// For each region the newest epoch that it was shown.
+    pub(super) followed: &'a [u64],
     /// Whether it is to end.
     pub(super) stops: &'a AtomicBool,
 }
@@ -126,8 +129,11 @@ impl Plan {
         for (index, region) in self.regions.iter().enumerate() {
             let in_force = |it: &&Held| was_active && it.is_in_force(office.epoch);
             let held = returns.and_then(|it| it.held.get(index)?.iter().find(in_force));
-            let Some(registration) = self.registration(index, held.map(|_| office.epoch)) else {
-                continue;
+            let Some(registration) = self.registration(index) else { continue };
+            let registration = Registration {
+                held_epoch: held.map_or(0, |_| office.epoch),
+                followed_epoch: returns.and_then(|it| it.followed.get(index)).map_or(0, |it| *it),
+                ..registration
             };
             let request = Request::Register(registration);
             let Heard::Registered { index: place, file } =
@@ -157,7 +163,11 @@ impl Plan {
             };
         }
         match self.settle(&mut link, returns, until) {
-            Ok(()) => Ok(Attachment { link, seat, brought, trouble }),
+            Ok(()) => Ok(Attachment { link: Some(link), seat, brought, trouble }),
+            // The daemon may have counted on it already, and what it has may be the only state.
+            Err(AttachError::HungUp) if returns.is_none() => {
+                Ok(Attachment { link: None, seat, brought, trouble: Some(AttachError::HungUp) })
+            }
             Err(why) => {
                 let Office { role, epoch } = seat.page.office();
                 let hung_up_on = role == Role::None && epoch > 0;
@@ -198,14 +208,13 @@ impl Plan {
         Ok(())
     }
 
-    fn registration(&self, index: usize, held_epoch: Option<u64>) -> Option<Registration<'_>> {
+    fn registration(&self, index: usize) -> Option<Registration<'_>> {
         let region = &self.regions[index];
         let written = region.written?;
         Some(Registration {
             class: self.class,
             cycle_ns: self.cycle.as_nanos(),
             commit_cost_ns: self.commit_cost_ns.get(index).copied().unwrap_or(0),
-            held_epoch: held_epoch.unwrap_or(0),
             ..Registration::new(region.name, written.layout, &region.schema)
         })
     }

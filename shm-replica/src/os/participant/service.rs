@@ -24,7 +24,7 @@ use super::super::schedule::{give_way, is_modelled};
 use super::super::wake::wake_word;
 use super::attachment::{Attachment, Brought, Held, NotAttached, Plan, Return};
 use super::link::{AttachError, Heard, Link};
-use super::shared::{Post, Seat, Shared};
+use super::shared::{Post, Reading, Seat, Shared};
 use crate::attach::Request;
 use crate::page::{Page, Role};
 
@@ -50,6 +50,8 @@ pub(super) struct Service {
     /// For each region the segments that were handed over for writing: at most one in force, and
     /// one for the next time.
     held: Vec<Vec<Held>>,
+    /// For each region the newest epoch that was shown: the state of it is here.
+    followed: Vec<u64>,
     /// Whether it asks to be woken by the commits of regions that it may write itself.
     awaits_own: bool,
     rest: Duration,
@@ -64,14 +66,17 @@ impl Service {
         attachment: Attachment,
     ) -> std::io::Result<(Self, Arc<Shared>)> {
         let regions = plan.regions.len();
-        let Attachment { link, seat, brought, .. } = attachment;
+        let Attachment { link, seat, brought, trouble } = attachment;
         let shared = Arc::new(Shared::new(seat, regions)?);
+        shared.has_daemon.store(link.is_some(), Ordering::Release);
+        shared.tell_trouble(trouble.map(|it| it.to_string()).unwrap_or_default());
         let mut service = Self {
             plan,
             socket,
             shared: Arc::clone(&shared),
-            link: Some(link),
+            link,
             held: (0..regions).map(|_| Vec::new()).collect(),
+            followed: vec![0; regions],
             awaits_own: true,
             rest: REST_MIN,
             next_look: Instant::from_nanos(0),
@@ -140,10 +145,11 @@ impl Service {
     fn come_back(&mut self) {
         let office = self.shared.seat().page.office();
         let until = MonotonicClock::now().saturating_add(PATIENCE);
-        let returns = Return { office, held: &self.held, stops: &self.shared.stops };
+        let Self { held, followed, shared, .. } = self;
+        let returns = Return { office, held, followed, stops: &shared.stops };
         match self.plan.attach(&self.socket, Some(returns), until) {
             Ok(Attachment { link, seat, brought, trouble }) => {
-                self.link = Some(link);
+                self.link = link;
                 self.awaits_own = true;
                 self.rest = REST_MIN;
                 // The page first: it says which segments belong together. With the old one, those
@@ -190,7 +196,7 @@ impl Service {
     }
 
     /// What the daemon had said before it ended stands all the same: nobody else has it now.
-    fn hear_out(&self, mut link: Link) {
+    fn hear_out(&mut self, mut link: Link) {
         while let Ok(Some(heard)) = link.hear() {
             if let Heard::Segment { index, epoch, file: Some(file) } = heard {
                 // One that cannot be used is told when it is shown again.
@@ -206,7 +212,7 @@ impl Service {
                 self.shared.hand_over(index, writing);
             }
             if let Some(reading) = brought.reading {
-                self.shared.show(index, reading);
+                self.show(index, reading);
             }
         }
     }
@@ -227,11 +233,16 @@ impl Service {
         Ok(())
     }
 
-    fn read_next(&self, place: usize, epoch: u64, file: OwnedFd) -> Result<(), AttachError> {
+    fn show(&mut self, index: usize, reading: Reading) {
+        self.followed[index] = self.followed[index].max(reading.epoch);
+        self.shared.show(index, reading);
+    }
+
+    fn read_next(&mut self, place: usize, epoch: u64, file: OwnedFd) -> Result<(), AttachError> {
         let Some(index) = self.region_at(place) else { return Err(AttachError::OtherAnswer) };
         let region = &self.plan.regions[index];
         match region.reading(file, epoch) {
-            Ok(reading) => self.shared.show(index, reading),
+            Ok(reading) => self.show(index, reading),
             // What others did to a region of theirs is no reason to leave: an active one would be
             // active no more, and so would whoever takes over from it.
             Err(why) if region.written.is_none() => self.shared.tell_trouble(why.to_string()),

@@ -420,7 +420,8 @@ fn one_who_comes_back_and_is_hung_up_on_knows_whether_it_may_be_in_charge_by_the
             commit_cost_ns: vec![0],
         };
         let stops = AtomicBool::new(false);
-        let returns = Return { office: office(Role::Active), held: &[], stops: &stops };
+        let returns =
+            Return { office: office(Role::Active), held: &[], followed: &[], stops: &stops };
         let attached = std::thread::scope(|scope| {
             scope.spawn(|| {
                 daemon(&listener, |page| {

@@ -125,7 +125,7 @@ impl Owners {
         }
         for &Standby { pid, start_time } in &record.standbys {
             let process = look(pid, start_time)?;
-            former.heirs.extend(process.map(|process| Heir { pid, process }));
+            former.heirs.extend(process.map(|process| Heir { pid, process, is_back: false }));
         }
         self.records.push((name, record));
         Ok(Some(former))
