@@ -12,8 +12,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, accept4, bind, connect, getsockopt, listen, recvmsg, sendmsg, socket, socketpair,
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
+    connect, getsockopt, listen, recvmsg, sendmsg, socket, socketpair,
 };
 
 use super::process;
@@ -172,14 +172,7 @@ impl Connection {
         let socket = self.0.as_raw_fd();
         let came = recvmsg::<UnixAddr>(socket, &mut pieces, Some(&mut beside), flags)?;
         let (octets, flags) = (came.bytes, came.flags);
-        let mut files = Vec::new();
-        for message in came.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(descriptors) = message {
-                // SAFETY: the kernel has just made each of them for us, and nobody else has them.
-                let own = |descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) };
-                files.extend(descriptors.into_iter().map(own));
-            }
-        }
+        let mut files = owned(&beside);
         if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) || files.len() > 1 {
             let why = "a message that is too long, or with too many descriptors";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -193,6 +186,28 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// The descriptors in a buffer that was zeros before a message came. It is read here because nix
+/// gives nothing of a buffer that the kernel says is not all: so it says, too, when this process
+/// has no room for more descriptors, and those that it had room for would stay open for good.
+fn owned(beside: &[u8]) -> Vec<OwnedFd> {
+    const HEAD: usize = size_of::<libc::cmsghdr>();
+    let mut files = Vec::new();
+    let mut rest = beside;
+    // The kernel's own words: octets of the whole, level, kind, and then what it is about.
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = usize::from_ne_bytes(*length);
+        let words = after.as_chunks().0.iter().copied().map(i32::from_ne_bytes);
+        let Some(octets) = length.checked_sub(HEAD).filter(|_| length <= rest.len()) else { break };
+        let mut words = words.take(2 + octets / size_of::<RawFd>());
+        if (words.next(), words.next()) == (Some(libc::SOL_SOCKET), Some(libc::SCM_RIGHTS)) {
+            // SAFETY: the kernel has just made each of them for us, and nobody else has them.
+            files.extend(words.map(|file| unsafe { OwnedFd::from_raw_fd(file) }));
+        }
+        rest = rest.get(length.next_multiple_of(size_of::<usize>())..).unwrap_or(&[]);
+    }
+    files
 }
 
 /// The further groups of who is at the other end, as of when it connected.
