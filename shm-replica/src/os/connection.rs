@@ -3,17 +3,19 @@
 //!
 //! The kernel keeps the bounds of messages, says who connected, and ends the connection when the
 //! process ends. What is received is hostile: a message longer than any of ours is refused whole,
-//! and of descriptors at most one is taken and the others are closed.
+//! and of descriptors at most one is taken and the others are closed. Who closes one as the last
+//! may have to wait: for what a connection that lingers still has to send. So none may come before
+//! the other end is trusted with it, and none that comes lingers.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::sockopt::{Linger, PeerCredentials};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind,
-    connect, getsockopt, listen, recvmsg, sendmsg, socket, socketpair,
+    connect, getsockopt, listen, recvmsg, sendmsg, setsockopt, socket, socketpair,
 };
 
 use super::process;
@@ -25,6 +27,9 @@ const BACKLOG: i32 = 16;
 /// buffer that is too small, nobody would tell us the descriptors that did fit, and nobody close
 /// them.
 const DESCRIPTORS: usize = 253;
+
+/// Whether descriptors may come beside messages; a kernel older than 6.16 does not know it.
+const SO_PASSRIGHTS: i32 = 83;
 
 /// Groups of a process that are asked for; whoever is in more of them is known by its user.
 const GROUPS_MAX: usize = 1_024;
@@ -61,11 +66,14 @@ pub struct Received<'b> {
 
 impl Listener {
     /// Listens at `path`, where nothing may be. Who may connect is said by the rights of the file.
+    /// Where the kernel can keep them away, no descriptors come by the connections before
+    /// [`Connection::let_descriptors_come`].
     ///
     /// # Errors
     /// Something is there, or the kernel refuses.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let socket = new_socket()?;
+        pass_descriptors(&socket, false);
         bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
         listen(&socket, Backlog::new(BACKLOG)?)?;
         Ok(Self(socket))
@@ -73,7 +81,8 @@ impl Listener {
 
     /// Takes a listener that somebody else made.
     #[must_use]
-    pub const fn from_descriptor(socket: OwnedFd) -> Self {
+    pub fn from_descriptor(socket: OwnedFd) -> Self {
+        pass_descriptors(&socket, false);
         Self(socket)
     }
 
@@ -144,7 +153,13 @@ impl Connection {
         nix::sys::socket::recv(self.0.as_raw_fd(), &mut octet, flags) == Ok(0)
     }
 
-    /// Sends a message, with a descriptor beside it if one is given.
+    /// From now on descriptors may come beside messages.
+    pub fn let_descriptors_come(&self) {
+        pass_descriptors(&self.0, true);
+    }
+
+    /// Sends a message, with a descriptor beside it if one is given and the other end lets one
+    /// come.
     ///
     /// # Errors
     /// The other end has hung up, or does not read ([`io::ErrorKind::WouldBlock`]).
@@ -155,7 +170,13 @@ impl Connection {
             file.iter().map(|file| ControlMessage::ScmRights(file)).collect();
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let pieces = [IoSlice::new(message)];
-        let sent = sendmsg::<UnixAddr>(self.0.as_raw_fd(), &pieces, &beside, flags, None)?;
+        let send = |beside: &[ControlMessage<'_>]| {
+            sendmsg::<UnixAddr>(self.0.as_raw_fd(), &pieces, beside, flags, None)
+        };
+        let sent = match send(&beside) {
+            Err(Errno::EPERM) if !beside.is_empty() => send(&[])?,
+            sent => sent?,
+        };
         if sent == message.len() { Ok(()) } else { Err(Errno::EMSGSIZE.into()) }
     }
 
@@ -173,6 +194,10 @@ impl Connection {
         let came = recvmsg::<UnixAddr>(socket, &mut pieces, Some(&mut beside), flags)?;
         let (octets, flags) = (came.bytes, came.flags);
         let mut files = owned(&beside);
+        for file in &files {
+            // Most are no sockets, and cannot.
+            let _ = setsockopt(file, Linger, &libc::linger { l_onoff: 0, l_linger: 0 });
+        }
         if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) || files.len() > 1 {
             let why = "a message that is too long, or with too many descriptors";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -185,6 +210,21 @@ impl Connection {
 impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+fn pass_descriptors(socket: &OwnedFd, pass: bool) {
+    let pass = i32::from(pass);
+    let octets = libc::socklen_t::try_from(size_of_val(&pass)).unwrap_or(0);
+    // SAFETY: the value has as many octets as is said, and lives to the end of the call.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const pass).cast(),
+            octets,
+        );
     }
 }
 

@@ -104,6 +104,11 @@ impl Broker {
         };
         match answer {
             Ok(((who, peer, page), application)) => {
+                // Only who writes may have a segment from before to bring.
+                let may_write = |region| host.rights(&peer, application, region).write;
+                if self.book.regions().any(|(region, ..)| may_write(region)) {
+                    stranger.let_descriptors_come();
+                }
                 let mut session = Session {
                     process: stranger.peer_process().ok(),
                     connection: stranger,
