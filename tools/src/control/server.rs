@@ -2,8 +2,9 @@
 //!
 //! The control thread drives it: wait in `poll` on [`ControlServer::poll_fds`] for at most
 //! [`ControlServer::poll_timeout`], then call [`ControlServer::handle_ready`]. No call here waits
-//! for a client. A client beyond the [`CONTROL_CLIENTS_MAX`]th gets a `busy` reply and is closed.
-//!
+//! for a client. A client beyond the [`CONTROL_CLIENTS_MAX`]th gets a `busy` reply and is closed,
+//! and so does one that may only ask, where others such have three quarters of the places.
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,6 +25,8 @@ use crate::config::SocketGroup;
 use crate::exit::Failure;
 use crate::report::{Document, Event};
 
+/// Clients that may only ask: however many they are, there is room for who may order something.
+const GUESTS_MAX: usize = CONTROL_CLIENTS_MAX - CONTROL_CLIENTS_MAX / 4;
 /// Octets that may wait for all clients together.
 const BACKLOG_OCTETS_MAX: usize = 32 * 1024 * 1024;
 /// Clients accepted in one turn, served or refused: a flood of connections has to come back.
@@ -175,6 +178,12 @@ impl ControlServer {
         });
     }
 
+    fn has_room_for(&self, session: &Session) -> bool {
+        let is_guest = |it: &&Session| !it.may_order();
+        let guests = || self.sessions.iter().filter(is_guest).count();
+        self.sessions.len() < CONTROL_CLIENTS_MAX && (session.may_order() || guests() < GUESTS_MAX)
+    }
+
     fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_MAX {
             let client = match self.listener.accept() {
@@ -190,17 +199,18 @@ impl ControlServer {
                     }
                 },
             };
-            if self.sessions.len() < CONTROL_CLIENTS_MAX {
+            let session = Session::new(client, now);
+            if self.has_room_for(&session) {
                 self.counters.clients += 1;
-                self.sessions.push(Session::new(client, now));
+                self.sessions.push(session);
             } else {
                 self.counters.clients_refused += 1;
                 let message =
-                    format!("{CONTROL_CLIENTS_MAX} clients are connected; ask again later");
+                    format!("{} clients are connected; ask again later", self.sessions.len());
                 let line = refusal_line(RefusalCode::Busy, message);
                 let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
                 // One that does not take a line into its empty buffer is gone.
-                let _ = send(client.as_raw_fd(), &line, flags);
+                let _ = send(session.fd().as_raw_fd(), &line, flags);
             }
         }
     }

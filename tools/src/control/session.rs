@@ -36,6 +36,7 @@ pub(super) struct Session {
     out: Vec<u8>,
     sent: usize,
     deadline: Instant,
+    may_order: bool,
 }
 
 #[derive(Debug)]
@@ -55,13 +56,21 @@ pub(super) enum Next {
 
 impl Session {
     pub(super) fn new(socket: OwnedFd, now: Instant) -> Self {
+        let peer = getsockopt(&socket, PeerCredentials);
+        let is_ours = |uid: u32| uid == 0 || uid == geteuid().as_raw();
         Self {
+            may_order: peer.is_ok_and(|peer| is_ours(peer.uid())),
             socket,
             phase: Phase::Reading { line: Vec::new() },
             out: Vec::new(),
             sent: 0,
             deadline: now + CONTROL_CLIENT_PATIENCE,
         }
+    }
+
+    /// Whether the client is root or the daemon's own user: the group may look only.
+    pub(super) const fn may_order(&self) -> bool {
+        self.may_order
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -196,12 +205,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// Whether the client is root or the daemon's own user: the group may look only.
-    fn may_order(&self) -> bool {
-        let peer = getsockopt(&self.socket, PeerCredentials);
-        peer.is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw())
     }
 
     fn refuse(&mut self, now: Instant, code: RefusalCode, message: String) {

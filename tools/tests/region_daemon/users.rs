@@ -11,7 +11,7 @@ use crate::bench::{Bench, DAEMON, NOBODY, PATIENCE, as_nobody, is_root, operator
 use crate::participant::{self, says};
 
 /// Copies of programs that every user may run.
-fn for_all(bench: &Bench, program: &str) -> PathBuf {
+pub(crate) fn for_all(bench: &Bench, program: &str) -> PathBuf {
     let folder = bench.scratch.path();
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let name = std::path::Path::new(program).file_name().unwrap();
