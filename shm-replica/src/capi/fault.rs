@@ -13,6 +13,7 @@ use super::types::{BMPL_ROLE_ACTIVE, BMPL_ROLE_NONE, BMPL_ROLE_STANDBY};
 use crate::attach::{Malformed, RefusalCode};
 use crate::image::NoImage;
 use crate::os::participant::{AttachError, CycleError};
+use crate::os::segment::SegmentError;
 use crate::page::Role;
 
 /// Why activation failed.
@@ -26,6 +27,10 @@ pub(super) fn of_attach(error: &AttachError, says: &mut Detail) -> Code {
         AttachError::Malformed(Malformed::Version(_)) | AttachError::OtherAnswer => BMPL_E_VERSION,
         AttachError::Malformed(_) => BMPL_E_DAEMON,
         AttachError::TooLong(_) => BMPL_E_LIMIT,
+        AttachError::Segment {
+            why: SegmentError::OtherRegion(_) | SegmentError::OtherLayout(_) | SegmentError::Schema,
+            ..
+        } => BMPL_E_VERSION,
         AttachError::Segment { .. } | AttachError::System { .. } => BMPL_E_SYSTEM,
         AttachError::Mismatch { .. } => BMPL_E_SCHEMA,
         AttachError::Size { .. } => BMPL_E_LAYOUT,

@@ -20,7 +20,7 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 use thiserror::Error;
 
 use super::mapping::Mapping;
-use crate::segment::{HEADER_OCTETS, Header, State, WrongHeader};
+use crate::segment::{HEADER_OCTETS, Header, Layout, RegionName, State, WrongHeader};
 use crate::word::{WORD_OCTETS, Word as _};
 
 /// The seals of each segment: its size is for ever, and so are the seals.
@@ -39,6 +39,19 @@ pub enum SegmentError {
     /// What was received is no segment of ours.
     #[error(transparent)]
     Header(#[from] WrongHeader),
+    /// Of another region than was asked for.
+    #[error("it is of region {0}")]
+    OtherRegion(Box<RegionName>),
+    /// Of other sizes than were registered.
+    #[error(
+        "it is laid out for images of {} octets in {} slots and a schema of {} octets, not as was \
+         registered",
+        .0.image_octets(), .0.slots(), .0.schema().len()
+    )]
+    OtherLayout(Layout),
+    /// Its schema is none, or not the one that its header speaks of. Its writer can write there.
+    #[error("its schema has been changed: it does not fit its header")]
+    Schema,
     /// The kernel refuses.
     #[error("cannot {what}: {why}{}", remedy(why))]
     System {

@@ -229,8 +229,12 @@ impl Region {
         let held = Held::new(kept).map_err(fault)?;
         let segment = Segment::open(file, true).map_err(fault)?;
         let layout = segment.header().layout;
-        if layout != written.layout || segment.header().name != self.name {
-            return Err(AttachError::OtherAnswer);
+        let name = segment.header().name;
+        if name != self.name {
+            return Err(fault(SegmentError::OtherRegion(Box::new(name))));
+        }
+        if layout != written.layout {
+            return Err(fault(SegmentError::OtherLayout(layout)));
         }
         let memory = segment.into_memory();
         let writer = ImageWriter::new(memory, layout.place(), layout.image_octets());
@@ -245,7 +249,7 @@ impl Region {
         let segment = Segment::open(file, false).map_err(fault)?;
         let header = *segment.header();
         if header.name != self.name {
-            return Err(AttachError::OtherAnswer);
+            return Err(fault(SegmentError::OtherRegion(Box::new(header.name))));
         }
         let layout = header.layout;
         let copies = self.copies(&segment)?;
@@ -286,10 +290,11 @@ impl Region {
         if theirs.is_empty() {
             return Ok(None);
         }
-        let theirs = Schema::parse(&theirs).map_err(|_| AttachError::OtherAnswer)?;
         // Its writer can write there, too.
+        let changed = || AttachError::Segment { region: self.name, why: SegmentError::Schema };
+        let theirs = Schema::parse(&theirs).map_err(|_| changed())?;
         if theirs.image_octets() != segment.header().layout.image_octets() {
-            return Err(AttachError::OtherAnswer);
+            return Err(changed());
         }
         let Err(mismatch) = compare(&ours, &theirs) else { return Ok(None) };
         match self.map {
