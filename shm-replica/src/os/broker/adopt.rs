@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::{Broker, InForce};
 use crate::book::RegionId;
 use crate::os::segment::{Segment, SegmentError};
-use crate::segment::RegionName;
+use crate::schema::Schema;
+use crate::segment::{Header, RegionName};
 
 /// Why a descriptor is not taken for a segment of this daemon's.
 #[derive(Debug, Error)]
@@ -42,6 +43,10 @@ impl Broker {
         let id = self.book.region(name).ok_or(NotAdopted::Unknown(name))?;
         let application = self.book.application_of(name).ok_or(NotAdopted::Unknown(name))?;
         let newest = self.book.active(application).map_or(0, |(_, epoch)| epoch);
+        let schema = segment.schema_octets();
+        if !fits(&header, &schema) {
+            return Err(SegmentError::Schema.into());
+        }
         let state = segment.state()?;
         let epoch = state.epoch().filter(|epoch| *epoch <= newest).ok_or(NotAdopted::Old(name))?;
         if state.superseded_by().is_some() {
@@ -54,7 +59,7 @@ impl Broker {
         if place.is_none() && !self.book.adopt(name, header.layout, header.schema_hash) {
             return Err(NotAdopted::Old(name));
         }
-        self.schemas[id.index()] = segment.schema_octets();
+        self.schemas[id.index()] = schema;
         *place = Some(InForce { segment, writer: None, epoch });
         Ok((name, epoch))
     }
@@ -69,4 +74,15 @@ impl Broker {
         self.past[id.index()] = Some(past);
         Ok((name, epoch))
     }
+}
+
+/// Whether a schema is the one that a segment's header speaks of. Its writer can write to both: one
+/// that fits no program would keep all of them out.
+fn fits(header: &Header, schema: &[u8]) -> bool {
+    if schema.is_empty() {
+        return header.schema_hash == 0;
+    }
+    let image_octets = header.layout.image_octets();
+    Schema::parse(schema)
+        .is_ok_and(|it| it.hash() == header.schema_hash && it.image_octets() == image_octets)
 }
