@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 
 use thiserror::Error;
 
+#[cfg(doc)]
+use super::Host;
 use super::{Broker, InForce};
 use crate::book::RegionId;
 use crate::os::segment::{Segment, SegmentError};
@@ -20,6 +22,9 @@ pub enum NotAdopted {
     /// Another user made it.
     #[error("the segment of region {0} was made by another user")]
     Foreign(RegionName),
+    /// It was kept for another application or epoch than it says: its writer can write there.
+    #[error("the segment says that it is of region {0}, epoch {1}; it was not kept as that")]
+    Renamed(RegionName, u64),
     /// Its region is not configured any more.
     #[error("region {0} is not configured")]
     Unknown(RegionName),
@@ -29,11 +34,34 @@ pub enum NotAdopted {
 }
 
 impl Broker {
+    /// Takes a segment that was kept for an application's epoch, as [`Host::keep`] said; otherwise
+    /// as [`Self::adopt`]. What a segment says of itself its writer can change, to be taken for the
+    /// state of an application that is none of its business; the name it was kept under it cannot.
+    ///
+    /// # Errors
+    /// It is not what it has to be, or not of these; nothing has changed then.
+    pub fn adopt_kept(
+        &mut self,
+        application: RegionName,
+        epoch: u64,
+        file: OwnedFd,
+    ) -> Result<(RegionName, u64), NotAdopted> {
+        self.adopt_if(file, |of, under| of == application && under == epoch)
+    }
+
     /// Takes a segment that a former life of the daemon left; its region and epoch.
     ///
     /// # Errors
     /// It is not what it has to be; nothing has changed then.
     pub fn adopt(&mut self, file: OwnedFd) -> Result<(RegionName, u64), NotAdopted> {
+        self.adopt_if(file, |_, _| true)
+    }
+
+    fn adopt_if(
+        &mut self,
+        file: OwnedFd,
+        was_kept_for: impl FnOnce(RegionName, u64) -> bool,
+    ) -> Result<(RegionName, u64), NotAdopted> {
         let segment = Segment::open(file, true)?;
         let header = *segment.header();
         let name = header.name;
@@ -49,6 +77,9 @@ impl Broker {
         }
         let state = segment.state()?;
         let epoch = state.epoch().filter(|epoch| *epoch <= newest).ok_or(NotAdopted::Old(name))?;
+        if !was_kept_for(application, epoch) {
+            return Err(NotAdopted::Renamed(name, epoch));
+        }
         if state.superseded_by().is_some() {
             return self.adopt_past(id, InForce { segment, writer: None, epoch });
         }
