@@ -48,8 +48,7 @@ fn wait_word(seen: Seen<'_>, until: Instant) -> io::Result<bool> {
         return Ok(true);
     }
     match io::Error::last_os_error() {
-        // The word is another by now, or a signal came.
-        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(true),
+        error if is_to_look_again(&error) => Ok(true),
         error if error.raw_os_error() == Some(libc::ETIMEDOUT) => Ok(false),
         error => Err(error),
     }
@@ -68,6 +67,14 @@ impl Seen<'_> {
     fn has_changed(&self) -> bool {
         self.word.load(Ordering::Acquire) != self.value
     }
+}
+
+/// Whether a wait that failed says no more than that its caller has to look again: the word is
+/// another by now, or a signal came, or the word's page was taken out of the memory file in this
+/// instant. Whoever has the file for writing can do that (a hole punched there, zeros come back);
+/// that there is a word is known, so it is the only bad address there can be.
+fn is_to_look_again(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR | libc::EFAULT))
 }
 
 /// Between two looks, where the kernel cannot wait for several words at once (before Linux 5.16).
@@ -105,7 +112,7 @@ pub fn wait_any<const N: usize>(words: [Seen<'_>; N], until: Instant) -> io::Res
         return Ok(true);
     }
     match io::Error::last_os_error() {
-        error if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => Ok(true),
+        error if is_to_look_again(&error) => Ok(true),
         error if error.raw_os_error() == Some(libc::ETIMEDOUT) => Ok(false),
         error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
             look_now_and_then(&words, until)
