@@ -78,7 +78,7 @@ const FIELDS: [Field; 21] = [
         participant_says: "its schema has been changed",
         refused_by: [false, true, true],
         broker_says: "schema",
-        harmless: "the segment is as large with these, and all places follow from what was checked; \
+        harmless: "it is as large with these, and all places follow from what was checked; \
                    no image's checksum fits another length, so a reader without a schema has none",
     },
     Field {
@@ -102,8 +102,8 @@ const FIELDS: [Field; 21] = [
         participant_says: "its schema has been changed",
         refused_by: [false, true, true],
         broker_says: "schema",
-        harmless: "the segment is as large with these, and the slots are where they were; who reads \
-                   without a schema does not look at it",
+        harmless: "the segment is as large with these, and the slots are where they were; who \
+                   reads without a schema does not look at it",
     },
     Field {
         name: "schema hash",
