@@ -172,8 +172,11 @@ impl Cyclic {
     /// Begins a cycle: who am I, and what do I begin with. A hot standby takes the newest cut over.
     /// Real-time class: copies of images where there are new ones, no system call.
     pub fn begin(&mut self) -> Cycle {
+        // In this order: what passes between the two looks makes a commit's wall clock earlier,
+        // never later than the commit was.
+        let wall_clock_ns = realtime_ns();
         let now = MonotonicClock::now();
-        self.wall_clock_offset_ns = realtime_ns().saturating_sub(now.as_nanos());
+        self.wall_clock_offset_ns = wall_clock_ns.saturating_sub(now.as_nanos());
         // Before all looks: a change after this is not waited for.
         self.told = Told::by(&self.shared);
         self.collect();
