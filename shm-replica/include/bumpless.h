@@ -363,8 +363,7 @@ typedef struct bmpl_cycle_t {
     // Zero.
     uint32_t reserved32;
     // The number of this cycle: one more than that of the last commit, whoever made it. Of a
-    // standby, the cycle that it holds. For a
-    // standby the last one that it holds.
+    // standby, the last cycle that it holds.
     uint64_t cycle;
     // The epoch: rises with each takeover.
     uint64_t epoch;

@@ -198,8 +198,7 @@ pub struct Cycle {
     /// Zero.
     pub reserved32: u32,
     /// The number of this cycle: one more than that of the last commit, whoever made it. Of a
-    /// standby, the cycle that it holds. For a
-    /// standby the last one that it holds.
+    /// standby, the last cycle that it holds.
     pub cycle: u64,
     /// The epoch: rises with each takeover.
     pub epoch: u64,
