@@ -1,6 +1,10 @@
 /* Cyclic calls beneath a filter that ends the process at any system call but those that are said,
- * with an allocator that counts what the cyclic thread asks of it. Arguments: the runtime folder,
- * and for the counter-proof "calls" or "allocates".
+ * with an allocator that counts what the cyclic thread asks of it. Arguments: the runtime folder, and
+ *
+ *   nothing more  the reader has asked to be woken: the filter lets a futex wake through
+ *   unasked       nobody has asked: the filter lets no futex through
+ *   asked         the counter-proof of it: somebody has asked, and no futex is let through
+ *   calls, allocates  the counter-proofs of filter and allocator
  *
  * One thread drives an active participant, its standby and a reader, as three processes would; the
  * standby takes over while the filter is on. */
@@ -52,21 +56,23 @@ void free(void *p) { asked += is_cyclic && p != NULL; __libc_free(p); }
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),                                           \
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-static void end_at_any_other_system_call(void)
+#define NO_CALL 0xffffffffu
+
+static void end_at_any_other_system_call(int may_wake)
 {
-    static struct sock_filter filter[] = {
+    struct sock_filter filter[] = {
         LOAD(nr),
         ALLOW_IF(__NR_write),       /* what the program says at its end */
         ALLOW_IF(__NR_futex_waitv), /* the one wait */
         ALLOW_IF(__NR_exit),
         /* A futex, and only to wake: a lock that waits is none. */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_futex, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, may_wake ? __NR_futex : NO_CALL, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         LOAD(args[1]),
         ALLOW_IF(FUTEX_WAKE),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
-    static struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
         abort();
 }
@@ -74,11 +80,13 @@ static void end_at_any_other_system_call(void)
 /* ---- Three participants ----------------------------------------------------------------------- */
 
 struct own { bmpl_t *handle; double plant[64]; unsigned char level[3]; };
-static struct own one, other;
+static struct own one, second;
 static bmpl_t *reader;
-static const char *broken = "";
+static const char *mode = "";
 static volatile int turn;
-static long commits, reads, restored_cycle, takeovers;
+static long commits, reads, restored_cycle, takeovers, seen;
+
+static int is(const char *other) { return strcmp(mode, other) == 0; }
 
 static void require(int good, const char *what)
 {
@@ -120,9 +128,15 @@ static void *reads_in_a_process_of_its_own(void *nothing)
 {
     bmpl_image_t image = BMPL_IMAGE_INIT;
     while (bmpl_get_role(reader) >= 0) {
-        bmpl_wait(reader, 0, 0);
-        if (bmpl_read_next(reader, 0, &image) == BMPL_E_HANDLE)
+        int said;
+        if (is("unasked")) /* it polls */
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        else
+            bmpl_wait(reader, 0, 0);
+        said = bmpl_read_next(reader, 0, &image);
+        if (said == BMPL_E_HANDLE)
             break;
+        seen += said == BMPL_READ_NEW;
     }
     return nothing;
 }
@@ -173,36 +187,36 @@ static void *cycles(void *nothing)
     bmpl_cycle_t cycle = BMPL_CYCLE_INIT;
     /* The calls have been resolved when the filter comes: lazy binding is the loader's, not ours. */
     works(&one);
-    for (int i = 0; i < 200 && bmpl_restore(other.handle) != 1; i++) {
-        require(bmpl_cycle_begin(other.handle, &cycle) == BMPL_ROLE_STANDBY, "stands by");
+    for (int i = 0; i < 200 && bmpl_restore(second.handle) != 1; i++) {
+        require(bmpl_cycle_begin(second.handle, &cycle) == BMPL_ROLE_STANDBY, "stands by");
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
-    if (strcmp(broken, "allocates") != 0) /* a thread's first allocation calls the system, too */
-        end_at_any_other_system_call();
+    if (!is("allocates")) /* a thread's first allocation calls the system, too */
+        end_at_any_other_system_call(!is("unasked") && !is("asked"));
     is_cyclic = 1;
     for (int i = 0; i < CYCLES; i++) {
         works(&one);
-        stands_by(&other);
+        stands_by(&second);
         errs();
-        if (i == 1000 && strcmp(broken, "calls") == 0)
+        if (i == 1000 && is("calls"))
             syscall(SYS_getppid);
-        if (i == 1000 && strcmp(broken, "allocates") == 0)
+        if (i == 1000 && is("allocates"))
             bmpl_last_detail(one.handle, NULL, 0); /* said to be none for a cycle */
     }
     restored_cycle = (long)one.plant[0];
     turn = 1; /* the main thread ends the active one */
     do {
         clock_gettime(CLOCK_MONOTONIC, &now);
-        bmpl_wait(other.handle, BMPL_NO_REGION,
+        bmpl_wait(second.handle, BMPL_NO_REGION,
                   (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + 1000000);
-        require(bmpl_cycle_begin(other.handle, &cycle) >= 0, "begin");
+        require(bmpl_cycle_begin(second.handle, &cycle) >= 0, "begin");
         takeovers += (cycle.flags & BMPL_CYCLE_TOOK_OVER) != 0;
     } while (cycle.role != BMPL_ROLE_ACTIVE);
     require((cycle.flags & BMPL_CYCLE_RESTORED) != 0, "restored");
-    require((long)other.plant[0] == restored_cycle, "the last state");
+    require((long)second.plant[0] == restored_cycle, "the last state");
     require((long)cycle.cycle == restored_cycle + 1, "the next cycle");
     for (int i = 0; i < CYCLES; i++)
-        works(&other);
+        works(&second);
     is_cyclic = 0;
     /* Not by returning: the thread library has its own calls then. */
     syscall(SYS_exit, 0);
@@ -218,14 +232,15 @@ int main(int argc, char **argv)
         return 2;
     alarm(60);
     if (argc > 2)
-        broken = argv[2];
+        mode = argv[2];
     configure(&one, argv[1]);
     for (int i = 0; i < 5000 && bmpl_get_role(one.handle) != BMPL_ROLE_ACTIVE; i++)
         nanosleep(&rest, NULL);
-    configure(&other, argv[1]);
+    configure(&second, argv[1]);
     reader = create(argv[1]);
     reads_plant.name = "plant";
-    reads_plant.flags = BMPL_READER_WAKE; /* so that each commit wakes somebody */
+    if (!is("unasked"))
+        reads_plant.flags = BMPL_READER_WAKE; /* so that each commit wakes somebody */
     require(bmpl_attach(reader, &reads_plant) == 0, "attach");
     require(bmpl_activate(reader) >= 0, "activate the reader");
     pthread_create(&beside, NULL, reads_in_a_process_of_its_own, NULL);
@@ -237,6 +252,7 @@ int main(int argc, char **argv)
     pthread_join(cyclic, NULL);
     require(bmpl_destroy(reader) == 0, "destroy");
     pthread_join(beside, NULL);
-    printf("commits %ld, read by the standby %ld, takeovers %ld, allocations %ld\n", commits, reads, takeovers, asked);
+    printf("commits %ld, read by the standby %ld, by the reader %ld, takeovers %ld, allocations %ld\n",
+           commits, reads, seen, takeovers, asked);
     return 0;
 }
