@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use bumpless::book::{Book, Rights, Takeover};
@@ -15,10 +16,13 @@ use nix::poll::{PollTimeout, poll};
 /// The regions of the one application, `plc`.
 const REGIONS: [&str; 3] = ["plant", "recipe", "log"];
 
+type Order = Box<dyn FnOnce(&mut Broker) + Send>;
+
 /// A broker that a thread drives, in a folder of its own.
 pub(crate) struct Daemon {
     folder: PathBuf,
     stops: Arc<AtomicBool>,
+    orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -54,13 +58,23 @@ impl Daemon {
         let broker = Broker::new(listener, book, 1).unwrap();
         let stops = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stops);
-        let thread = Some(std::thread::spawn(move || drive(broker, &told)));
-        Self { folder, stops, thread }
+        let (orders, inbox) = channel();
+        let thread = Some(std::thread::spawn(move || drive(broker, &told, &inbox)));
+        Self { folder, stops, orders, thread }
     }
 
     /// Its runtime folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Puts whoever stands by in charge.
+    pub(crate) fn switch_over(&self) {
+        let order: Order = Box::new(|broker| {
+            let standby = broker.standby_of(RegionName::new("plc").unwrap()).unwrap();
+            broker.book().order_active(standby).unwrap();
+        });
+        self.orders.send(order).unwrap();
     }
 }
 
@@ -73,12 +87,13 @@ impl Drop for Daemon {
     }
 }
 
-fn drive(mut broker: Broker, stops: &AtomicBool) {
+fn drive(mut broker: Broker, stops: &AtomicBool, orders: &Receiver<Order>) {
     while !stops.load(Ordering::Acquire) {
         {
             let mut fds: Vec<_> = broker.poll_fds().collect();
             poll(&mut fds, PollTimeout::from(5u8)).unwrap();
         }
+        orders.try_iter().for_each(|order| order(&mut broker));
         broker.turn(&mut Anybody);
     }
 }

@@ -12,7 +12,7 @@ const LINES: [&str; 4] = ["Phase:", "RT:", "Thread:", "Errors:"];
 /// A function of the header.
 pub(crate) struct Function {
     pub(crate) name: String,
-    declaration: String,
+    pub(crate) declaration: String,
     comment: Vec<String>,
 }
 

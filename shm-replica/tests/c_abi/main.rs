@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod abi;
 mod daemon;
 mod header;
+mod images;
 mod languages;
 mod programs;
 mod quiet;
