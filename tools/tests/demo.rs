@@ -198,6 +198,35 @@ fn as_root_the_claim_holds_and_the_table_says_so() {
     assert!(prp.iter().all(|row| row[1] == "0" && row[2] == "0"), "{out}");
     assert!(single.iter().filter(|row| row[1] != "0").count() >= 5, "{out}");
     assert!(single.iter().any(|row| row[2] != "0"), "{out}");
+    is_as_readme_shows(&out);
+}
+
+/// What README.md shows is printed, line for line, but for the figures behind the faults' names.
+fn is_as_readme_shows(out: &str) {
+    const NAME_COLUMNS: usize = 20;
+    let without_figures = |line: &str| {
+        let name: String = line.chars().take(NAME_COLUMNS).collect();
+        let behind: String = line.chars().skip(NAME_COLUMNS).collect();
+        let words = behind.split_whitespace().map(|word| match word {
+            _ if word.starts_with(|c: char| c.is_ascii_digit()) => "#",
+            "KiB" | "MiB" | "GiB" => "octets",
+            _ => word,
+        });
+        let words: Vec<_> = words.collect();
+        format!("{} {}", name.trim_end(), words.join(" "))
+    };
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("README.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("```text\n").unwrap();
+    let (shown, _) = block.split_once("```").unwrap();
+    let mut printed = out.lines().map(without_figures);
+    let mut lines = 0;
+    for line in shown.lines().filter(|line| !line.is_empty()) {
+        let wanted = without_figures(line);
+        assert!(printed.any(|line| line == wanted), "not printed: {line}\n{out}");
+        lines += 1;
+    }
+    assert_eq!(lines, 26);
 }
 
 #[test]

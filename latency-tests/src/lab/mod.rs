@@ -48,6 +48,11 @@ use std::time::Duration;
 
 use tools::netlab::NetLabError;
 
+/// The page's listings compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/lab.md")]
+struct Page;
+
 mod agent;
 mod cpio;
 mod emulator;

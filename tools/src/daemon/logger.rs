@@ -77,14 +77,16 @@ impl Drop for Logger {
 
 fn write_all(queue: &Receiver<String>, shared: &Shared) {
     shared.tid.store(nix::unistd::gettid().as_raw(), Ordering::Relaxed);
-    for line in queue {
+    for mut line in queue {
         let left_out = shared.left_out.swap(0, Ordering::Relaxed);
         let mut stderr = std::io::stderr().lock();
         if left_out > 0 {
             let _ = writeln!(stderr, "bumplessd: {left_out} lines left out: nobody read them");
         }
+        // One write: where stdout goes to the same file, `ready` is not to land within the line.
+        line.push('\n');
         // A stderr that is closed changes nothing.
-        let _ = writeln!(stderr, "{line}");
+        let _ = stderr.write_all(line.as_bytes());
     }
     shared.is_done.store(true, Ordering::Release);
 }

@@ -27,6 +27,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "shm-replica/c_abi", packages: &["gcc", "g++", "libc6-dev", "binutils"] },
     Need { group: "shm-replica/c_abi", packages: &["python3", "python3-numpy"] },
     Need { group: "tools/c_examples", packages: &["gcc", "libc6-dev"] },
+    Need { group: "tools/pages", packages: &["iproute2", "jq"] },
     Need { group: "tools/xtask/install", packages: &["gcc", "libc6-dev", "pkg-config", "python3"] },
     Need { group: "latency-tests/daemon_faults", packages: &["iproute2"] },
     Need { group: "latency-tests/daemon_xdp", packages: &["iproute2"] },
