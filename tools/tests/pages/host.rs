@@ -96,6 +96,11 @@ impl Host {
         self.scratch.path().join(name)
     }
 
+    /// A file in there, as seen from outside.
+    pub(crate) fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder.id()))
+    }
+
     /// Adds lines to a file of its `/etc`, or makes it.
     pub(crate) fn add_to(&self, name: &str, lines: &str) {
         let path = self.path("etc").join(name);
@@ -116,10 +121,6 @@ impl Host {
         command
     }
 
-    fn shell(&self, command: &str) -> Command {
-        self.program("bash", &["-c", &format!("set -o pipefail; {command}")])
-    }
-
     /// Starts a command that goes on until it is ended.
     pub(crate) fn start(&self, command: &str) -> Process {
         Process::spawn(command, self.program("bash", &["-c", command])).unwrap()
@@ -132,11 +133,11 @@ impl Host {
     }
 
     /// Runs a command of a page, or one that sets the scene for it: it ends well and complains of
-    /// nothing. What it printed.
+    /// nothing. What it printed. (Of a pipe that is the status of the last program, as for a reader:
+    /// `doctor` ends with 1 where it has findings.)
     #[track_caller]
     pub(crate) fn run(&self, command: &str) -> String {
-        let process = Process::spawn(command, self.shell(command)).unwrap();
-        let Ended { status, out, err } = process.finish(PATIENCE).unwrap();
+        let Ended { status, out, err } = self.start(command).finish(PATIENCE).unwrap();
         assert!(status.success() && err.is_empty(), "{command}: {status}\n{out}{err}");
         out
     }

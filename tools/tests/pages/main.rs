@@ -13,6 +13,7 @@ mod lab;
 #[allow(dead_code, reason = "not all that it offers is used here")]
 #[path = "../region_daemon/participant.rs"]
 mod participant;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -161,6 +162,7 @@ fn a_node_is_run_and_looked_at_as_the_pages_say() {
     assert_eq!(host.run(&others), "", "and it is heard on LAN A");
 
     problems_are_named(&host);
+    requests::are_answered(&host.inside("/run/bumpless/prp0/control.sock"));
     stop(far);
     stop(daemon);
     assert!(!host.run("ip -br link").contains("prp0"), "it removes what it created");
@@ -219,6 +221,7 @@ fn regions_are_looked_at_and_switched_over_as_the_pages_say() {
     assert!(watch.wait_out(changed, PATIENCE).is_some(), "{}{}", watch.out(), watch.err());
     let watched = interrupt(watch);
     assert_eq!(watched.err, "");
+    requests::are_answered(&host.inside("/run/bumpless/plc0/control.sock"));
     let said = host.run(SWITCHOVER.1);
     assert!(said.contains(&second.id().to_string()), "{said}");
     participant::says(&second, "ACTIVE 2");
