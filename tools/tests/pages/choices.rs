@@ -1,4 +1,5 @@
-//! What is done with each command and each listing of the pages. Who adds one to a page decides here.
+//! What is done with each command and each listing of the pages. Who adds one to a page decides
+//! here.
 
 /// A command or the first line of a listing, with its page.
 pub(crate) type Named = (&'static str, &'static str);
@@ -44,7 +45,7 @@ pub(crate) fn of_this_test() -> Vec<Named> {
     all
 }
 
-/// What is not run by this test: who does it instead, with words that stand there, and why not here.
+/// What is not run by this test: who does it instead, with words that stand there, and why not.
 /// (A file of its own page says that there is nothing to run.)
 #[derive(Debug)]
 pub(crate) struct Elsewhere {

@@ -133,8 +133,8 @@ impl Host {
     }
 
     /// Runs a command of a page, or one that sets the scene for it: it ends well and complains of
-    /// nothing. What it printed. (Of a pipe that is the status of the last program, as for a reader:
-    /// `doctor` ends with 1 where it has findings.)
+    /// nothing. What it printed. (Of a pipe that is the status of the last program, as for a
+    /// reader: `doctor` ends with 1 where it has findings.)
     #[track_caller]
     pub(crate) fn run(&self, command: &str) -> String {
         let Ended { status, out, err } = self.start(command).finish(PATIENCE).unwrap();

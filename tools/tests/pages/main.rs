@@ -1,8 +1,8 @@
 //! Every command and every listing of README and docs is run, or checked by the program that reads
 //! such files, or stands in a list with the test that runs it instead and the reason.
 //!
-//! What is shown of an output is compared; `NAME` in a command is the region of the configuration on
-//! the manual page, and interfaces and folders are those of a host that the test makes.
+//! What is shown of an output is compared; `NAME` in a command is the region of the configuration
+//! on the manual page, and interfaces and folders are those of a host that the test makes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

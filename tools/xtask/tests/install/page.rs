@@ -1,7 +1,7 @@
 //! `docs/c-api.md`, followed to the letter: its listings are written to files, its commands are
-//! given to one shell, and what they print is compared, on both outputs, as a terminal shows it. Each
-//! command ends with 0, but where the next one shows with which status it did. Who was started beside
-//! the shell is gone at the end, by a signal of the page's or by itself with 0.
+//! given to one shell, and what they print is compared, on both outputs, as a terminal shows it.
+//! Each command ends with 0, but where the next one shows with which status it did. Who was started
+//! beside the shell is gone at the end, by a signal of the page's or by itself with 0.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
