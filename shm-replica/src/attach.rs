@@ -314,7 +314,8 @@ fn decode<'a, T: Message<'a>>(octets: &'a [u8]) -> Result<T, Malformed> {
 }
 
 impl<'a> Request<'a> {
-    /// The message's octets in the newest version, in `into`; [`MESSAGE_OCTETS_MAX`] always suffice.
+    /// The message's octets in the newest version, in `into`; [`MESSAGE_OCTETS_MAX`] always
+    /// suffice.
     ///
     /// # Errors
     /// `into`, or the message's limit, is too small.

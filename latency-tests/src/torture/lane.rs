@@ -91,8 +91,8 @@ struct Lane<'o> {
     /// How long somebody was stepped, all in all: meanwhile nobody else is looked after, and what
     /// others wait for does not come.
     stepped: Duration,
-    /// When the last owner was killed or followed, and when the service manager's store was complete
-    /// last, by [`Self::watch`].
+    /// When the last owner was killed or followed, and when the service manager's store was
+    /// complete last, by [`Self::watch`].
     owned_at: Instant,
     kept_at: Instant,
     census_at: u64,

@@ -34,34 +34,19 @@ pub enum NotAdopted {
 }
 
 impl Broker {
-    /// Takes a segment that was kept for an application's epoch, as [`Host::keep`] said; otherwise
-    /// as [`Self::adopt`]. What a segment says of itself its writer can change, to be taken for the
-    /// state of an application that is none of its business; the name it was kept under it cannot.
+    /// Takes a segment that a former life of the daemon left, and that was kept for an application's
+    /// epoch, as [`Host::keep`] said; its region. What a segment says of itself its writer can
+    /// change, to be taken for the state of an application that is none of its business; the name it
+    /// was kept under it cannot.
     ///
     /// # Errors
     /// It is not what it has to be, or not of these; nothing has changed then.
-    pub fn adopt_kept(
+    pub fn adopt(
         &mut self,
-        application: RegionName,
-        epoch: u64,
+        kept_for: RegionName,
+        kept_epoch: u64,
         file: OwnedFd,
-    ) -> Result<(RegionName, u64), NotAdopted> {
-        self.adopt_if(file, |of, under| of == application && under == epoch)
-    }
-
-    /// Takes a segment that a former life of the daemon left; its region and epoch.
-    ///
-    /// # Errors
-    /// It is not what it has to be; nothing has changed then.
-    pub fn adopt(&mut self, file: OwnedFd) -> Result<(RegionName, u64), NotAdopted> {
-        self.adopt_if(file, |_, _| true)
-    }
-
-    fn adopt_if(
-        &mut self,
-        file: OwnedFd,
-        was_kept_for: impl FnOnce(RegionName, u64) -> bool,
-    ) -> Result<(RegionName, u64), NotAdopted> {
+    ) -> Result<RegionName, NotAdopted> {
         let segment = Segment::open(file, true)?;
         let header = *segment.header();
         let name = header.name;
@@ -77,7 +62,7 @@ impl Broker {
         }
         let state = segment.state()?;
         let epoch = state.epoch().filter(|epoch| *epoch <= newest).ok_or(NotAdopted::Old(name))?;
-        if !was_kept_for(application, epoch) {
+        if (application, epoch) != (kept_for, kept_epoch) {
             return Err(NotAdopted::Renamed(name, epoch));
         }
         if state.superseded_by().is_some() {
@@ -92,18 +77,19 @@ impl Broker {
         }
         self.schemas[id.index()] = schema;
         *place = Some(InForce { segment, writer: None, epoch });
-        Ok((name, epoch))
+        Ok(name)
     }
 
     /// One that was superseded is of use where its successor had no commit.
-    fn adopt_past(&mut self, id: RegionId, past: InForce) -> Result<(RegionName, u64), NotAdopted> {
-        let (name, epoch) = (past.segment.header().name, past.epoch);
-        let is_newer = self.past[id.index()].as_ref().is_none_or(|known| known.epoch < epoch);
+    fn adopt_past(&mut self, id: RegionId, past: InForce) -> Result<RegionName, NotAdopted> {
+        let name = past.segment.header().name;
+        let known = self.past[id.index()].as_ref();
+        let is_newer = known.is_none_or(|known| known.epoch < past.epoch);
         if !is_newer || !past.has_commits() {
             return Err(NotAdopted::Old(name));
         }
         self.past[id.index()] = Some(past);
-        Ok((name, epoch))
+        Ok(name)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading a region as any other reader does, through the daemon's socket.
 //!
-//! (The library's participant was the alternative: it gives images in the shape that its own program
-//! has, and here they are wanted as they stand, with the schema that came with them.)
+//! (The library's participant was the alternative: it gives images in the shape that its own
+//! program has, and here they are wanted as they stand, with the schema that came with them.)
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};

@@ -45,9 +45,9 @@ impl Desk {
         }
     }
 
-    /// A descriptor that the service manager keeps for nothing.
-    pub(super) fn drop_kept(&mut self, name: String) {
-        self.keeper.forget(name);
+    /// Segments that the service manager keeps for nothing.
+    pub(super) fn drop_kept(&mut self, application: RegionName, epoch: u64) {
+        self.keeper.forget(application, epoch);
     }
 
     /// Tells people what happened, and the service manager what it was not told yet: after
@@ -116,7 +116,7 @@ impl Host for Desk {
     }
 
     fn forget(&mut self, application: RegionName, epoch: u64) {
-        self.keeper.forget(super::kept::name(application, epoch));
+        self.keeper.forget(application, epoch);
     }
 
     fn tell(&mut self, event: Event) {

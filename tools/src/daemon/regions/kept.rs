@@ -4,7 +4,7 @@
 //! image outlives the daemon even where no participant does. What comes back is told apart by its
 //! name here, and checked like anything else from outside by the broker.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -24,19 +24,32 @@ use crate::os::inherited;
 const PREFIX: &str = "regions-";
 
 /// The name under which the segments of an application's epoch are kept.
-pub(super) fn name(application: RegionName, epoch: u64) -> String {
+fn name(application: RegionName, epoch: u64) -> String {
     format!("{PREFIX}{application}-{epoch}")
 }
 
+/// What a name says: the application and the epoch.
+fn kept_for(name: &str) -> Option<(RegionName, u64)> {
+    let (application, epoch) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    Some((RegionName::new(application).ok()?, epoch.parse().ok()?))
+}
+
+/// Segments of an application's epoch.
+pub(super) type Kept = BTreeMap<(RegionName, u64), Vec<OwnedFd>>;
+
 /// Takes the descriptors that the service manager hands to this process. What has another name than
 /// ours have is closed, and told.
-pub(super) fn take(journal: &Journal) -> Vec<(String, OwnedFd)> {
-    let (ours, others): (Vec<_>, Vec<_>) =
-        inherited::take().into_iter().partition(|(name, _)| name.starts_with(PREFIX));
-    for (name, _) in others {
-        journal.line("warning", &format!("descriptor {name:?} is none of ours: closed"));
+pub(super) fn take(journal: &Journal) -> Kept {
+    let mut kept = Kept::new();
+    for (name, file) in inherited::take() {
+        match kept_for(&name) {
+            Some(of) => kept.entry(of).or_default().push(file),
+            None => {
+                journal.line("warning", &format!("descriptor {name:?} is none of ours: closed"));
+            }
+        }
     }
-    ours
+    kept
 }
 
 /// Tells the service manager what to keep; nothing without one.
@@ -85,10 +98,10 @@ impl Keeper {
         self.flush()
     }
 
-    /// Keeps what has a name no more, from the next [`Self::flush`] on.
-    pub(super) fn forget(&mut self, name: String) {
+    /// Has them kept no more, from the next [`Self::flush`] on.
+    pub(super) fn forget(&mut self, application: RegionName, epoch: u64) {
         if self.manager.is_some() {
-            self.push(name, Vec::new());
+            self.push(name(application, epoch), Vec::new());
         }
     }
 
@@ -164,7 +177,7 @@ mod tests {
         }
         let last = epochs.start - 1;
         for epoch in 1..last {
-            keeper.forget(name(plc, epoch));
+            keeper.forget(plc, epoch);
         }
         store.hear().unwrap();
         assert!(store.names().eq(vec!["regions-plc-1"; 3]), "each file is kept once: {store:?}");

@@ -15,8 +15,6 @@
 //! | `shown` | what there is, as documents |
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::poll::{PollFd, PollFlags};
@@ -122,26 +120,24 @@ impl Regions {
 
     /// Takes the segments that the service manager kept, the newest first: those behind it are
     /// refused then. An epoch of which all are is not kept any more.
-    fn adopt(&mut self, mut files: Vec<(String, OwnedFd)>, journal: &Journal) {
-        let epoch =
-            |name: &str| name.rsplit('-').next().and_then(|epoch| epoch.parse::<u64>().ok());
-        files.sort_by_key(|(name, _)| Reverse(epoch(name)));
-        let mut useless: BTreeMap<String, bool> = BTreeMap::new();
-        for (name, file) in files {
-            let is_useless = useless.entry(name.clone()).or_insert(true);
-            match self.broker.adopt(file) {
-                Ok((region, epoch)) => {
-                    let text = format!("region {region}: the segment of epoch {epoch} was kept");
-                    journal.line("info", &text);
-                    *is_useless = false;
-                }
-                Err(why) => {
-                    journal.line("info", &format!("descriptor {name} is not used: {why}"));
-                }
+    fn adopt(&mut self, kept: kept::Kept, journal: &Journal) {
+        let mut kept: Vec<_> = kept.into_iter().collect();
+        kept.sort_by_key(|((_, epoch), _)| Reverse(*epoch));
+        for ((application, epoch), files) in kept {
+            let mut is_of_use = false;
+            for file in files {
+                let text = match self.broker.adopt(application, epoch, file) {
+                    Ok(region) => {
+                        is_of_use = true;
+                        format!("region {region}: the segment of epoch {epoch} was kept")
+                    }
+                    Err(why) => format!("a segment that was kept is not used: {why}"),
+                };
+                journal.line("info", &text);
             }
-        }
-        for (name, _) in useless.into_iter().filter(|(_, is_useless)| *is_useless) {
-            self.desk.drop_kept(name);
+            if !is_of_use {
+                self.desk.drop_kept(application, epoch);
+            }
         }
     }
 

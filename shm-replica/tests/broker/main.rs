@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod woken;
+
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -295,54 +297,6 @@ fn what_the_active_one_publishes_is_read_and_its_death_hands_over() {
 }
 
 #[test]
-fn who_waits_for_its_page_or_for_a_commit_is_woken_by_a_takeover() {
-    let mut daemon = Daemon::start("woken", 0);
-    let (first, segment) = daemon.controller();
-    publish(&segment, 1);
-    let (second, _next) = daemon.controller();
-    while second.hear_any().is_some() {}
-    let (_reader, _, file) = daemon.reader(&[]);
-    let shown = Segment::open(file.unwrap(), false).unwrap();
-    let place = shown.header().layout.place();
-    let page = second.page.as_ref().unwrap();
-    let until = MonotonicClock::now() + Duration::from_secs(30);
-    let changes = page.changes();
-    std::thread::scope(|scope| {
-        let (says, threads) = std::sync::mpsc::channel();
-        let tell = says.clone();
-        let page = scope.spawn(move || {
-            says.send(nix::unistd::gettid()).unwrap();
-            let word = Place { newest: Page::<Mapping>::CHANGES, ..place };
-            wake::wait(page.memory(), &word, changes, until)
-        });
-        let commit = scope.spawn(move || {
-            tell.send(nix::unistd::gettid()).unwrap();
-            wake::wait(shown.memory(), &place, 1, until)
-        });
-        for thread in threads.iter().take(2) {
-            sleeps(thread);
-        }
-        daemon.end(first);
-        assert!(page.join().unwrap().unwrap(), "the page's change woke nobody");
-        assert!(commit.join().unwrap().unwrap(), "the superseded segment's readers sleep on");
-    });
-    assert_eq!(second.office(), (Role::Active, 2));
-    assert_eq!(second.hear_any().unwrap().0, "Office");
-}
-
-/// Waits until a thread of this process, whose only wait is the one it is about to begin, sleeps.
-fn sleeps(thread: nix::unistd::Pid) {
-    for _ in 0..10_000 {
-        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
-        if stat.contains(") S ") {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    panic!("thread {thread} does not wait");
-}
-
-#[test]
 fn the_last_image_of_one_who_died_alone_stays_readable() {
     let mut daemon = Daemon::start("alone", 0);
     let (only, segment) = daemon.controller();
@@ -520,10 +474,10 @@ fn a_segment_that_was_kept_is_in_force_again_for_readers_and_nothing_else_is() {
         ("for reading", segment.for_reading().unwrap()),
         ("no segment", std::fs::File::open("/dev/null").unwrap().into()),
     ] {
-        assert!(daemon.broker.adopt(file).is_err(), "{what}");
+        assert!(daemon.broker.adopt(name("plc"), 1, file).is_err(), "{what}");
     }
-    assert_eq!(daemon.broker.adopt(kept()).unwrap(), (name("plant"), 1));
-    assert!(daemon.broker.adopt(kept()).is_err(), "once");
+    assert_eq!(daemon.broker.adopt(name("plc"), 1, kept()).unwrap(), name("plant"));
+    assert!(daemon.broker.adopt(name("plc"), 1, kept()).is_err(), "once");
     let (_reader, reply, file) = daemon.reader(&[]);
     assert_eq!(reply, "Attached { index: 0, epoch: 1 }");
     assert_eq!(newest(file.unwrap()), (1, 7));
@@ -535,7 +489,7 @@ fn a_segment_that_was_kept_is_in_force_again_for_readers_and_nothing_else_is() {
     assert_eq!(segment.state().unwrap().superseded_by(), Some(2));
     // Its successor has no commit, so it is the state all the same.
     daemon.restart(2);
-    assert_eq!(daemon.broker.adopt(kept()).unwrap(), (name("plant"), 1));
+    assert_eq!(daemon.broker.adopt(name("plc"), 1, kept()).unwrap(), name("plant"));
     let (_reader, reply, file) = daemon.reader(&[]);
     assert_eq!((&*reply, newest(file.unwrap())), ("Attached { index: 0, epoch: 1 }", (1, 7)));
     let (_next, segment) = daemon.controller();
@@ -549,7 +503,7 @@ fn a_segment_that_was_kept_is_in_force_again_for_readers_and_nothing_else_is() {
     let (_reader, reply, file) = daemon.reader(&[]);
     assert_eq!((&*reply, newest(file.unwrap())), ("Attached { index: 0, epoch: 3 }", (3, 8)));
     daemon.restart(0);
-    assert!(daemon.broker.adopt(kept()).is_err(), "an epoch that was never stored");
+    assert!(daemon.broker.adopt(name("plc"), 1, kept()).is_err(), "an epoch that was never stored");
 }
 
 #[test]
