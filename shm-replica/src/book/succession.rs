@@ -39,8 +39,8 @@ impl Book {
     }
 
     /// Processes that stood by when the daemon ended live, and have a state; who is started anew
-    /// has none. Until one of them has come back with the newest, or all have come back or are gone,
-    /// nobody becomes active by itself. Nothing where somebody was active since the start.
+    /// has none. Until one of them has come back with the newest, or all have come back or are
+    /// gone, nobody becomes active by itself. Nothing where somebody was active since the start.
     pub fn heirs_are_out(&mut self, application: RegionName) {
         if let Some(entry) = self.application_mut(application) {
             entry.heirs_are_out = !entry.has_begun;

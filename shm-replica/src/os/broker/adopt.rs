@@ -34,10 +34,10 @@ pub enum NotAdopted {
 }
 
 impl Broker {
-    /// Takes a segment that a former life of the daemon left, and that was kept for an application's
-    /// epoch, as [`Host::keep`] said; its region. What a segment says of itself its writer can
-    /// change, to be taken for the state of an application that is none of its business; the name it
-    /// was kept under it cannot.
+    /// Takes a segment that a former life of the daemon left, and that was kept for an
+    /// application's epoch, as [`Host::keep`] said; its region. What a segment says of itself its
+    /// writer can change, to be taken for the state of an application that is none of its business;
+    /// the name it was kept under it cannot.
     ///
     /// # Errors
     /// It is not what it has to be, or not of these; nothing has changed then.
