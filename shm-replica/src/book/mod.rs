@@ -353,18 +353,24 @@ impl Book {
         is_free
     }
 
-    /// A segment from before the daemon's start is in force again, without a writer, for those who
-    /// read; whether that changed anything.
-    pub fn adopt(&mut self, region: RegionName, layout: Layout, schema_hash: u64) -> bool {
+    /// A segment of an epoch from before the daemon's start is in force again, without a writer,
+    /// for those who read; whether that changed anything.
+    pub fn adopt(
+        &mut self,
+        region: RegionName,
+        epoch: u64,
+        layout: Layout,
+        schema_hash: u64,
+    ) -> bool {
         let place = self.region(region).and_then(|id| self.regions[id.index()].as_mut());
         let Some(region) = place.filter(|it| it.writers.is_empty() && !it.in_force) else {
             return false;
         };
         region.agreed = Some(Agreed { layout, schema_hash });
         region.in_force = true;
-        // Whoever comes finds a state.
+        // Whoever comes finds a state, and where it is the newest, nobody has a newer one.
         if let Some(application) = &mut self.applications[region.application] {
-            application.heirs_are_out = false;
+            application.heirs_are_out &= epoch < application.epoch;
         }
         true
     }

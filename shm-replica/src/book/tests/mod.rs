@@ -369,9 +369,17 @@ fn who_stood_by_when_the_daemon_ended_comes_before_one_who_has_no_state() {
 
     let mut bench = Bench::new(Takeover::OnExit);
     bench.book.heirs_are_out(name("plc"));
-    bench.book.adopt(name("plant"), Layout::new(1_000, 4, 0).unwrap(), 5);
+    bench.book.adopt(name("plant"), 100, Layout::new(1_000, 4, 0).unwrap(), 5);
     let newcomer = bench.controller();
     assert_eq!(bench.office(newcomer), (Role::Active, 101), "the state is there");
+
+    let mut bench = Bench::new(Takeover::OnExit);
+    bench.book.heirs_are_out(name("plc"));
+    bench.book.adopt(name("plant"), 99, Layout::new(1_000, 4, 0).unwrap(), 5);
+    let newcomer = bench.controller();
+    assert_eq!(bench.office(newcomer).0, Role::Standby, "an older one is, and who stood by has it");
+    let back = heir(&mut bench);
+    assert_eq!(bench.office(back), (Role::Active, 101));
 }
 
 #[test]
@@ -389,9 +397,9 @@ fn who_holds_an_epoch_that_somebody_else_has_passed_does_not_resume_in_his() {
 fn a_segment_that_is_adopted_is_shown_until_somebody_takes_over() {
     let mut bench = Bench::new(Takeover::OnExit);
     let layout = Layout::new(1_000, 4, 0).unwrap();
-    assert!(bench.book.adopt(name("plant"), layout, 5));
-    assert!(!bench.book.adopt(name("plant"), layout, 5), "once");
-    assert!(!bench.book.adopt(name("nowhere"), layout, 5));
+    assert!(bench.book.adopt(name("plant"), 100, layout, 5));
+    assert!(!bench.book.adopt(name("plant"), 100, layout, 5), "once");
+    assert!(!bench.book.adopt(name("nowhere"), 100, layout, 5));
     let reader = bench.join("hmi");
     let attach = |bench: &mut Bench, hash| {
         bench.book.attach(reader, name("plant"), hash, BOTH).map(|(_, shown)| shown)
@@ -403,7 +411,7 @@ fn a_segment_that_is_adopted_is_shown_until_somebody_takes_over() {
     let orders = bench.take_orders();
     assert!(orders.contains(&Order::Supersede(RegionId(0), 101)), "{orders:?}");
     assert!(orders.contains(&Order::PutInForce(RegionId(0), who, 101)));
-    assert!(!bench.book.adopt(name("plant"), layout, 5), "it has writers");
+    assert!(!bench.book.adopt(name("plant"), 100, layout, 5), "it has writers");
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Broker {
         if place.as_ref().is_some_and(|known| known.epoch >= epoch) {
             return Err(NotAdopted::Old(name));
         }
-        if place.is_none() && !self.book.adopt(name, header.layout, header.schema_hash) {
+        if place.is_none() && !self.book.adopt(name, epoch, header.layout, header.schema_hash) {
             return Err(NotAdopted::Old(name));
         }
         self.schemas[id.index()] = schema;
