@@ -9,19 +9,47 @@ use serde::{Deserialize, Serialize};
 /// Greatest time that a histogram tells apart.
 const TIME_MAX_US: u64 = 60_000_000;
 
+/// The last instruction of a window that is told from those after it.
+const OFFSET_MAX: usize = 1_000_000;
+
 /// Kills within one window, by the instruction at which they came.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Offsets {
-    /// How many kills after so many instructions.
+    /// How many kills after so many instructions. Written down where there were any.
+    #[serde(with = "sparse")]
     pub kills: Vec<u32>,
     /// Instructions of a whole window, the fewest and the most that were seen.
     pub length: Option<(u64, u64)>,
 }
 
+/// Counts as pairs of a place and what is there, for most places have nothing.
+mod sparse {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::OFFSET_MAX;
+
+    pub(super) fn serialize<S: Serializer>(counts: &[u32], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(counts.iter().enumerate().filter(|(_, count)| **count > 0))
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<u32>, D::Error> {
+        let pairs: Vec<(usize, u32)> = Vec::deserialize(from)?;
+        let length = pairs.iter().map(|(at, _)| at + 1).max().unwrap_or(0);
+        if length > OFFSET_MAX + 1 {
+            return Err(D::Error::custom("an offset that no window has"));
+        }
+        let mut counts = vec![0; length];
+        for (at, count) in pairs {
+            counts[at] = count;
+        }
+        Ok(counts)
+    }
+}
+
 impl Offsets {
     /// A kill after so many instructions; whether that was behind the window's end.
     pub fn count(&mut self, offset: u64, is_whole: bool) {
-        let at = usize::try_from(offset).unwrap_or(usize::MAX).min(1_000_000);
+        let at = usize::try_from(offset).unwrap_or(usize::MAX).min(OFFSET_MAX);
         if self.kills.len() <= at {
             self.kills.resize(at + 1, 0);
         }

@@ -193,7 +193,7 @@ const fn period(image_octets: usize) -> rt_core::time::Duration {
     rt_core::time::Duration::from_micros(match image_octets {
         0..=4_096 => 50,
         4_097..=131_072 => 250,
-        _ => 2_500,
+        _ => 1_000,
     })
 }
 
