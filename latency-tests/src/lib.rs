@@ -10,6 +10,7 @@
 //! | [`mod@bench`] | what a frame costs: instructions, rates per core, round trips |
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`lab`] | machines with a real-time kernel, and tests that run themselves inside |
+//! | [`latency`] | how late a machine is, and what else it did meanwhile |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
 //! | [`torture`] | processes that use regions, killed at every instruction, and what is left then |
 //! | [`tracefs`] | what the kernel recorded of a thread: lateness, cost of each call |
@@ -18,6 +19,7 @@
 pub mod bench;
 pub mod impair;
 pub mod lab;
+pub mod latency;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;
 pub mod stream;

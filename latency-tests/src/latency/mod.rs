@@ -1,0 +1,7 @@
+//! Latency as this field measures it, told so that it can be believed.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`environment`] | what else happened on the processors meanwhile |
+
+pub mod environment;
