@@ -14,6 +14,7 @@
 //! | [`freeze`] | the trap for allocations on a thread that said it was done with them |
 //! | [`wake`] | waking a thread that waits in `poll` |
 //! | [`trace`] | rings of the event trace that two threads own together |
+//! | [`recorder`] | how late a thread's cycles are, recorded on that thread |
 //! | [`host`] | is this host fit for real time, and what to change |
 
 pub mod clock;
@@ -22,6 +23,7 @@ pub mod freeze;
 pub mod host;
 pub mod memory;
 mod procfs;
+pub mod recorder;
 pub mod thread;
 pub mod trace;
 pub mod wake;
