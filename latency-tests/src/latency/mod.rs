@@ -3,5 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`environment`] | what else happened on the processors meanwhile |
+//! | [`probe`] | what is measured |
 
 pub mod environment;
+pub mod probe;

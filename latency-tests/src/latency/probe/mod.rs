@@ -1,0 +1,7 @@
+//! What is measured.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`wakeup`] | how late a thread wakes that asked to be woken at a certain instant |
+
+pub mod wakeup;

@@ -1,0 +1,266 @@
+//! How late a thread wakes that asked to be woken at a certain instant: cyclictest's cycle.
+//!
+//! On each processor a pinned thread sleeps until a planned instant, looks at the clock, records
+//! the difference and goes on with the next planned instant that has not passed.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use rt_core::os::clock::{MonotonicClock, sleep_until};
+use rt_core::os::recorder::{Plan as Recorded, PlanError, Recorder, Recording};
+use rt_core::os::thread::{
+    Policy, RtThread, RtThreadError, RtThreadPanic, RtThreadPlan, ThreadReport,
+};
+use rt_core::time::{Duration, Instant};
+use thiserror::Error;
+
+/// From the start of the first thread to the first planned instant: time for all to be there.
+const RUN_UP: Duration = Duration::from_millis(20);
+/// Most threads of one run.
+const THREADS_MAX: usize = 1_024;
+
+/// What is to be measured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// A thread on each; one that stands there twice has two.
+    pub cpus: Vec<usize>,
+    /// Of all threads.
+    pub policy: Policy,
+    /// From one planned instant to the next.
+    pub period: Duration,
+    /// By so much each thread's instants come after those of the one before.
+    pub distance: Duration,
+    /// Planned instants of each thread.
+    pub cycles: u64,
+    /// Whether threads run, and say what they lack, where the kernel grants less.
+    pub allow_degraded: bool,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, Error)]
+pub enum WakeupError {
+    /// No thread, or too many.
+    #[error("{0} threads are none to measure with: name 1 to {THREADS_MAX} processors")]
+    Threads(usize),
+    /// The period.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A thread is not what it has to be.
+    #[error(transparent)]
+    Thread(#[from] RtThreadError),
+    /// A defect.
+    #[error(transparent)]
+    Panic(#[from] RtThreadPanic),
+    /// The kernel does not say what a thread used.
+    #[error("getrusage: {0}")]
+    Usage(io::Error),
+}
+
+/// What a thread measured.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What it was, as read back from the kernel.
+    pub thread: ThreadReport,
+    /// What it recorded.
+    pub recording: Recording,
+    /// How often something else was run in its place.
+    pub preemptions: u64,
+    /// Page faults while it measured.
+    pub faults: u64,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub struct Wakeup {
+    threads: Vec<RtThread<Body>>,
+    steering: Arc<Steering>,
+}
+
+/// What the threads and who waits for them share.
+#[derive(Debug, Default)]
+struct Steering {
+    stops: AtomicBool,
+    /// Cycles that are over, of all threads.
+    over: AtomicU64,
+    /// The latest so far, in ns.
+    max_ns: AtomicU64,
+}
+
+/// What a thread ends with.
+type Body = io::Result<(Recording, Usage)>;
+
+/// What a thread used, since it began or between two looks.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    preemptions: u64,
+    faults: u64,
+}
+
+impl Wakeup {
+    /// Starts all threads. The memory is the caller's to lock.
+    ///
+    /// # Errors
+    /// See [`WakeupError`]; those that were started end by themselves.
+    pub fn start(plan: &Plan) -> Result<Self, WakeupError> {
+        if !(1..=THREADS_MAX).contains(&plan.cpus.len()) {
+            return Err(WakeupError::Threads(plan.cpus.len()));
+        }
+        let begin = MonotonicClock::now() + RUN_UP;
+        let mut run = Self { threads: Vec::new(), steering: Arc::default() };
+        for (number, &cpu) in (0..).zip(&plan.cpus) {
+            let started =
+                run.start_one(plan, cpu, begin, begin + plan.distance.saturating_mul(number));
+            if let Err(error) = started {
+                run.stop();
+                return Err(error);
+            }
+        }
+        Ok(run)
+    }
+
+    fn start_one(
+        &mut self,
+        plan: &Plan,
+        cpu: usize,
+        begin: Instant,
+        first: Instant,
+    ) -> Result<(), WakeupError> {
+        let cycles = Some(plan.cycles);
+        let recorder = Recorder::new(Recorded { cycles, ..Recorded::new(begin, plan.period) })?;
+        let mut thread = RtThreadPlan::new(&format!("wakeup/{cpu}"), plan.policy);
+        thread.cpu = Some(cpu);
+        thread.allow_degraded = plan.allow_degraded;
+        let end = first + plan.period.saturating_mul(plan.cycles);
+        let steering = Arc::clone(&self.steering);
+        let body = move || cycles_until(end, first, recorder, &steering);
+        self.threads.push(RtThread::spawn(thread, body)?);
+        Ok(())
+    }
+
+    /// How many cycles are over, of all threads, and the latest of them. Thread: any.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Duration) {
+        let Steering { over, max_ns, .. } = &*self.steering;
+        let max = Duration::from_nanos(max_ns.load(Ordering::Relaxed));
+        (over.load(Ordering::Relaxed), max)
+    }
+
+    /// Whether all threads are done.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.threads.iter().all(RtThread::is_finished)
+    }
+
+    /// Ends the run with the cycles that are on their way.
+    pub fn stop(&self) {
+        self.steering.stops.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for all threads; what they measured, in the order of the plan.
+    ///
+    /// # Errors
+    /// One of them failed.
+    pub fn finish(self) -> Result<Vec<Measured>, WakeupError> {
+        // All are waited for, also behind one that failed.
+        let all: Vec<_> = self.threads.into_iter().map(measured).collect();
+        all.into_iter().collect()
+    }
+}
+
+fn measured(thread: RtThread<Body>) -> Result<Measured, WakeupError> {
+    let report = thread.report().clone();
+    let (recording, usage) = thread.join()?.map_err(WakeupError::Usage)?;
+    let Usage { preemptions, faults } = usage;
+    Ok(Measured { thread: report, recording, preemptions, faults })
+}
+
+/// The body of a thread. Real-time class: from the first look at what it used to the second it
+/// makes no system call but the wait.
+fn cycles_until(end: Instant, first: Instant, mut recorder: Recorder, steering: &Steering) -> Body {
+    let before = used()?;
+    let mut planned = first;
+    while planned < end && !steering.stops.load(Ordering::Relaxed) {
+        sleep_until(planned);
+        let woken = MonotonicClock::now();
+        let cycle = recorder.record(planned, woken);
+        steering.over.fetch_add(1 + cycle.swallowed, Ordering::Relaxed);
+        steering.max_ns.fetch_max(cycle.late.as_nanos(), Ordering::Relaxed);
+        planned = cycle.next;
+    }
+    let after = used()?;
+    let used = Usage {
+        preemptions: after.preemptions.saturating_sub(before.preemptions),
+        faults: after.faults.saturating_sub(before.faults),
+    };
+    Ok((recorder.finish(), used))
+}
+
+/// What the calling thread has used so far.
+fn used() -> io::Result<Usage> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
+    let count = |value: i64| u64::try_from(value).unwrap_or(0);
+    Ok(Usage {
+        preemptions: count(usage.involuntary_context_switches()),
+        faults: count(usage.minor_page_faults()).saturating_add(count(usage.major_page_faults())),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn plan(cpus: Vec<usize>, cycles: u64) -> Plan {
+        Plan {
+            cpus,
+            policy: Policy::Other,
+            period: Duration::from_millis(1),
+            distance: Duration::from_micros(500),
+            cycles,
+            allow_degraded: false,
+        }
+    }
+
+    #[test]
+    fn each_planned_cycle_is_seen_or_swallowed_on_each_processor() {
+        let run = Wakeup::start(&plan(vec![0, 0, 1], 200)).unwrap();
+        assert!(!run.is_over());
+        let found = run.finish().unwrap();
+        assert_eq!(found.len(), 3);
+        for (measured, cpu) in found.iter().zip([0, 0, 1]) {
+            assert_eq!(measured.thread.found.cpus, [cpu]);
+            let totals = &measured.recording.totals;
+            let counts = totals.counts;
+            assert_eq!(totals.seen.samples() + counts.swallowed, 200, "{counts:?}");
+            assert_eq!(totals.owed.samples(), 200);
+            assert_eq!((counts.lost, counts.skipped, counts.early, counts.repeated), (0, 0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_says_how_far_it_came() {
+        let run = Wakeup::start(&plan(vec![0], 3_600_000)).unwrap();
+        while run.progress().0 < 5 {
+            std::thread::yield_now();
+        }
+        run.stop();
+        let (over, max) = run.progress();
+        let found = run.finish().unwrap();
+        let totals = &found[0].recording.totals;
+        let all = totals.seen.samples() + totals.counts.swallowed;
+        assert!(all >= over && all < 3_600_000, "{all} of {over}");
+        assert!(max > Duration::ZERO);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_refused_with_the_reason() {
+        let refused = |plan: Plan| Wakeup::start(&plan).unwrap_err().to_string();
+        assert!(refused(plan(Vec::new(), 1)).contains("name 1 to 1024 processors"));
+        let beyond = refused(plan(vec![0, 100_000], 1));
+        assert!(beyond.contains("CPU 100000"), "{beyond}");
+        let never = refused(Plan { period: Duration::ZERO, ..plan(vec![0], 1) });
+        assert!(never.contains("a period of 0 ns"), "{never}");
+    }
+}
