@@ -55,16 +55,17 @@ fn measure() {
     say("goes on");
     let measured = run.finish().unwrap().remove(0);
     let totals = &measured.recording.totals;
-    let first = measured.recording.stalls[0];
+    let stalls = &measured.recording.stalls;
+    let stalls_late = stalls.iter().filter(|it| it.late_ns >= HALF.as_nanos()).count();
     say(&json!({
         "seen": totals.seen.samples(),
         "owed": totals.owed.samples(),
         "swallowed": totals.counts.swallowed,
         "seen_late": later_than(&totals.seen, HALF),
         "owed_late": later_than(&totals.owed, HALF),
-        "stall_late_ns": first.late_ns,
-        "stall_swallowed": first.swallowed,
-        "stalls_late": measured.recording.stalls.iter().filter(|it| it.late_ns >= HALF.as_nanos()).count(),
+        "stall_late_ns": stalls[0].late_ns,
+        "stall_swallowed": stalls[0].swallowed,
+        "stalls_late": stalls_late,
     })
     .to_string());
 }
