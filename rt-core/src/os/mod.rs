@@ -15,6 +15,7 @@
 //! | [`wake`] | waking a thread that waits in `poll` |
 //! | [`trace`] | rings of the event trace that two threads own together |
 //! | [`recorder`] | how late a thread's cycles are, recorded on that thread |
+//! | [`tail`] | what recorded lateness says of the lateness that was not seen |
 //! | [`host`] | is this host fit for real time, and what to change |
 
 pub mod clock;
@@ -24,6 +25,7 @@ pub mod host;
 pub mod memory;
 mod procfs;
 pub mod recorder;
+pub mod tail;
 pub mod thread;
 pub mod trace;
 pub mod wake;

@@ -1,0 +1,165 @@
+//! What was recorded of one series: its late cycles.
+
+use thiserror::Error;
+
+/// The most late cycles of one series that are taken in.
+pub const PEAKS_MAX: usize = 1 << 20;
+
+/// One late cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peak {
+    /// The cycle's number since the run's begin, from 0.
+    pub cycle: u64,
+    /// How late it was.
+    pub late_ns: u64,
+}
+
+/// The late cycles of one series: every cycle that was later than a threshold, and no other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceedances {
+    cycles: u64,
+    threshold_ns: u64,
+    peaks: Vec<Peak>,
+}
+
+/// Why late cycles cannot be those of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Malformed {
+    /// Nothing was observed.
+    #[error("the series has no cycles: record it again")]
+    NoCycles,
+    /// More late cycles than are taken in.
+    #[error("{peaks} late cycles, more than {PEAKS_MAX}: record with a higher threshold")]
+    TooMany {
+        /// How many were given.
+        peaks: usize,
+    },
+    /// Cycle numbers must rise.
+    #[error("late cycle {index} does not come after the one before it")]
+    Order {
+        /// The place of the late cycle in the list.
+        index: usize,
+    },
+    /// A cycle that was never observed.
+    #[error("late cycle {index} has the number {cycle}, the series ends before it")]
+    BeyondSpan {
+        /// The place of the late cycle in the list.
+        index: usize,
+        /// Its number.
+        cycle: u64,
+    },
+    /// A cycle that is not later than the threshold.
+    #[error("late cycle {index} is not later than the threshold")]
+    NotLate {
+        /// The place of the late cycle in the list.
+        index: usize,
+    },
+}
+
+impl Exceedances {
+    /// The late cycles of a series of `cycles` observed cycles: each cycle later than
+    /// `threshold_ns`, in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`Malformed`]: what was given contradicts itself, or is larger than any recording.
+    pub fn new(cycles: u64, threshold_ns: u64, peaks: Vec<Peak>) -> Result<Self, Malformed> {
+        if cycles == 0 {
+            return Err(Malformed::NoCycles);
+        }
+        if peaks.len() > PEAKS_MAX {
+            return Err(Malformed::TooMany { peaks: peaks.len() });
+        }
+        let mut least = 0;
+        for (index, peak) in peaks.iter().enumerate() {
+            if peak.cycle >= cycles {
+                return Err(Malformed::BeyondSpan { index, cycle: peak.cycle });
+            }
+            if peak.cycle < least {
+                return Err(Malformed::Order { index });
+            }
+            if peak.late_ns <= threshold_ns {
+                return Err(Malformed::NotLate { index });
+            }
+            least = peak.cycle + 1;
+        }
+        Ok(Self { cycles, threshold_ns, peaks })
+    }
+
+    /// Cycles observed: the span of the series.
+    #[must_use]
+    pub const fn cycles(&self) -> u64 {
+        self.cycles
+    }
+
+    /// The lateness above which a cycle stands in the list.
+    #[must_use]
+    pub const fn threshold_ns(&self) -> u64 {
+        self.threshold_ns
+    }
+
+    /// The late cycles, in the order of their numbers.
+    #[must_use]
+    pub fn peaks(&self) -> &[Peak] {
+        &self.peaks
+    }
+
+    /// The largest lateness seen; the threshold when no cycle was later, which bounds it then.
+    #[must_use]
+    pub fn largest_ns(&self) -> u64 {
+        self.peaks.iter().map(|peak| peak.late_ns).max().unwrap_or(self.threshold_ns)
+    }
+
+    /// The same series above a higher threshold; itself when `threshold_ns` is not higher.
+    #[must_use]
+    pub fn above(&self, threshold_ns: u64) -> Self {
+        let threshold_ns = threshold_ns.max(self.threshold_ns);
+        let peaks = self.peaks.iter().filter(|peak| peak.late_ns > threshold_ns).copied();
+        Self { cycles: self.cycles, threshold_ns, peaks: peaks.collect() }
+    }
+
+    /// The same series with no more late cycles than `share` of all.
+    pub(super) fn at_most(&self, share: f64) -> Self {
+        let most = super::whole(self.cycles as f64 * share);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        if self.peaks.len() <= most {
+            return self.clone();
+        }
+        let mut late: Vec<u64> = self.peaks.iter().map(|peak| peak.late_ns).collect();
+        let (_, threshold, _) = late.select_nth_unstable_by(most, |a, b| b.cmp(a));
+        self.above(*threshold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peaks(of: &[(u64, u64)]) -> Vec<Peak> {
+        of.iter().map(|&(cycle, late_ns)| Peak { cycle, late_ns }).collect()
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let refused = |cycles, threshold, of: &[(u64, u64)]| {
+            Exceedances::new(cycles, threshold, peaks(of)).unwrap_err()
+        };
+        assert_eq!(refused(0, 10, &[]), Malformed::NoCycles);
+        assert_eq!(refused(9, 10, &[(1, 11), (1, 12)]), Malformed::Order { index: 1 });
+        assert_eq!(refused(9, 10, &[(9, 11)]), Malformed::BeyondSpan { index: 0, cycle: 9 });
+        assert_eq!(refused(9, 10, &[(2, 10)]), Malformed::NotLate { index: 0 });
+        let many = vec![Peak { cycle: 0, late_ns: 1 }; PEAKS_MAX + 1];
+        let error = Exceedances::new(9, 0, many).unwrap_err();
+        assert_eq!(error, Malformed::TooMany { peaks: PEAKS_MAX + 1 });
+    }
+
+    #[test]
+    fn a_higher_threshold_leaves_the_later_cycles() {
+        let all = Exceedances::new(100, 10, peaks(&[(0, 11), (5, 30), (6, 20), (99, 25)])).unwrap();
+        assert_eq!(all.above(20).peaks(), peaks(&[(5, 30), (99, 25)]));
+        assert_eq!(all.above(5), all);
+        assert_eq!(all.at_most(0.02), all.above(20));
+        assert_eq!(all.at_most(0.5), all);
+        assert_eq!(all.above(40).largest_ns(), 40);
+        assert_eq!(all.largest_ns(), 30);
+    }
+}
