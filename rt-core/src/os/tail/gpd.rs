@@ -92,14 +92,9 @@ impl Sample {
         self.mean
     }
 
-    /// Σ ln(1 + θ x). Logarithms of products of eight: an eighth of the work; not for a θ so small
-    /// that 1 + θ x would lose its figures.
+    /// Σ ln(1 + θ x).
     pub(super) fn log_sum(&self, theta: f64) -> f64 {
-        if (theta * self.largest).abs() < 1e-3 {
-            return self.excesses.iter().map(|x| (theta * x).ln_1p()).sum();
-        }
-        let product = |part: &[f64]| part.iter().map(|x| 1.0 + theta * x).product::<f64>();
-        self.excesses.chunks(8).map(|part| product(part).ln()).sum()
+        log_sum(&self.excesses, theta)
     }
 
     /// The log-likelihood of a distribution with `shape` and shape / scale = `theta` (the latter
@@ -111,28 +106,38 @@ impl Sample {
     /// The distribution of maximum likelihood with a shape of [`SHAPE_MIN`] or above, and its
     /// log-likelihood.
     pub(super) fn fit(&self) -> (Gpd, f64) {
-        let count = self.count();
-        // s = ln(1 + θ · largest) is free of bounds, where θ is not.
-        let theta_of = |s: f64| s.exp_m1() / self.largest;
+        self.fit_lowest(self.excesses.len())
+    }
+
+    /// As [`Self::fit`], from the `kept` smallest excesses; of the others it is used only that
+    /// they are larger (censored). One or more.
+    pub(super) fn fit_lowest(&self, kept: usize) -> (Gpd, f64) {
+        let kept = kept.clamp(1, self.excesses.len());
+        let low = &self.excesses[..kept];
+        let end = low[kept - 1];
+        let (count, censored) = (kept as f64, (self.excesses.len() - kept) as f64);
         let gpd_of = |s: f64| {
-            let theta = theta_of(s);
+            // s = ln(1 + θ · end) is free of bounds, where θ is not.
+            let theta = s.exp_m1() / end;
             if theta == 0.0 {
-                return Gpd { shape: 0.0, scale: self.mean };
+                let sum = low.iter().sum::<f64>() + censored * end;
+                return (Gpd { shape: 0.0, scale: sum / count }, 0.0);
             }
-            let shape = self.log_sum(theta) / count;
-            Gpd { shape, scale: shape / theta }
+            let sum = log_sum(low, theta);
+            let shape = (sum + censored * s) / count;
+            (Gpd { shape, scale: shape / theta }, sum)
         };
         let log_likelihood = |s: f64| {
-            let gpd = gpd_of(s);
+            let (gpd, sum) = gpd_of(s);
             if gpd.shape < SHAPE_MIN || gpd.scale.is_nan() || gpd.scale <= 0.0 {
                 // Rises towards the allowed shapes, so that the search finds its way back.
                 return -1e12 * (1.0 - gpd.shape);
             }
-            -count * (gpd.scale.ln() + gpd.shape + 1.0)
+            -count * (gpd.scale.ln() + 1.0) - sum
         };
-        let grid = SHAPES.map(|shape| shape * count.ln());
+        let grid = SHAPES.map(|shape| shape * self.count().ln());
         let (s, value) = maximum(&grid, 1e-5, log_likelihood);
-        (gpd_of(s), value)
+        (gpd_of(s).0, value)
     }
 
     /// The shape by probability-weighted moments, which trusts the far tail less.
@@ -147,6 +152,17 @@ impl Sample {
             / count;
         2.0 - self.mean / (self.mean - 2.0 * weighted)
     }
+}
+
+/// Σ ln(1 + θ x) of ascending `excesses`. Logarithms of products of eight: an eighth of the work;
+/// not for a θ so small that 1 + θ x would lose its figures.
+fn log_sum(excesses: &[f64], theta: f64) -> f64 {
+    let largest = excesses.last().copied().unwrap_or(0.0);
+    if (theta * largest).abs() < 1e-3 {
+        return excesses.iter().map(|x| (theta * x).ln_1p()).sum();
+    }
+    let product = |part: &[f64]| part.iter().map(|x| 1.0 + theta * x).product::<f64>();
+    excesses.chunks(8).map(|part| product(part).ln()).sum()
 }
 
 #[cfg(test)]
@@ -182,6 +198,17 @@ mod tests {
                 assert!(other <= best + 1e-9, "{fit:?} {best} {other}");
             }
         }
+    }
+
+    #[test]
+    fn the_fit_of_the_lowest_does_not_see_how_large_the_others_are() {
+        let mut random = Random::from_seed(13);
+        let sample = Gpd { shape: 0.1, scale: 50.0 }.draw(20_000, &mut random);
+        let (fit, _) = sample.fit_lowest(18_000);
+        assert!((fit.shape - 0.1).abs() < 0.06 && (fit.scale - 50.0).abs() < 3.0, "{fit:?}");
+        let mut far = sample.excesses().to_vec();
+        far[18_000..].iter_mut().for_each(|excess| *excess *= 1000.0);
+        assert_eq!(Sample::sorted(far).fit_lowest(18_000).0, fit);
     }
 
     #[test]

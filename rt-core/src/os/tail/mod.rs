@@ -46,6 +46,7 @@ pub use runs::{Between, RunChance, Runs};
 pub use stationary::{STATIONARITY_LEVEL, Stationarity};
 
 use clusters::Events;
+use threshold::Candidate;
 
 /// No figure is given for more than this many times the observed span.
 pub const HORIZON_SPANS: u64 = 100;
@@ -65,7 +66,7 @@ const THRESHOLDS_TRIED: usize = 4;
 pub struct Policy {
     /// The seed of the resampling: the same seed gives the same figures.
     pub seed: u64,
-    /// Bootstrap samples, held between 99 and 9999.
+    /// Bootstrap samples, held between 199 and 9999.
     pub resamples: usize,
     /// Only lateness above this quantile of all cycles can be tail, held between 0.9 and 1.
     pub quantile_min: f64,
@@ -102,6 +103,19 @@ pub struct Analysis {
     pub run_parameter_cycles: u64,
     /// The tail, or why there is none.
     pub extrapolation: Result<Extrapolation, Refusal>,
+}
+
+impl Analysis {
+    /// A lateness that the data support as the bound of `cycles` cycles: the upper end of the
+    /// extrapolated level or the empirical bound, whichever is larger. A second cause that was seen
+    /// once or twice is too little for any test to see; the largest value seen remembers it.
+    ///
+    /// # Errors
+    /// Why the tail cannot say; the empirical bound stands then, for its own horizon.
+    pub fn bound_ns(&self, cycles: u64) -> Result<u64, Refusal> {
+        let level = self.extrapolation.as_ref().map_err(|refusal| *refusal)?.level(cycles)?;
+        Ok(level.upper_ns.max(self.empirical.bound_ns))
+    }
 }
 
 /// Analyses one series.
@@ -148,15 +162,19 @@ fn extrapolate(
     }
     let mut candidates = threshold::candidates(&events.peaks, threshold_ns)
         .map_err(|events| Refusal::TooFewEvents { events })?;
-    let resamples = policy.resamples.clamp(99, 9999);
+    let resamples = policy.resamples.clamp(199, 9999);
     let mut refusal = None;
     let mut from = 0;
     for _ in 0..THRESHOLDS_TRIED {
         let Some(chosen) = threshold::first_stable(&candidates, from) else { break };
         let tail = &candidates[chosen];
-        let fitness = fitness::fitness(&tail.sample, &tail.fit, resamples, random);
+        let (fit, likely) = (&tail.fit, tail.log_likelihood);
+        let fitness = fitness::fitness(&tail.sample, fit, likely, resamples, random);
         if fitness.p_value >= FIT_LEVEL {
-            let Shape { value: shape, upper, .. } = fitness.shape;
+            // A tail that was heavy with more events is not light because it is so with fewer.
+            let mut shapes = candidates[..chosen].iter().map(Candidate::shape_at_most);
+            let seen = shapes.find(|shape| shape.1 > SHAPE_MAX);
+            let (shape, upper) = seen.unwrap_or((fitness.shape.value, fitness.shape.upper));
             if upper > SHAPE_MAX {
                 return Err(Refusal::TooHeavy { shape, upper });
             }

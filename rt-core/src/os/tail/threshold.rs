@@ -26,6 +26,14 @@ pub(super) struct Candidate {
     pub(super) log_likelihood: f64,
 }
 
+impl Candidate {
+    /// The shape and the upper end of its 95 % interval, as the normal approximation gives them.
+    pub(super) fn shape_at_most(&self) -> (f64, f64) {
+        let shape = self.fit.shape;
+        (shape, shape + 1.96 * (1.0 + shape) / self.sample.count().sqrt())
+    }
+}
+
 /// The candidates, lowest threshold first, one or more; each has [`EVENTS_MIN`] events or more.
 ///
 /// # Errors
