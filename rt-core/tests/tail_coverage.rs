@@ -15,6 +15,7 @@
     clippy::cast_sign_loss,
     reason = "positive figures far below 2^63 become nanoseconds and cycles"
 )]
+#![expect(clippy::unwrap_used, reason = "helpers of tests, not marked as tests themselves")]
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

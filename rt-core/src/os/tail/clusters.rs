@@ -11,6 +11,9 @@ use super::random::Random;
 
 /// Resamples behind the interval of the extremal index.
 const RESAMPLES: usize = 199;
+/// Events of a resample. Of more events so many are drawn, and the deviations shrunk to what the
+/// true number makes of them: the effort stays bounded.
+const EVENTS_DRAWN: usize = 4096;
 
 /// An estimate of the extremal index: 1 for independent cycles, 1/n when late cycles come in
 /// groups of n.
@@ -61,7 +64,7 @@ impl Events {
             }
             longest_cycles = longest_cycles.max(peak.cycle - begin + 1);
         }
-        let (lower, upper) = interval(&gaps, run_parameter, random).unwrap_or((0.0, 1.0));
+        let (lower, upper) = interval(&gaps, run_parameter, value, random).unwrap_or((0.0, 1.0));
         let index = ExtremalIndex { value, lower: lower.min(value), upper: upper.max(value) };
         Self { peaks: events, index, run_parameter, longest_cycles }
     }
@@ -99,16 +102,24 @@ fn run_parameter(gaps: &[u64], extremal_index: f64) -> u64 {
 }
 
 /// The bootstrap of Ferro and Segers: events and the times between them are drawn apart.
-fn interval(gaps: &[u64], run_parameter: u64, random: &mut Random) -> Option<(f64, f64)> {
+fn interval(
+    gaps: &[u64],
+    run_parameter: u64,
+    value: f64,
+    random: &mut Random,
+) -> Option<(f64, f64)> {
     let between: Vec<u64> = gaps.iter().copied().filter(|&gap| gap > run_parameter).collect();
     let within: Vec<&[u64]> = gaps.split(|&gap| gap > run_parameter).collect();
     if between.is_empty() {
         return None;
     }
+    let events = within.len().min(EVENTS_DRAWN);
+    let shrink = (events as f64 / within.len() as f64).sqrt();
+    let mut drawn = Vec::new();
     let mut estimates: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let mut drawn = Vec::with_capacity(gaps.len());
-            for event in 0..within.len() {
+            drawn.clear();
+            for event in 0..events {
                 if event > 0 {
                     drawn.push(between[random.below(between.len())]);
                 }
@@ -120,7 +131,7 @@ fn interval(gaps: &[u64], run_parameter: u64, random: &mut Random) -> Option<(f6
     estimates.sort_unstable_by(f64::total_cmp);
     let place = |share: f64| {
         let index = usize::try_from(super::whole(share * RESAMPLES as f64)).unwrap_or(0);
-        estimates[index.min(RESAMPLES - 1)]
+        value + (estimates[index.min(RESAMPLES - 1)] - value) * shrink
     };
     Some((place(0.025), place(0.975)))
 }

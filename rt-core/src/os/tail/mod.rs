@@ -56,7 +56,8 @@ pub const EVENTS_MIN: usize = 50;
 pub const SHAPE_MAX: f64 = 0.3;
 /// A series with a lower extremal index is not extrapolated: its events are long disturbances.
 pub const EXTREMAL_INDEX_MIN: f64 = 0.1;
-/// The chance that events which follow the law exactly are refused as not fitting.
+/// The chance that events which follow the law exactly are taken as not fitting at one threshold;
+/// some higher ones are tried then.
 pub const FIT_LEVEL: f64 = 0.05;
 /// Thresholds that are tried, when the events over the lower ones do not fit.
 const THRESHOLDS_TRIED: usize = 4;
@@ -204,4 +205,83 @@ fn part(cycle: u64, cycles: u64, parts: usize) -> usize {
 )]
 const fn whole(value: f64) -> u64 {
     value as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(cycles: u64, late: impl Iterator<Item = (u64, u64)>) -> Exceedances {
+        let peaks = late.map(|(cycle, late_ns)| Peak { cycle, late_ns }).collect();
+        Exceedances::new(cycles, 0, peaks).unwrap()
+    }
+
+    #[test]
+    fn an_empty_series_has_its_threshold_as_bound() {
+        let quiet = Exceedances::new(900, 1000, Vec::new()).unwrap();
+        let analysis = analyse(&quiet, &Policy::default());
+        let empirical = Empirical { largest_ns: 1000, bound_ns: 1200, horizon_cycles: 300 };
+        assert_eq!(analysis.empirical, empirical);
+        let refusal = analysis.extrapolation.unwrap_err();
+        assert_eq!(refusal, Refusal::TooFewEvents { events: 0 });
+        assert!(refusal.to_string().starts_with("0 events of late cycles, a fit needs 50"));
+    }
+
+    #[test]
+    fn disturbances_of_many_cycles_are_refused() {
+        let mut random = Random::from_seed(51);
+        let begins = (0..80u64).map(|n| n * 12_000 + random.bits() % 8000);
+        let late: Vec<_> =
+            begins.flat_map(|begin| (0..100).map(move |n| (begin + n, 500 + n % 7))).collect();
+        let analysis = analyse(&series(1_000_000, late.into_iter()), &Policy::default());
+        assert_eq!(analysis.runs.histogram(), [(100, 80)]);
+        let refusal = analysis.extrapolation.unwrap_err();
+        assert!(matches!(refusal, Refusal::GroupsTooLong { .. }), "{refusal}");
+    }
+
+    /// Figures that no host makes are refused or answered, not tripped over.
+    #[test]
+    fn no_series_is_too_strange() {
+        let mut random = Random::from_seed(52);
+        let policy = Policy { resamples: 199, ..Policy::default() };
+        for kind in 0..6 {
+            let mut lateness = |n: u64| match kind {
+                0 => 7,
+                1 => 1 + n % 2,
+                2 => u64::MAX - random.bits() % 3,
+                3 => 1 << (random.bits() % 64),
+                4 => 1 + whole((40.0 * random.uniform()).exp()),
+                _ => 1 + n,
+            };
+            for step in [1, 1000, u64::MAX / 301] {
+                let late: Vec<_> = (0..300).map(|n| (n * step, lateness(n))).collect();
+                let series = series((300 * step).saturating_mul(30), late.into_iter());
+                let analysis = analyse(&series, &policy);
+                for cycles in [0, 1, series.cycles(), u64::MAX] {
+                    let bound = analysis.bound_ns(cycles);
+                    assert!(
+                        bound.is_ok_and(|ns| ns >= analysis.empirical.bound_ns) || bound.is_err()
+                    );
+                }
+                let tail = analysis.extrapolation.as_ref().ok();
+                let Between::AtLeast { cycles } = analysis.runs.cycles_between(1000, tail) else {
+                    panic!("no run is so long");
+                };
+                assert!(cycles >= series.cycles() / 4);
+            }
+        }
+    }
+
+    /// The bound on what is taken in bounds the effort.
+    #[test]
+    fn the_longest_list_is_analysed() {
+        let mut random = Random::from_seed(53);
+        let late: Vec<_> = (0..PEAKS_MAX as u64)
+            .map(|n| (n * 25 + random.bits() % 25, 1 + whole(1e4 * random.exponential())))
+            .collect();
+        let series = series(PEAKS_MAX as u64 * 25, late.into_iter());
+        let analysis = analyse(&series, &Policy { resamples: 199, ..Policy::default() });
+        let tail = analysis.extrapolation.unwrap();
+        assert!(tail.events() <= 2000 && tail.shape().value.abs() < 0.15, "{:?}", tail.shape());
+    }
 }
