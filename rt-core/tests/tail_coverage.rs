@@ -301,6 +301,7 @@ impl Tally {
         }
     }
 
+    /// Asks for the share that is refused, of few series with some allowance.
     fn assert_refused(&self, name: &str, percent: usize) {
         let refused = self.series - self.answered;
         let allowed = self.series * (100 - percent) / 100;
@@ -430,9 +431,10 @@ fn what_must_not_be_extrapolated_is_refused() {
         (pareto("shape 0.5, 400 events", 0.5, 400.0), 99),
         (pareto("shape 0.5, 80 events", 0.5, 80.0), 99),
         (mixture("mixture, 12 rare of 400", 12), 99),
-        (mixture("mixture, 4 rare of 400", 4), 90),
-        (mixture("mixture, 2 rare of 400", 2), 0),
-        (mixture("mixture, 1 rare of 400", 1), 0),
+        (mixture("mixture, 4 rare of 400", 4), 95),
+        // A cause that showed once or twice is hardly told from the end of an ordinary tail.
+        (mixture("mixture, 2 rare of 400", 2), 40),
+        (mixture("mixture, 1 rare of 400", 1), 10),
         (drift("drift of 1 mean excess", 1.0), 95),
         (drift("drift of 2 mean excesses", 2.0), 99),
         (pareto("exponential, 30 events", 0.0, 30.0), 99),
