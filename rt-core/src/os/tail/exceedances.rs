@@ -1,5 +1,7 @@
 //! What was recorded of one series: its late cycles.
 
+use std::num::NonZeroU64;
+
 use thiserror::Error;
 
 /// The most late cycles of one series that are taken in.
@@ -85,6 +87,42 @@ impl Exceedances {
         Ok(Self { cycles, threshold_ns, peaks })
     }
 
+    /// As [`Self::new`], of `samples` as they came: one for each time the thread woke, in the order
+    /// of cycle numbers, which may repeat (the larger counts). A cycle that was swallowed, because
+    /// an earlier one was still late when it began, has no sample; it is counted with the lateness
+    /// it had, a period less for each cycle after the late one. Without them a stall of twenty
+    /// periods would be one late cycle, and no run.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_swallowed(
+        cycles: u64,
+        threshold_ns: u64,
+        samples: &[Peak],
+        period_ns: NonZeroU64,
+    ) -> Result<Self, Malformed> {
+        let mut peaks: Vec<Peak> = Vec::with_capacity(samples.len());
+        for (index, sample) in samples.iter().enumerate() {
+            if let Some(last) = peaks.last_mut().filter(|last| last.cycle == sample.cycle) {
+                last.late_ns = last.late_ns.max(sample.late_ns);
+            } else {
+                peaks.push(*sample);
+            }
+            let end = samples.get(index + 1).map_or(cycles, |next| next.cycle.min(cycles));
+            let mut owed = peaks[peaks.len() - 1];
+            // One more than is taken in: it is refused below.
+            while peaks.len() <= PEAKS_MAX {
+                owed.cycle = owed.cycle.saturating_add(1);
+                owed.late_ns = owed.late_ns.saturating_sub(period_ns.get());
+                if owed.cycle >= end || owed.late_ns <= threshold_ns {
+                    break;
+                }
+                peaks.push(owed);
+            }
+        }
+        Self::new(cycles, threshold_ns, peaks)
+    }
+
     /// Cycles observed: the span of the series.
     #[must_use]
     pub const fn cycles(&self) -> u64 {
@@ -150,6 +188,32 @@ mod tests {
         let many = vec![Peak { cycle: 0, late_ns: 1 }; PEAKS_MAX + 1];
         let error = Exceedances::new(9, 0, many).unwrap_err();
         assert_eq!(error, Malformed::TooMany { peaks: PEAKS_MAX + 1 });
+    }
+
+    #[test]
+    fn swallowed_cycles_count_with_the_lateness_they_had() {
+        let owed = |of: &[(u64, u64)]| {
+            let period = NonZeroU64::new(100).unwrap();
+            Exceedances::with_swallowed(50, 10, &peaks(of), period)
+        };
+        // The cycle after the stall woke by itself; the last stall outlives the series.
+        let series = owed(&[(3, 250), (4, 40), (9, 330), (20, 30), (20, 60), (48, 900)]).unwrap();
+        let expected = [
+            (3, 250),
+            (4, 40),
+            (9, 330),
+            (10, 230),
+            (11, 130),
+            (12, 30),
+            (20, 60),
+            (48, 900),
+            (49, 800),
+        ];
+        assert_eq!(series.peaks(), peaks(&expected));
+        assert_eq!(owed(&[(5, 20), (4, 20)]).unwrap_err(), Malformed::Order { index: 1 });
+        let period = NonZeroU64::MIN;
+        let endless = Exceedances::with_swallowed(u64::MAX, 0, &peaks(&[(0, u64::MAX)]), period);
+        assert!(matches!(endless, Err(Malformed::TooMany { .. })));
     }
 
     #[test]
