@@ -8,13 +8,15 @@
 
 use std::process::{Command, Stdio};
 
+use latency_tests::latency::out::histogram_text;
 use latency_tests::latency::probe::wakeup::{Plan, Wakeup};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::{Pid, geteuid};
 use rt_core::os::dma_latency::DmaLatency;
 use rt_core::os::memory;
+use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
 use rt_core::os::thread::Policy;
-use rt_core::time::Duration;
+use rt_core::time::{Duration, Instant};
 
 const PRIORITY: u8 = 80;
 const PERIOD: Duration = Duration::from_millis(1);
@@ -137,4 +139,40 @@ fn cyclictest_finds_the_same_on_the_same_processor() {
         // So few pairs on a busy machine say no more than that both measure the same thing.
         assert!(middle > 0.5 && middle < 2.0, "{ratios:?}");
     }
+}
+
+/// Each line, with `0` for each digit: its form.
+fn form(text: &str) -> Vec<String> {
+    let zero = |it: char| if it.is_ascii_digit() { '0' } else { it };
+    text.lines().map(|line| line.chars().map(zero).collect()).collect()
+}
+
+/// A thread of 1 ms that was late by 90 µs in each of its cycles.
+fn late_thread() -> Recording {
+    let begin = Instant::from_nanos(1_000_000_000);
+    let mut recorder = Recorder::new(Recorded::new(begin, PERIOD)).unwrap();
+    let mut planned = begin;
+    for _ in 0..40 {
+        planned = recorder.record(planned, planned + Duration::from_micros(90)).next;
+    }
+    recorder.finish()
+}
+
+#[test]
+fn a_histogram_has_the_form_of_cyclictest_s() {
+    if !geteuid().is_root() {
+        println!("SKIP: latency_agreement: root: real-time priorities");
+        return;
+    }
+    let run = Command::new("cyclictest").args("-q -h 1 -l 40 -i 1000 -t 2".split(' ')).output();
+    let Ok(output) = run else {
+        println!("SKIP: latency_agreement: the program cyclictest (package rt-tests)");
+        return;
+    };
+    let theirs = String::from_utf8(output.stdout).unwrap();
+    let theirs = &theirs[theirs.find("# Histogram\n").unwrap()..];
+    let mut ours = String::new();
+    histogram_text::write(&[late_thread(), late_thread()], 1, &mut ours).unwrap();
+    // No machine wakes a thread within 1 µs: all is beyond the limit, on either side.
+    assert_eq!(form(&ours), form(theirs.trim_end()));
 }

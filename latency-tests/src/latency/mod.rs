@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`environment`] | what else happened on the processors meanwhile |
 //! | [`probe`] | what is measured |
+//! | [`out`] | what is left of a run for other programs and for people |
 
 pub mod environment;
+pub mod out;
 pub mod probe;

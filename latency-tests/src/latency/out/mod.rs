@@ -1,0 +1,7 @@
+//! What is left of a run for other programs and for people.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`histogram_text`] | the table that cyclictest writes with `-h`, for scripts that plot it |
+
+pub mod histogram_text;
