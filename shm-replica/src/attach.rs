@@ -278,8 +278,15 @@ impl<'a> Message<'a> for Reply<'a> {
 /// # Errors
 /// It is no message.
 pub fn version_of(octets: &[u8]) -> Result<u16, Malformed> {
-    match octets {
-        [b'B', b'M', b'P', b'R', _, 0, low, high, ..] => Ok(u16::from_le_bytes([*low, *high])),
+    head_of(octets).map(|(_, version, _)| version)
+}
+
+/// A message's kind, its version and its body.
+fn head_of(octets: &[u8]) -> Result<(u8, u16, &[u8]), Malformed> {
+    match octets.split_first_chunk() {
+        Some((&[m0, m1, m2, m3, kind, 0, low, high], body)) if [m0, m1, m2, m3] == MAGIC => {
+            Ok((kind, u16::from_le_bytes([low, high]), body))
+        }
         _ => Err(Malformed::Foreign),
     }
 }
@@ -301,11 +308,10 @@ fn encode<'a, 'b, T: Message<'a>>(
 }
 
 fn decode<'a, T: Message<'a>>(octets: &'a [u8]) -> Result<T, Malformed> {
-    let (head, body) = octets.split_at_checked(HEAD_OCTETS).ok_or(Malformed::Foreign)?;
-    if head[..4] != MAGIC || head[4..6] != [T::KIND, 0] {
+    let (kind, version, body) = head_of(octets)?;
+    if kind != T::KIND {
         return Err(Malformed::Foreign);
     }
-    let version = version_of(head)?;
     if !VERSIONS.contains(&version) {
         return Err(Malformed::Version(version));
     }

@@ -95,6 +95,9 @@ impl Broker {
     }
 
     fn welcome(&mut self, stranger: Connection, octets: &[u8], host: &mut impl Host) {
+        // A version that is not spoken here is answered in one that is.
+        let spoken = version_of(octets).ok().filter(|it| VERSIONS.contains(it));
+        let version = spoken.unwrap_or(VERSION);
         let answer = match Request::decode(octets) {
             Ok(Request::Hello { application, .. }) => {
                 self.introduce(&stranger, application, host).map(|it| (it, application))
@@ -114,7 +117,7 @@ impl Broker {
                     connection: stranger,
                     peer: peer.clone(),
                     application,
-                    version: version_of(octets).unwrap_or(VERSION),
+                    version,
                     page,
                     prepared: Vec::new(),
                     is_hot: true,
@@ -138,9 +141,6 @@ impl Broker {
             }
             Err(Refusal(code, why)) => {
                 // It is hung up on anyway.
-                // A version that is not spoken here is answered in one that is.
-                let spoken = version_of(octets).ok().filter(|it| VERSIONS.contains(it));
-                let version = spoken.unwrap_or(VERSION);
                 let _ = send(&stranger, version, &Reply::Refused { code, why: &why }, None);
             }
         }
