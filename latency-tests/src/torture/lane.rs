@@ -16,7 +16,7 @@ use shm_replica::attach::StandbyClass;
 use super::actor::{Sizes, Window};
 use super::board::Field;
 use super::content::mixed;
-use super::report::Report;
+use super::report::{AT_ITS_END, Report};
 use super::step::{Look, Stepped, look, run_to_call, seize, step, step_to_call, step_turn};
 use super::world::{Broken, Member, STUCK, World};
 use crate::os::process::interrupt_on_alarm;
@@ -33,8 +33,6 @@ const STRIDE: u64 = 7_919;
 const STUCK_S: u32 = 60;
 /// As long one turn of the daemon.
 const TURN_S: u32 = 5;
-/// Of a kill behind the window.
-const AT_ITS_END: &str = "at its end";
 #[allow(clippy::cast_sign_loss, reason = "numbers of system calls are positive")]
 const CONNECT: u64 = libc::SYS_connect as u64;
 
@@ -372,6 +370,8 @@ impl<'o> Lane<'o> {
             let how = if is_over { AT_ITS_END } else { "running" };
             return self.kill(at, &format!("{name}, {how}"), is_owner);
         }
+        // Other code copies them, and more of it.
+        let large = if self.orders.large { ", large images" } else { "" };
         let (place, stepped) = if window == Window::Attach {
             // From one system call to the next: there are many, and much is copied between them.
             let end = format!("{name}, {AT_ITS_END}");
@@ -382,18 +382,15 @@ impl<'o> Lane<'o> {
             if !run_to_call(pid, CONNECT, call)? {
                 return self.kill(at, &end, is_owner);
             }
-            let place = format!("{name}, after call {call}");
-            let large = if self.orders.large { ", large images" } else { "" };
-            let count = self.offset_of_next(&format!("{place}{large}"));
+            let place = format!("{name}, after call {call}{large}");
+            let count = self.offset_of_next(&place);
             (place, step_to_call(pid, count)?)
         } else {
-            let large = if self.orders.large { ", large images" } else { "" };
-            let count = self.offset_of_next(&format!("{name}{large}"));
-            (name.to_owned(), step(pid, count)?)
+            let place = format!("{name}{large}");
+            let count = self.offset_of_next(&place);
+            (place, step(pid, count)?)
         };
         let Stepped { offset, is_whole } = stepped;
-        // Other code copies them, and more of it.
-        let place = if self.orders.large { format!("{place}, large images") } else { place };
         self.report.offsets.entry(place).or_default().count(offset, is_whole);
         // Becoming attached goes on behind the call that ends a step.
         let is_over = is_whole && window != Window::Attach;

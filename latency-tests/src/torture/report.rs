@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Greatest time that a histogram tells apart.
 const TIME_MAX_US: u64 = 60_000_000;
 
+/// How a kill is told of that came behind its window.
+pub const AT_ITS_END: &str = "at its end";
+
 /// The last instruction of a window that is told from those after it.
 const OFFSET_MAX: usize = 1_000_000;
 
@@ -149,7 +152,7 @@ impl Report {
     #[must_use]
     pub fn in_publish_or_attach(&self) -> u64 {
         let is_named = |kind: &str| kind.contains("publish") || kind.contains("attach");
-        let is_it = |kind: &str| is_named(kind) && !kind.ends_with("at its end");
+        let is_it = |kind: &str| is_named(kind) && !kind.ends_with(AT_ITS_END);
         self.kills.iter().filter(|(kind, _)| is_it(kind)).map(|(_, count)| count).sum()
     }
 
