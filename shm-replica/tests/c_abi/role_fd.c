@@ -88,15 +88,22 @@ static void works(bmpl_t *h)
     REQUIRE(bmpl_commit(h) == 0);
 }
 
-/* Whether nothing is told while one commits and the other follows. */
+/* Whether nothing is told while one commits and the other follows. What was told of an earlier
+ * change may arrive after the role was seen: it comes once, and what the cycles tell comes again. */
 static void nothing_is_told(bmpl_t *active, bmpl_t *standby)
 {
-    for (int i = 0; i < 100; i++) {
+    for (int late = 0, cycles = 0; cycles < 100; cycles++) {
         bmpl_cycle_t cycle = BMPL_CYCLE_INIT;
         works(active);
         REQUIRE(bmpl_cycle_begin(standby, &cycle) == BMPL_ROLE_STANDBY);
-        REQUIRE(readable(active, 0) == 0);
-        REQUIRE(readable(standby, 0) == 0);
+        for (int i = 0; i < 2; i++) {
+            bmpl_t *h = i ? standby : active;
+            if (readable(h, 0) == 0)
+                continue;
+            REQUIRE(++late <= 4);
+            take(h);
+            cycles = 0;
+        }
     }
 }
 
@@ -112,10 +119,6 @@ int main(int argc, char **argv)
     REQUIRE(bmpl_commit(one) == 0);
     two = controller(argv[1], &states[1]);
     becomes(two, BMPL_ROLE_STANDBY);
-    /* What the start has told. */
-    for (int i = 0; i < 2; i++)
-        for (bmpl_t *h = i ? two : one; readable(h, 0) == 1;)
-            take(h);
     REQUIRE(bmpl_get_fd(one) != bmpl_get_fd(two));
     nothing_is_told(one, two);
     /* By the daemon's order: both are told. */
