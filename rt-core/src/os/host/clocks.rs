@@ -52,7 +52,7 @@ fn clock_source(view: &View<'_>, out: &mut Vec<Finding>) {
 }
 
 /// The hypervisor's name as well as it can be told; none on bare metal.
-fn hypervisor_name(view: &View<'_>) -> Option<String> {
+pub(super) fn hypervisor_name(view: &View<'_>) -> Option<String> {
     const MACHINES: [&str; 6] = ["KVM", "QEMU", "VMware", "VirtualBox", "Virtual Machine", "Bochs"];
     let dmi = ["/sys/class/dmi/id/product_name", "/sys/class/dmi/id/sys_vendor"];
     let named = dmi

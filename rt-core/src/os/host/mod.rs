@@ -18,11 +18,13 @@
 //! | `finding` | what a check says |
 //! | `kernel`, `isolation`, `cpus`, `interrupts`, `memory`, `clocks`, `privilege` | the checks |
 //! | `boot` | the kernel's command line |
+//! | `facts` | what the host is, to be kept with a measurement |
 //! | [`fix`] | making changes, and seeing whether they took |
 
 mod boot;
 mod clocks;
 mod cpus;
+mod facts;
 mod finding;
 pub mod fix;
 mod interrupts;
@@ -37,6 +39,7 @@ mod view;
 use std::path::Path;
 
 pub use boot::boot_parameters;
+pub use facts::facts;
 pub use finding::{Change, Finding, Level, Remedy, Target, shell_word};
 pub use texts::HostTexts;
 
