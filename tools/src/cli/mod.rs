@@ -25,7 +25,7 @@ mod plan;
 mod region;
 mod regions;
 mod status;
-pub(crate) mod text;
+pub mod text;
 mod top;
 
 const PROGRAM: &str = "bumpless";

@@ -5,21 +5,21 @@ use std::io::{self, IsTerminal};
 
 /// Whether words may be coloured. No colour ever carries meaning that the words do not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Style {
+pub struct Style {
     colour: bool,
 }
 
 impl Style {
-    #[cfg(test)]
-    pub(crate) const PLAIN: Self = Self { colour: false };
+    /// No colour.
+    pub const PLAIN: Self = Self { colour: false };
 
     /// Colour on a terminal, unless NO_COLOR is set or the terminal is dumb.
-    pub(crate) fn of_stdout() -> Self {
+    pub fn of_stdout() -> Self {
         Self::of(&io::stdout())
     }
 
     /// The same for standard error.
-    pub(crate) fn of_stderr() -> Self {
+    pub fn of_stderr() -> Self {
         Self::of(&io::stderr())
     }
 
@@ -33,49 +33,59 @@ impl Style {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    pub(crate) fn bad(self, text: &str) -> String {
+    /// What is wrong.
+    pub fn bad(self, text: &str) -> String {
         self.paint("1;31", text)
     }
 
-    pub(crate) fn odd(self, text: &str) -> String {
+    /// What should be looked at.
+    pub fn odd(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    pub(crate) fn good(self, text: &str) -> String {
+    /// What is as it should be.
+    pub fn good(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    pub(crate) fn head(self, text: &str) -> String {
+    /// A heading.
+    pub fn head(self, text: &str) -> String {
         self.paint("1", text)
     }
 }
 
 /// On which side of its column a cell stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Side {
+pub enum Side {
+    /// Words.
     Left,
+    /// Figures.
     Right,
 }
 
 /// Rows of cells with aligned columns, two spaces between, no trailing white space.
-pub(super) struct Table {
+#[derive(Clone, Debug)]
+pub struct Table {
     sides: Vec<Side>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&str, Side)]) -> Self {
+    /// Without rows, of columns with these names.
+    pub fn new(columns: &[(&str, Side)]) -> Self {
         Self {
             sides: columns.iter().map(|&(_, side)| side).collect(),
             rows: vec![columns.iter().map(|&(name, _)| name.to_owned()).collect()],
         }
     }
 
-    pub(super) fn row(&mut self, cells: Vec<String>) {
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
-    pub(super) fn render(&self, style: Style) -> String {
+    /// The table as text.
+    pub fn render(&self, style: Style) -> String {
         let width = |column: usize| {
             self.rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max()
         };
@@ -100,7 +110,7 @@ impl Table {
 }
 
 /// A number with commas.
-pub(crate) fn number(value: u64) -> String {
+pub fn number(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -113,13 +123,13 @@ pub(crate) fn number(value: u64) -> String {
 }
 
 /// So many of a thing.
-pub(super) fn count(value: u64, one: &str) -> String {
+pub fn count(value: u64, one: &str) -> String {
     let plural = if value == 1 { "" } else { "s" };
     format!("{} {one}{plural}", number(value))
 }
 
 /// A span as a person says it, two units at most.
-pub(super) fn span(ns: u64) -> String {
+pub fn span(ns: u64) -> String {
     const SECOND_NS: u64 = 1_000_000_000;
     let s = ns / SECOND_NS;
     match s {
@@ -134,7 +144,7 @@ pub(super) fn span(ns: u64) -> String {
 }
 
 /// An amount of memory.
-pub(crate) fn octets(value: u64) -> String {
+pub fn octets(value: u64) -> String {
     const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
     let mut scaled = value;
     let mut text = format!("{value} octets");
@@ -149,7 +159,7 @@ pub(crate) fn octets(value: u64) -> String {
 }
 
 /// Wall clock time in UTC.
-pub(super) fn utc(unix_time_ns: u64) -> String {
+pub fn utc(unix_time_ns: u64) -> String {
     let s = unix_time_ns / 1_000_000_000;
     let (days, of_day) = (s / 86_400, s % 86_400);
     let (year, month, day) = date(days);

@@ -1,5 +1,6 @@
 //! The fitness of a host as a document.
 
+use rt_core::os::host::{Finding, Remedy};
 use serde::{Deserialize, Serialize};
 
 /// `bumpless doctor --json`.
@@ -99,6 +100,31 @@ pub struct FindingRow {
     pub remedies: Vec<RemedyRow>,
     /// Whether some of it can be set while the host runs.
     pub fixable_now: bool,
+}
+
+impl From<&Finding> for FindingRow {
+    fn from(finding: &Finding) -> Self {
+        let remedy = |remedy: &Remedy| {
+            let (kind, text) = match remedy {
+                Remedy::Change(change) => ("change", change.command.clone()),
+                Remedy::Boot { key, value } if value.is_empty() => ("boot", key.clone()),
+                Remedy::Boot { key, value } => ("boot", format!("{key}={value}")),
+                Remedy::Unit(line) => ("unit", line.clone()),
+                Remedy::Command(command) => ("command", command.clone()),
+                Remedy::Advice(words) => ("advice", words.clone()),
+            };
+            RemedyRow { kind: kind.to_owned(), text }
+        };
+        Self {
+            id: finding.id.to_owned(),
+            subject: finding.subject.clone(),
+            level: finding.level.name().to_owned(),
+            seen: finding.seen.clone(),
+            consequence: finding.consequence.clone(),
+            remedies: finding.remedies.iter().map(remedy).collect(),
+            fixable_now: finding.changes().next().is_some(),
+        }
+    }
 }
 
 /// One remedy.

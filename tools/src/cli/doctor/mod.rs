@@ -16,7 +16,7 @@ use super::text::Style;
 use super::{Target, json, print};
 use crate::exit::{ExitCode, Failure};
 use crate::report::SCHEMA;
-use crate::report::doctor::{Doctor, FindingRow, LevelCounts, RemedyRow};
+use crate::report::doctor::{Doctor, FindingRow, LevelCounts};
 
 pub mod features;
 mod fixing;
@@ -248,32 +248,9 @@ fn document(subject: &Subject, findings: &[Finding], planned: &[Planned]) -> Doc
         judged_for: subject.row(),
         verdict: verdict(&counts).to_owned(),
         counts,
-        findings: findings.iter().map(finding_row).collect(),
+        findings: findings.iter().map(FindingRow::from).collect(),
         changes: fixing::rows(planned),
         boot_parameters: boot_parameters(findings),
         unit_lines: unit_lines(findings),
-    }
-}
-
-fn finding_row(finding: &Finding) -> FindingRow {
-    let remedy = |remedy: &Remedy| {
-        let (kind, text) = match remedy {
-            Remedy::Change(change) => ("change", change.command.clone()),
-            Remedy::Boot { key, value } if value.is_empty() => ("boot", key.clone()),
-            Remedy::Boot { key, value } => ("boot", format!("{key}={value}")),
-            Remedy::Unit(line) => ("unit", line.clone()),
-            Remedy::Command(command) => ("command", command.clone()),
-            Remedy::Advice(words) => ("advice", words.clone()),
-        };
-        RemedyRow { kind: kind.to_owned(), text }
-    };
-    FindingRow {
-        id: finding.id.to_owned(),
-        subject: finding.subject.clone(),
-        level: finding.level.name().to_owned(),
-        seen: finding.seen.clone(),
-        consequence: finding.consequence.clone(),
-        remedies: finding.remedies.iter().map(remedy).collect(),
-        fixable_now: finding.changes().next().is_some(),
     }
 }
