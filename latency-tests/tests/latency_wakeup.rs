@@ -49,7 +49,7 @@ fn measure() {
         allow_degraded: false,
     };
     let run = Wakeup::start(&plan).unwrap();
-    while run.progress().0 < 100 {
+    while run.progress().over < 100 {
         std::thread::sleep(StdDuration::from_millis(1));
     }
     say("goes on");

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// USER_HZ: `/proc/stat` counts in hundredths of a second on every Linux of today.
 const TICK_NS: u64 = 10_000_000;
+/// Of a run, one part in so many may be stolen.
+const STEAL_SHARE: u64 = 1_000;
 /// MSR_SMI_COUNT of Intel's processors.
 const SMI_COUNT: u64 = 0x34;
 /// Sources of interrupts that are named, the busiest first.
@@ -114,25 +116,52 @@ impl Look {
 }
 
 impl Environment {
-    /// What makes that a measurement says nothing of the software on this machine, a sentence each.
+    /// What makes that a run of `duration_ns` says nothing of the software on this machine, a
+    /// sentence each.
     #[must_use]
-    pub fn disturbances(&self) -> Vec<String> {
+    pub fn disturbances(&self, duration_ns: u64) -> Vec<String> {
         let mut found = Vec::new();
         for it in &self.cpus {
             let cpu = it.cpu;
-            if let Some(steal_ns) = it.steal_ns.filter(|ns| *ns > 0) {
+            if let Some(steal_ns) = it.steal_ns.filter(|ns| is_too_much(*ns, duration_ns)) {
                 let ms = steal_ns / 1_000_000;
-                found.push(format!("the hypervisor took CPU {cpu} away for {ms} ms"));
+                found.push(format!(
+                    "the hypervisor took CPU {cpu} away for {ms} ms, more than a thousandth of \
+                     the run: measure when its host has less to do"
+                ));
             }
             if let Some(count) = it.smi_count.filter(|count| *count > 0) {
-                found.push(format!("{count} system management interrupts on CPU {cpu}"));
+                found.push(format!(
+                    "{count} system management interrupts on CPU {cpu}: look into the firmware's \
+                     settings"
+                ));
             }
             if let Some(count) = it.throttle_count.filter(|count| *count > 0) {
-                found.push(format!("CPU {cpu} was too hot and slowed down {count} times"));
+                found.push(format!(
+                    "CPU {cpu} was too hot and slowed down {count} times: cool it, or lower its \
+                     frequency for good"
+                ));
             }
         }
         found
     }
+
+    /// What happened and was too little to spoil a run of `duration_ns`, a sentence each.
+    #[must_use]
+    pub fn cautions(&self, duration_ns: u64) -> Vec<String> {
+        let told = |it: &CpuEnvironment| {
+            let steal_ns = it.steal_ns.filter(|ns| *ns > 0 && !is_too_much(*ns, duration_ns))?;
+            let ms = steal_ns / 1_000_000;
+            Some(format!("the hypervisor took CPU {} away for {ms} ms", it.cpu))
+        };
+        self.cpus.iter().filter_map(told).collect()
+    }
+}
+
+/// Whether so much time that the hypervisor took says more of it than of the machine's software.
+/// It is counted in ticks: the first one may be of before the run.
+const fn is_too_much(steal_ns: u64, duration_ns: u64) -> bool {
+    steal_ns > TICK_NS && steal_ns > duration_ns / STEAL_SHARE
 }
 
 fn between(cpu: usize, before: &Counters, after: &Counters) -> CpuEnvironment {
@@ -271,10 +300,16 @@ mod tests {
         };
         assert_eq!(found.cpus[1], second);
         assert_eq!(found.temperature_millidegrees, Some(52_500));
-        let said = found.disturbances();
+        let second_ns = 1_000_000_000;
+        let said = found.disturbances(second_ns);
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(said[0].contains("CPU 0 away for 20 ms") && said[1].starts_with("2 system"));
-        assert_eq!(after.until(&after).disturbances(), Vec::<String>::new());
+        assert_eq!(found.cautions(second_ns), Vec::<String>::new());
+        // The same in a run in which it does not count for much.
+        assert_eq!(found.disturbances(20 * second_ns).len(), 2);
+        assert!(found.cautions(20 * second_ns)[0].contains("CPU 0 away for 20 ms"));
+        let none = after.until(&after);
+        assert_eq!((none.disturbances(1), none.cautions(1)), (Vec::new(), Vec::new()));
     }
 
     #[test]

@@ -3,11 +3,20 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`environment`] | what else happened on the processors meanwhile |
+//! | [`options`] | how to measure, in cyclictest's words |
 //! | [`probe`] | what is measured |
 //! | [`report`] | the result as one document |
+//! | [`session`] | a run from its options to its exit code |
+//! | [`files`], [`summary`] | where it goes, and how people are told |
+//! | [`verdict`] | whether it proves anything, and keeps the bounds given |
 //! | [`out`] | what is left of a run for other programs and for people |
 
 pub mod environment;
+pub mod files;
+pub mod options;
 pub mod out;
 pub mod probe;
 pub mod report;
+pub mod session;
+pub mod summary;
+pub mod verdict;

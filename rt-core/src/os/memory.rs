@@ -40,7 +40,7 @@ pub struct LockReport {
 pub enum LockError {
     /// The limit is below what the process has mapped.
     #[error(
-        "memory cannot be locked: {needed_octets} octets are mapped, RLIMIT_MEMLOCK allows \
+        "memory cannot be locked: {needed_octets} octets are needed, RLIMIT_MEMLOCK allows \
          {limit_octets} and CAP_IPC_LOCK is {}; run as root, or give \
          `AmbientCapabilities=CAP_IPC_LOCK` or `LimitMEMLOCK=infinity` in the unit, \
          `setcap cap_ipc_lock+ep PROGRAM`, or `memlock unlimited` in /etc/security/limits.conf",
@@ -48,7 +48,7 @@ pub enum LockError {
         else { "missing" }
     )]
     Limit {
-        /// Octets mapped now; the limit must also cover what is mapped later.
+        /// Octets mapped now, and later as far as that is known.
         needed_octets: u64,
         /// The limit.
         limit_octets: u64,
@@ -94,6 +94,25 @@ pub fn lock_all() -> Result<LockReport, LockError> {
             let needed_octets = field_kb(&status, "VmSize").unwrap_or(0);
             Err(judge(errno, needed_octets, limit_octets, held.user_namespace))
         }
+    }
+}
+
+/// As [`lock_all`], where later mappings of so many octets are known: where the limit does not
+/// leave room for them nothing is locked, and they do not fail.
+///
+/// # Errors
+/// See [`LockError`]; nothing is locked then.
+pub fn lock_all_with_room(room_octets: u64) -> Result<LockReport, LockError> {
+    let report = lock_all()?;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let needed_octets = field_kb(&status, "VmSize").unwrap_or(0).saturating_add(room_octets);
+    match report.limit_octets {
+        Some(limit_octets) if limit_octets < needed_octets => {
+            let _nothing_more_to_do = munlockall();
+            let user_namespace = procfs::held(CAP_IPC_LOCK).user_namespace;
+            Err(LockError::Limit { needed_octets, limit_octets, user_namespace })
+        }
+        _ => Ok(report),
     }
 }
 
@@ -206,7 +225,7 @@ mod tests {
     fn a_refusal_says_how_much_is_needed_and_allowed() {
         let limited = judge(Errno::ENOMEM, 50 << 20, Some(8 << 20), false);
         let text = limited.to_string();
-        assert!(text.contains("52428800 octets are mapped"), "{text}");
+        assert!(text.contains("52428800 octets are needed"), "{text}");
         assert!(text.contains("allows 8388608") && text.contains("LimitMEMLOCK"), "{text}");
         let text = judge(Errno::EPERM, 1, Some(0), true).to_string();
         assert!(text.contains("user namespace"), "{text}");

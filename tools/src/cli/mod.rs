@@ -20,6 +20,7 @@ mod check;
 mod counters;
 pub mod doctor;
 mod events;
+mod latency;
 mod nodes;
 mod plan;
 mod region;
@@ -73,6 +74,13 @@ pub enum Command {
     Region(RegionCommand),
     /// Make the standby of an application active
     Switchover(SwitchoverArgs),
+    /// Measure how late this host is, hold it against bounds, derive timers from it
+    #[command(disable_help_flag = true)]
+    Latency {
+        /// As bumpless-latency takes them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
     /// Show on test networks of its own what a fault does with PRP and without
     Demo(DemoArgs),
 }
@@ -252,6 +260,7 @@ where
         Command::Regions(ask) => regions::run(&ask),
         Command::Region(command) => region::run(&command),
         Command::Switchover(args) => regions::switch_over(&args),
+        Command::Latency { arguments } => latency::run(&arguments),
         Command::Demo(args) => demo::run(&args),
     };
     end(PROGRAM, result)

@@ -5,3 +5,4 @@
 //! | [`histogram_text`] | the table that cyclictest writes with `-h`, for scripts that plot it |
 
 pub mod histogram_text;
+pub mod json;

@@ -3,6 +3,7 @@
 //! On each processor a pinned thread sleeps until a planned instant, looks at the clock, records
 //! the difference and goes on with the next planned instant that has not passed.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,10 @@ use rt_core::os::thread::{
 };
 use rt_core::time::{Duration, Instant};
 use thiserror::Error;
+use tools::exit::Failure;
+
+use super::super::report::{Measure, Series, ThreadFacts};
+use super::{Asked, Probing, Progress};
 
 /// From the start of the first thread to the first planned instant: time for all to be there.
 const RUN_UP: Duration = Duration::from_millis(20);
@@ -75,6 +80,7 @@ pub struct Measured {
 #[derive(Debug)]
 pub struct Wakeup {
     threads: Vec<RtThread<Body>>,
+    planned: u64,
     steering: Arc<Steering>,
 }
 
@@ -98,6 +104,67 @@ struct Usage {
     faults: u64,
 }
 
+/// Starts the probe.
+///
+/// # Errors
+/// Usage, or what is missing for real-time threads.
+pub fn start(asked: &Asked) -> Result<Box<dyn Probing>, Failure> {
+    let plan = Plan {
+        cpus: asked.cpus.clone(),
+        policy: asked.policy,
+        period: asked.interval,
+        distance: asked.distance,
+        cycles: asked.cycles,
+        allow_degraded: asked.allow_non_rt,
+    };
+    Ok(Box::new(Wakeup::start(&plan)?))
+}
+
+impl Probing for Wakeup {
+    fn progress(&self) -> Progress {
+        self.progress()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over()
+    }
+
+    fn stop(&self) {
+        self.stop();
+    }
+
+    fn finish(self: Box<Self>) -> Result<Vec<Series>, Failure> {
+        let all = (*self).finish()?;
+        let mut names = BTreeMap::<String, u32>::new();
+        let series = all.into_iter().map(|it| {
+            let Measured { thread, recording, preemptions, faults } = it;
+            let cpu = thread.asked.cpu.unwrap_or_default();
+            let name = format!("cpu {cpu}");
+            // A second thread on a processor is the second one.
+            let number = names.entry(name.clone()).or_default();
+            *number += 1;
+            let name = if *number > 1 { format!("{name} #{number}") } else { name };
+            let thread = ThreadFacts::new(&thread, preemptions, faults);
+            Series { cpu: Some(cpu), ..Series::new(name, Measure::Lateness, &recording).by(thread) }
+        });
+        Ok(series.collect())
+    }
+}
+
+impl From<WakeupError> for Failure {
+    fn from(error: WakeupError) -> Self {
+        let text = error.to_string();
+        match error {
+            WakeupError::Threads(_) | WakeupError::Plan(_) => Self::usage(text, ""),
+            WakeupError::Thread(RtThreadError::Plan(_)) => Self::usage(text, ""),
+            WakeupError::Thread(RtThreadError::Refused(_)) => {
+                Self::missing(text, "or say --allow-non-rt to see figures that prove nothing")
+            }
+            _ => Self::failed(text, ""),
+        }
+    }
+}
+
 impl Wakeup {
     /// Starts all threads. The memory is the caller's to lock.
     ///
@@ -108,7 +175,8 @@ impl Wakeup {
             return Err(WakeupError::Threads(plan.cpus.len()));
         }
         let begin = MonotonicClock::now() + RUN_UP;
-        let mut run = Self { threads: Vec::new(), steering: Arc::default() };
+        let planned = plan.cycles.saturating_mul(plan.cpus.len() as u64);
+        let mut run = Self { threads: Vec::new(), planned, steering: Arc::default() };
         for (number, &cpu) in (0..).zip(&plan.cpus) {
             let started =
                 run.start_one(plan, cpu, begin, begin + plan.distance.saturating_mul(number));
@@ -139,12 +207,16 @@ impl Wakeup {
         Ok(())
     }
 
-    /// How many cycles are over, of all threads, and the latest of them. Thread: any.
+    /// How far it has come. Thread: any.
     #[must_use]
-    pub fn progress(&self) -> (u64, Duration) {
+    pub fn progress(&self) -> Progress {
         let Steering { over, max_ns, .. } = &*self.steering;
-        let max = Duration::from_nanos(max_ns.load(Ordering::Relaxed));
-        (over.load(Ordering::Relaxed), max)
+        Progress {
+            over: over.load(Ordering::Relaxed),
+            planned: self.planned,
+            lost: 0,
+            max_ns: max_ns.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether all threads are done.
@@ -242,16 +314,17 @@ mod tests {
     #[test]
     fn a_run_that_is_stopped_says_how_far_it_came() {
         let run = Wakeup::start(&plan(vec![0], 3_600_000)).unwrap();
-        while run.progress().0 < 5 {
+        while run.progress().over < 5 {
             std::thread::yield_now();
         }
         run.stop();
-        let (over, max) = run.progress();
+        let Progress { over, planned, max_ns, .. } = run.progress();
         let found = run.finish().unwrap();
         let totals = &found[0].recording.totals;
         let all = totals.seen.samples() + totals.counts.swallowed;
         assert!(all >= over && all < 3_600_000, "{all} of {over}");
-        assert!(max > Duration::ZERO);
+        assert!(max_ns > 0);
+        assert_eq!(planned, 3_600_000);
     }
 
     #[test]

@@ -1,0 +1,171 @@
+//! The files that a result goes into.
+//!
+//! They are opened before anything is measured, so that a day's run is not lost to a folder that is
+//! not there; and each takes its name when it is whole, so that no reader sees half of one. What is
+//! no ordinary file (a pipe, a terminal) is written to as it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+use tools::exit::Failure;
+
+use super::options::{Options, Outputs};
+use super::out::json;
+use super::report::Report;
+
+/// What can be made of a result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Form {
+    Json,
+    /// cyclictest's table, of rows below so many µs.
+    Histogram(usize),
+}
+
+/// A place for one of them.
+#[derive(Debug)]
+enum Place {
+    Stdout,
+    /// It is renamed when it is whole.
+    New(NamedTempFile),
+    /// A pipe, a terminal.
+    Special(File),
+}
+
+#[derive(Debug)]
+struct Output {
+    form: Form,
+    path: PathBuf,
+    place: Place,
+}
+
+/// The files of one result.
+#[derive(Debug)]
+pub struct Files {
+    outputs: Vec<Output>,
+}
+
+impl Files {
+    /// Opens all that was asked for.
+    ///
+    /// # Errors
+    /// Usage: a file that cannot be made, with the option that names it.
+    pub fn open(options: &Options, _began: &str) -> Result<Self, Failure> {
+        let Outputs { json, .. } = &options.outputs;
+        let mut asked: Vec<(&str, Form, PathBuf)> = Vec::new();
+        let mut ask = |option, form, path: &Option<PathBuf>| {
+            asked.extend(path.clone().map(|path| (option, form, path)));
+        };
+        ask("--json", Form::Json, json);
+        if let Some(rows) = options.histogram {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            let path = options.histfile.clone().unwrap_or_else(|| PathBuf::from("-"));
+            ask("--histfile", Form::Histogram(rows), &Some(path));
+        }
+        let is_stdout = |path: &PathBuf| path.as_os_str() == "-";
+        let on_stdout: Vec<&str> =
+            asked.iter().filter(|it| is_stdout(&it.2)).map(|it| it.0).collect();
+        if on_stdout.len() > 1 {
+            let what = format!("{} both go to standard output", on_stdout.join(" and "));
+            return Err(Failure::usage(what, "name files"));
+        }
+        let outputs = asked.into_iter().map(|(option, form, path)| {
+            let place = Place::at(&path).map_err(|error| {
+                let what = format!("{option}: {}: {error}", path.display());
+                Failure::usage(what, "name a file in a folder that can be written to")
+            })?;
+            Ok(Output { form, path, place })
+        });
+        Ok(Self { outputs: outputs.collect::<Result<_, Failure>>()? })
+    }
+
+    /// Whether one of them is standard output: what is for people goes elsewhere then.
+    #[must_use]
+    pub fn have_stdout(&self) -> bool {
+        self.outputs.iter().any(|it| matches!(it.place, Place::Stdout))
+    }
+
+    /// Writes all; the names of those that are files now.
+    ///
+    /// # Errors
+    /// One or more could not be written; the others are.
+    pub fn write(self, report: &Report) -> Result<Vec<PathBuf>, Failure> {
+        let (mut written, mut failed) = (Vec::new(), Vec::new());
+        for output in self.outputs {
+            let Output { form, path, place } = output;
+            let made = form.of(report).and_then(|octets| place.write(&octets, &path));
+            match made {
+                Ok(true) => written.push(path),
+                Ok(false) => {}
+                Err(error) => failed.push(format!("{}: {error}", path.display())),
+            }
+        }
+        if failed.is_empty() {
+            return Ok(written);
+        }
+        Err(Failure::failed(failed.join("\n"), "the result is lost there"))
+    }
+}
+
+impl Form {
+    fn of(self, report: &Report) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Json => Ok(json::write(report).into_bytes()),
+            Self::Histogram(_rows) => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Place {
+    fn at(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Stdout);
+        }
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(io::Error::other("it is a folder")),
+            Ok(found) if !found.is_file() => {
+                Ok(Self::Special(OpenOptions::new().write(true).open(path)?))
+            }
+            _ => {
+                let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+                let mut builder = Builder::new();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                // Others may read a result, as any file that a program writes.
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+                let builder = builder.permissions(mode);
+                let prefix = format!(".{name}.");
+                let file = builder
+                    .prefix(&prefix)
+                    .tempfile_in(folder.unwrap_or_else(|| Path::new(".")))?;
+                Ok(Self::New(file))
+            }
+        }
+    }
+
+    /// Whether there is a file now.
+    fn write(self, octets: &[u8], path: &Path) -> io::Result<bool> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                match stdout.write_all(octets).and_then(|()| stdout.flush()) {
+                    // A reader that has seen enough.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+                    other => other.map(|()| false),
+                }
+            }
+            Self::Special(mut file) => file.write_all(octets).map(|()| false),
+            Self::New(mut file) => {
+                file.write_all(octets)?;
+                file.as_file().sync_all()?;
+                file.persist(path).map(|_| true).map_err(|error| error.error)
+            }
+        }
+    }
+}
+
+/// Whether somebody looks on.
+#[must_use]
+pub fn has_terminal() -> bool {
+    io::stdout().is_terminal()
+}

@@ -1,0 +1,214 @@
+//! `bumpless-latency` as a user has it: its exit codes, its files, its words.
+//!
+//! A machine that others share may be taken away from a run, which is then invalid, and says so:
+//! where a test needs a valid one it asks again, for as long as that is the only reason.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use latency_tests::latency::report::{Report, Verdict};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, geteuid};
+use tools::netlab::Scratch;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bumpless-latency");
+
+/// Nobody, who may do nothing.
+const NOBODY: u32 = 65_534;
+
+fn is_root(test: &str) -> bool {
+    let is = geteuid().is_root();
+    if !is {
+        println!("SKIP: {test}: root: real-time priorities");
+    }
+    is
+}
+
+fn latency(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+}
+
+fn words(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
+}
+
+/// The document of a run of two threads that was not disturbed, and how the program ended.
+fn measured(arguments: &[&str]) -> (Report, i32) {
+    const ATTEMPTS: usize = 30;
+    let common = ["wakeup", "-t2", "-l300", "-q", "--json"];
+    for _ in 0..ATTEMPTS {
+        let output = latency(&[&common[..], arguments].concat());
+        let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+        let is_stolen = |it: &String| it.contains("the hypervisor took CPU");
+        if report.invalid.is_empty() || !report.invalid.iter().all(is_stolen) {
+            return (report, code(&output));
+        }
+        println!("asked again: {:?}", report.invalid);
+    }
+    panic!("the hypervisor took a processor away in each of {ATTEMPTS} runs");
+}
+
+#[test]
+fn a_run_that_keeps_its_bounds_passes_and_one_that_does_not_fails() {
+    if !is_root("a_run_that_keeps_its_bounds_passes_and_one_that_does_not_fails") {
+        return;
+    }
+    let hour_us = "3600000000";
+    let bounds = ["--max-us", hour_us, "--p9999-us", hour_us, "--max-lost", "0"];
+    let (report, code) = measured(&bounds);
+    assert_eq!((report.verdict, code), (Verdict::Pass, 0), "{:?}", report.invalid);
+    let kept: Vec<_> = report.gates.iter().map(|it| (it.name.as_str(), it.exceeded)).collect();
+    assert_eq!(kept, [("max_us", false), ("p9999_us", false), ("max_lost", false)]);
+    for (_, series) in report.series() {
+        assert_eq!(series.seen.samples + series.counts.swallowed, 300);
+        assert_eq!(series.thread.as_ref().unwrap().policy, "SCHED_FIFO");
+    }
+    // Nothing wakes within a nanosecond.
+    for bound in ["--max-us", "--p9999-us"] {
+        let (report, code) = measured(&[bound, "0.001"]);
+        assert_eq!((report.verdict, code), (Verdict::Exceeded, 1), "{:?}", report.invalid);
+        assert!(report.gates[0].found.unwrap() > 0.001);
+    }
+}
+
+#[test]
+fn what_an_ordinary_thread_finds_is_invalid_whatever_it_is() {
+    let output =
+        latency(&["wakeup", "-t1", "-l20", "-p0", "-q", "--max-us", "0.001", "--allow-non-rt"]);
+    let text = words(&output.stdout);
+    assert_eq!(code(&output), 4, "{text}");
+    assert!(text.contains("invalid: wakeup: SCHED_OTHER was asked for"), "{text}");
+    assert!(text.contains("exceeded"), "{text}");
+    assert!(text.ends_with("The run is invalid: nothing follows from its figures.\n"), "{text}");
+}
+
+#[test]
+fn a_run_that_was_ended_has_kept_no_bound() {
+    if !is_root("a_run_that_was_ended_has_kept_no_bound") {
+        return;
+    }
+    for (bounds, expected) in [(&["--max-us", "3600000000"][..], 4), (&[], 0)] {
+        let scratch = Scratch::new().unwrap();
+        let file = scratch.path().join("result.json");
+        let mut command = Command::new(PROGRAM);
+        command.args(["wakeup", "-t1", "-D1h", "-q", "--json"]).arg(&file).args(bounds);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let report: Report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(report.runs[0].ended_early && report.runs[0].duration_ns > 0);
+        let told: Vec<_> = [&report.invalid, &report.cautions].into_iter().flatten().collect();
+        assert!(told.iter().any(|it| it.contains("it was ended")), "{told:?}");
+        let is_stolen = report.invalid.iter().any(|it| it.contains("the hypervisor took"));
+        assert_eq!(code(&output), if is_stolen { 4 } else { expected }, "{told:?}");
+    }
+}
+
+#[test]
+fn arguments_that_cannot_be_meant_are_named_with_what_to_say_instead() {
+    let refused = [
+        (&["wakeup", "-p", "99"][..], "--priority"),
+        (&["wakeup", "--policy", "fifo", "-p", "0"], "from 1 to 98"),
+        (&["wakeup", "--policy", "rr"], "say fifo"),
+        (&["wakeup", "-a", "0,x"], "--affinity: \"0,x\" is no list of processors; as in 0-2,5"),
+        (&["wakeup", "-a", "800"], "--affinity: CPU 800 is not online"),
+        (&["wakeup", "-t", "0"], "--threads: 0 is none of 1 to 1024"),
+        (&["wakeup", "-D", "0"], "a run has an end"),
+        (&["wakeup", "-D", "5y"], "or with m, h, d"),
+        (&["wakeup", "-i", "0"], "--interval"),
+        (&["wakeup", "-l", "99999999999999"], "more than a year"),
+        (&["wakeup", "-h", "0"], "--histogram"),
+        (&["wakeup", "--max-us", "nan"], "say a number above 0"),
+        (&["wakeup", "--histfile", "x"], "--histogram"),
+        (&["wakeup", "-l1", "-h9", "--json"], "--json and --histfile both go to standard output"),
+        (&["wakeup", "--json", "/proc/none/x"], "--json: /proc/none/x: "),
+        (&["wakeup", "--json", "/"], "--json: /: it is a folder"),
+        (&["wakeup", "--mainaffinity", "800"], "--mainaffinity: "),
+        (&["nothing"], "nothing"),
+    ];
+    for (arguments, named) in refused {
+        let output = latency(arguments);
+        let text = words(&output.stderr);
+        assert_eq!(code(&output), 2, "{arguments:?}: {text}");
+        assert!(text.contains(named), "{arguments:?}: {text}");
+        assert_eq!(words(&output.stdout), "");
+    }
+}
+
+#[test]
+fn who_may_not_run_real_time_threads_is_told_what_is_missing() {
+    const TEST: &str = "who_may_not_run_real_time_threads_is_told_what_is_missing";
+    if !is_root(TEST) {
+        return;
+    }
+    let scratch = Scratch::new().unwrap();
+    let copy = scratch.path().join("bumpless-latency");
+    std::fs::copy(PROGRAM, &copy).unwrap();
+    let open = |path: &Path| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).unwrap();
+    };
+    open(scratch.path());
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&copy);
+        command.args(["wakeup", "-t1", "-l20"]).args(arguments).uid(NOBODY).gid(NOBODY);
+        command.current_dir("/").stdin(Stdio::null()).output().unwrap()
+    };
+    let output = as_nobody(&[]);
+    let text = words(&output.stderr);
+    assert_eq!(code(&output), 3, "{text}");
+    let named = ["CAP_SYS_NICE", "CAP_IPC_LOCK"].iter().any(|it| text.contains(it));
+    assert!(named && text.contains("or say --allow-non-rt"), "{text}");
+    let output = as_nobody(&["--allow-non-rt"]);
+    let text = words(&output.stdout);
+    assert_eq!(code(&output), 4, "{text} {}", words(&output.stderr));
+    assert!(text.contains("invalid: wakeup: memory was not locked"), "{text}");
+    assert!(text.contains("invalid: wakeup: cpu") && text.contains("SCHED_FIFO 80"), "{text}");
+}
+
+#[test]
+fn each_option_of_cyclictest_s_usual_calls_is_understood() {
+    let usual =
+        ["-m -Sp90 -i200 -h400 -q -l50", "-t1 -p 80 -i 1000 -l 50 -a 0", "-S -m -p98 -l5 -d0"];
+    for call in usual {
+        let output = latency(
+            &[&["wakeup", "--allow-non-rt"], &call.split(' ').collect::<Vec<_>>()[..]].concat(),
+        );
+        let text = words(&output.stderr);
+        assert!([0, 4].contains(&code(&output)), "{call}: {text}");
+    }
+}
+
+#[test]
+fn a_file_is_there_when_it_is_whole_and_nothing_else_is() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("result.json");
+    std::fs::write(&file, "of another day").unwrap();
+    let path = file.to_str().unwrap();
+    let common = ["wakeup", "-t1", "-l20", "--allow-non-rt", "--json", path];
+    let output = latency(&[&common[..], &["-a", "800"]].concat());
+    assert_eq!(
+        (code(&output), std::fs::read_to_string(&file).unwrap()),
+        (2, "of another day".into())
+    );
+    let output = latency(&common);
+    assert!([0, 4].contains(&code(&output)), "{output:?}");
+    assert!(words(&output.stdout).contains(&format!("Written: {path}\n")));
+    let report: Report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report.runs[0].series[0].cycles(), 20);
+    let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().map(|it| it.unwrap()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // A device is written to, not replaced.
+    let output = latency(&["wakeup", "-t1", "-l5", "--allow-non-rt", "--json", "/dev/null"]);
+    assert!([0, 4].contains(&code(&output)), "{output:?}");
+    let null = std::fs::metadata("/dev/null").unwrap();
+    assert!(std::os::unix::fs::FileTypeExt::is_char_device(&null.file_type()));
+}
