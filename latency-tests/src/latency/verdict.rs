@@ -184,3 +184,176 @@ fn doctors(findings: &[FindingRow]) -> Option<String> {
         .collect();
     (!told.is_empty()).then(|| format!("bumpless doctor finds {}", told.join("; ")))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use rt_core::os::recorder::{Plan, Recorder};
+    use rt_core::time::{Duration, Instant};
+
+    use super::super::environment::{CpuEnvironment, Environment};
+    use super::super::report::{Measure, Settings, ThreadFacts};
+    use super::*;
+
+    const NO_GATES: Gates = Gates { max_us: None, p9999_us: None, max_lost: None };
+
+    /// A series of 1 ms whose cycles were so late, in µs.
+    fn series(name: &str, late_us: &[u64]) -> Series {
+        let begin = Instant::from_nanos(1_000_000_000);
+        let mut recorder = Recorder::new(Plan::new(begin, Duration::from_millis(1))).unwrap();
+        let mut planned = begin;
+        for &late in late_us {
+            planned = recorder.record(planned, planned + Duration::from_micros(late)).next;
+        }
+        Series::new(name, Measure::Lateness, &recorder.finish())
+    }
+
+    /// A result that is valid.
+    fn report(series: Vec<Series>) -> Report {
+        let settings = Settings {
+            policy: "SCHED_FIFO".to_owned(),
+            priority: 80,
+            memory_locked: true,
+            ..Settings::default()
+        };
+        let run = Run {
+            probe: Probe::Wakeup,
+            settings,
+            planned_ns: 10_000_000_000,
+            duration_ns: 10_000_000_000,
+            ended_early: false,
+            suspended_ns: 0,
+            environment: Environment::default(),
+            series,
+        };
+        Report { runs: vec![run], ..Report::new("2026-11-22T12:00:00Z".to_owned()) }
+    }
+
+    fn judged(mut report: Report, gates: &Gates) -> Report {
+        judge(&mut report, gates);
+        report
+    }
+
+    #[test]
+    fn a_bound_is_kept_by_the_worst_series_or_not_at_all() {
+        let both = || report(vec![series("cpu 0", &[9; 10]), series("cpu 1", &[1, 70, 2])]);
+        for (limit, verdict) in [(70.0, Verdict::Pass), (69.999, Verdict::Exceeded)] {
+            let it = judged(both(), &Gates { max_us: Some(limit), ..NO_GATES });
+            assert_eq!(it.verdict, verdict, "{:?}", it.gates);
+            assert_eq!((it.gates[0].found, &*it.gates[0].series), (Some(70.0), "wakeup: cpu 1"));
+        }
+    }
+
+    #[test]
+    fn a_stall_counts_for_each_cycle_that_it_swallowed() {
+        // One sample in 10,001 as they came; of the planned ones twenty are late.
+        let mut late = vec![5; 10_000];
+        late.push(20_000);
+        let it = judged(
+            report(vec![series("cpu 0", &late)]),
+            &Gates { p9999_us: Some(1_000.0), ..NO_GATES },
+        );
+        assert_eq!(it.verdict, Verdict::Exceeded);
+        assert!(it.runs[0].series[0].seen.p9999_ns.unwrap() < 10_000);
+        assert!(it.gates[0].found.unwrap() > 18_000.0, "{:?}", it.gates);
+    }
+
+    #[test]
+    fn a_series_without_a_sample_keeps_no_bound_and_proves_nothing() {
+        let it =
+            judged(report(vec![series("cpu 0", &[])]), &Gates { max_us: Some(1e9), ..NO_GATES });
+        assert_eq!((it.gates[0].found, it.gates[0].exceeded), (None, true));
+        assert_eq!(
+            (it.verdict, &*it.invalid),
+            (Verdict::Invalid, &["wakeup: cpu 0: no sample".to_owned()][..])
+        );
+        let nothing = judged(report(Vec::new()), &NO_GATES);
+        assert_eq!(nothing.invalid, ["wakeup: nothing was measured"]);
+    }
+
+    #[test]
+    fn each_thing_that_spoils_a_run_makes_it_invalid_even_where_a_bound_is_exceeded() {
+        let spoil: [(&str, fn(&mut Run)); 11] = [
+            ("SCHED_OTHER was asked for", |it| it.settings.policy = "SCHED_OTHER".to_owned()),
+            ("memory was not locked", |it| it.settings.memory_locked = false),
+            ("slept for 3 ms", |it| it.suspended_ns = 3_000_000),
+            ("ended after 2.0 of 10.0 s", |it| {
+                (it.ended_early, it.duration_ns) = (true, 2_000_000_000);
+            }),
+            ("7 page faults", |it| it.series[0].thread.as_mut().unwrap().page_faults = 7),
+            ("no CAP", |it| {
+                it.series[0].thread.as_mut().unwrap().shortfalls.push("no CAP".to_owned());
+            }),
+            ("woken 2 times before", |it| it.series[0].counts.early = 2),
+            ("4 planned cycles are not", |it| it.series[0].counts.skipped = 4),
+            ("5 cycles were counted twice", |it| it.series[0].counts.repeated = 5),
+            ("took CPU 3 away for 20 ms", |it| it.environment.cpus[0].steal_ns = Some(20_000_000)),
+            ("1 system management", |it| it.environment.cpus[0].smi_count = Some(1)),
+        ];
+        let good = || {
+            let mut it = report(vec![series("cpu 3", &[9; 20])]);
+            it.runs[0].series[0].thread = Some(ThreadFacts {
+                name: "wakeup/3".to_owned(),
+                policy: "SCHED_FIFO".to_owned(),
+                priority: 80,
+                cpus: vec![3],
+                shortfalls: Vec::new(),
+                preemptions: 1,
+                page_faults: 0,
+            });
+            it.runs[0].environment.cpus = vec![CpuEnvironment { cpu: 3, ..Default::default() }];
+            it
+        };
+        let gates = Gates { max_us: Some(1.0), ..NO_GATES };
+        assert_eq!(judged(good(), &gates).verdict, Verdict::Exceeded);
+        for (reason, spoil) in spoil {
+            let mut it = good();
+            spoil(&mut it.runs[0]);
+            let it = judged(it, &gates);
+            assert_eq!((it.verdict, it.invalid.len()), (Verdict::Invalid, 1), "{reason}");
+            assert!(it.invalid[0].contains(reason), "{:?}", it.invalid);
+        }
+    }
+
+    #[test]
+    fn what_does_not_spoil_the_figures_is_told_beside_them() {
+        let mut it = report(vec![series("cpu 0", &[9; 20])]);
+        for (name, value) in
+            [("preemption", "not PREEMPT_RT"), ("kernel", "6.1"), ("hypervisor", "QEMU")]
+        {
+            it.host.insert(name.to_owned(), value.to_owned());
+        }
+        let finding = |id: &str, level: &str| FindingRow {
+            id: id.to_owned(),
+            subject: String::new(),
+            level: level.to_owned(),
+            seen: String::new(),
+            consequence: String::new(),
+            remedies: Vec::new(),
+            fixable_now: false,
+        };
+        it.findings = vec![finding("a", "problem"), finding("b", "warning"), finding("c", "note")];
+        it.runs[0].ended_early = true;
+        let it = judged(it, &NO_GATES);
+        assert_eq!(it.verdict, Verdict::Pass);
+        let begins = [
+            "the kernel (6.1) is not PREEMPT_RT",
+            "a guest of a hypervisor (QEMU)",
+            "bumpless doctor finds problems: a; warnings: b",
+            "wakeup: it was ended before its time",
+        ];
+        assert_eq!(it.cautions.len(), begins.len(), "{:?}", it.cautions);
+        for (said, begin) in it.cautions.iter().zip(begins) {
+            assert!(said.starts_with(begin), "{said}");
+        }
+    }
+
+    #[test]
+    fn so_few_cycles_that_their_share_says_nothing_are_pointed_out() {
+        let gates = Gates { p9999_us: Some(1e6), ..NO_GATES };
+        let few = judged(report(vec![series("cpu 0", &[9; 9_999])]), &gates);
+        assert!(few.cautions.iter().any(|it| it.contains("measure longer")));
+        let enough = judged(report(vec![series("cpu 0", &[9; 10_000])]), &gates);
+        assert_eq!(enough.cautions, Vec::<String>::new());
+    }
+}
