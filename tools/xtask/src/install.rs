@@ -14,7 +14,7 @@ pub(crate) const HELP: &str = "\
 cargo xtask install [--prefix DIR] [--destdir DIR] [--profile NAME]
 
 Builds and installs below PREFIX (default /usr/local):
-  bin/, sbin/                  bumpless, bumplessd
+  bin/, sbin/                  bumpless, bumpless-latency, bumplessd
   lib/                         libbumpless.so.0 and its links, libbumpless.a, pkgconfig/bumpless.pc
   include/                     bumpless.h, bumpless.hpp
   lib/python3/dist-packages/   bumpless.py
@@ -42,7 +42,8 @@ const PLACED: &[(&str, &str, &str)] = &[
 ];
 
 /// Programs, and their folders.
-const PROGRAMS: &[(&str, &str)] = &[("bumpless", "bin"), ("bumplessd", "sbin")];
+const PROGRAMS: &[(&str, &str)] =
+    &[("bumpless", "bin"), ("bumpless-latency", "bin"), ("bumplessd", "sbin")];
 
 /// The library: its name in the build folder, and by which names it is found.
 const LIBRARY: &str = "libbumpless.so";
@@ -120,8 +121,11 @@ fn cannot(what: &Path) -> impl Fn(std::io::Error) -> Failure {
 pub(crate) fn command(arguments: &[String]) -> Result<(), Failure> {
     let plan = Plan::parse(arguments)?;
     let workspace = Workspace::find()?;
+    let mut what = vec!["build", "--package", "shm-replica", "--lib"];
+    what.extend(["--package", "tools", "--package", "latency-tests"]);
+    what.extend(PROGRAMS.iter().flat_map(|(name, _)| ["--bin", *name]));
     let build = workspace
-        .cargo(&["build", "--package", "shm-replica", "--package", "tools", "--lib", "--bins"])
+        .cargo(&what)
         .args(["--profile", &plan.profile])
         .status()
         .map_err(|error| Failure::Cannot(format!("cargo build: {error}")))?;

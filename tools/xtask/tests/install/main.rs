@@ -45,6 +45,7 @@ fn a_program_is_built_against_what_is_installed_and_runs() {
     let said = install(&["--prefix", prefix.to_str().unwrap()]);
     for file in [
         "bin/bumpless",
+        "bin/bumpless-latency",
         "sbin/bumplessd",
         "lib/libbumpless.a",
         "lib/libbumpless.so.0",
