@@ -8,11 +8,13 @@
 //! | [`report`] | the result as one document |
 //! | [`session`] | a run from its options to its exit code |
 //! | [`files`], [`summary`] | where it goes, and how people are told |
+//! | [`live`] | daemons that run beside |
 //! | [`verdict`] | whether it proves anything, and keeps the bounds given |
 //! | [`out`] | what is left of a run for other programs and for people |
 
 pub mod environment;
 pub mod files;
+pub mod live;
 pub mod options;
 pub mod out;
 pub mod probe;

@@ -41,10 +41,11 @@ pub struct Options {
     #[arg(short = 'S', long, conflicts_with_all = ["threads", "affinity"])]
     pub smp: bool,
 
-    /// Real-time priority of the threads; 0 is SCHED_OTHER, which proves nothing
-    #[arg(short, long, alias = "prio", value_name = "PRIO", default_value_t = PRIORITY_DEFAULT)]
+    /// Real-time priority of the threads; 0 is SCHED_OTHER, which proves nothing [default: 80, and
+    /// beside a daemon that runs one less than its threads have]
+    #[arg(short, long, alias = "prio", value_name = "PRIO")]
     #[arg(value_parser = clap::value_parser!(u8).range(0..=98))]
-    pub priority: u8,
+    pub priority: Option<u8>,
 
     /// fifo or other
     #[arg(long, value_name = "POLICY")]
@@ -212,11 +213,11 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 impl Options {
-    /// What the probes are asked.
+    /// What the probes are asked, beside daemons whose lowest real-time priority is `beside`.
     ///
     /// # Errors
     /// Usage: options that do not go together.
-    pub fn asked(&self) -> Result<Asked, Failure> {
+    pub fn asked(&self, beside: Option<u8>) -> Result<Asked, Failure> {
         let interval = Duration::from_micros(self.interval);
         let of_time = |it: Duration| it.as_nanos().div_ceil(interval.as_nanos()).max(1);
         let default = Time(Duration::from_secs(SECONDS_DEFAULT));
@@ -232,7 +233,7 @@ impl Options {
         }
         Ok(Asked {
             cpus: self.threads_on(&self.processors()?)?,
-            policy: self.scheduling()?,
+            policy: self.scheduling(beside)?,
             interval,
             distance: Duration::from_micros(self.distance),
             cycles,
@@ -259,14 +260,17 @@ impl Options {
         }
     }
 
-    fn scheduling(&self) -> Result<Policy, Failure> {
+    fn scheduling(&self, beside: Option<u8>) -> Result<Policy, Failure> {
+        // So that no thread of theirs ever waits for a probe.
+        let below = |lowest: u8| lowest.saturating_sub(1).max(1);
+        let default = beside.map_or(PRIORITY_DEFAULT, |it| PRIORITY_DEFAULT.min(below(it)));
         match (self.policy, self.priority) {
-            (Some(PolicyWord::Fifo), 0) => Err(Failure::usage(
+            (Some(PolicyWord::Fifo), Some(0)) => Err(Failure::usage(
                 "--priority: SCHED_FIFO has no priority 0",
                 "say one from 1 to 98",
             )),
-            (Some(PolicyWord::Other), _) | (None, 0) => Ok(Policy::Other),
-            (_, priority) => Ok(Policy::Fifo(priority)),
+            (Some(PolicyWord::Other), _) | (None, Some(0)) => Ok(Policy::Other),
+            (_, priority) => Ok(Policy::Fifo(priority.unwrap_or(default))),
         }
     }
 

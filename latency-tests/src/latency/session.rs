@@ -6,6 +6,7 @@ use rt_core::os::clock::{MonotonicClock, realtime_ns, suspended};
 use rt_core::os::dma_latency::DmaLatency;
 use rt_core::os::host::{HostTexts, Level, Needs, PlannedThread, facts, findings};
 use rt_core::os::memory;
+use rt_core::os::thread::Policy;
 use rt_core::time::Duration;
 use tools::cli::text::{Style, span, utc};
 use tools::exit::{ExitCode, Failure};
@@ -18,7 +19,7 @@ use super::files::Files;
 use super::options::Options;
 use super::probe::{Asked, Probing, Progress};
 use super::report::{PROGRAM, Probe, Report, Run, SCHEMA, Series, Settings, Verdict};
-use super::{summary, verdict};
+use super::{live, summary, verdict};
 
 /// How often it is looked whether a run is over, and progress is told.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,7 +41,8 @@ pub struct Part<'a> {
 /// # Errors
 /// Usage, what is missing for real-time threads, or a file that could not be written.
 pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure> {
-    let asked = options.asked()?;
+    let beside = live::lowest_priority();
+    let asked = options.asked(beside)?;
     let began = began();
     let files = Files::open(options, &began)?;
     let signals = EndSignals::block()
@@ -48,6 +50,7 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
     let (mut report, texts) = (Report::new(began), HostTexts::read(None));
     report.host = facts(&texts);
     report.findings = doctor(&texts, &asked);
+    report.cautions.extend(beside.and_then(|it| beside_daemon(it, asked.policy)));
     let stage = Stage::set(options, asked, &mut report)?;
     let mut is_over = false;
     for part in parts {
@@ -186,6 +189,21 @@ fn progress(probe: Probe, progress: &Progress, passed: Duration) -> String {
         share * 100.0,
         max_ns as f64 / 1e3
     )
+}
+
+/// What a probe and the daemon that runs beside it do to each other.
+fn beside_daemon(lowest: u8, policy: Policy) -> Option<String> {
+    match policy {
+        Policy::Fifo(priority) if priority < lowest => Some(format!(
+            "bumplessd runs here: at priority {priority} the probe waits for its threads, which \
+             have {lowest} and more; that is in the figures"
+        )),
+        Policy::Fifo(priority) => Some(format!(
+            "bumplessd runs here: its threads, of {lowest} and more, wait for the probe of \
+             {priority} where they share a processor"
+        )),
+        Policy::Other => None,
+    }
 }
 
 /// What the doctor finds for the threads that are going to measure, without what is fine.

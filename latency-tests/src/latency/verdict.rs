@@ -273,7 +273,8 @@ mod tests {
 
     #[test]
     fn each_thing_that_spoils_a_run_makes_it_invalid_even_where_a_bound_is_exceeded() {
-        let spoil: [(&str, fn(&mut Run)); 11] = [
+        type Spoil = fn(&mut Run);
+        let spoil: [(&str, Spoil); 11] = [
             ("SCHED_OTHER was asked for", |it| it.settings.policy = "SCHED_OTHER".to_owned()),
             ("memory was not locked", |it| it.settings.memory_locked = false),
             ("slept for 3 ms", |it| it.suspended_ns = 3_000_000),
