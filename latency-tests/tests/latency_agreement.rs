@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 
 use latency_tests::latency::out::histogram_text;
 use latency_tests::latency::probe::wakeup::{Plan, Wakeup};
+use latency_tests::latency::report::{Measure, Series};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::{Pid, geteuid};
 use rt_core::os::dma_latency::DmaLatency;
 use rt_core::os::memory;
-use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
+use rt_core::os::recorder::{Plan as Recorded, Recorder};
 use rt_core::os::thread::Policy;
 use rt_core::time::{Duration, Instant};
 
@@ -148,14 +149,14 @@ fn form(text: &str) -> Vec<String> {
 }
 
 /// A thread of 1 ms that was late by 90 µs in each of its cycles.
-fn late_thread() -> Recording {
+fn late_thread() -> Series {
     let begin = Instant::from_nanos(1_000_000_000);
     let mut recorder = Recorder::new(Recorded::new(begin, PERIOD)).unwrap();
     let mut planned = begin;
     for _ in 0..40 {
         planned = recorder.record(planned, planned + Duration::from_micros(90)).next;
     }
-    recorder.finish()
+    Series::new("cpu 0", Measure::Lateness, &recorder.finish())
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn a_histogram_has_the_form_of_cyclictest_s() {
     let theirs = String::from_utf8(output.stdout).unwrap();
     let theirs = &theirs[theirs.find("# Histogram\n").unwrap()..];
     let mut ours = String::new();
-    histogram_text::write(&[late_thread(), late_thread()], 1, &mut ours).unwrap();
+    histogram_text::write(&[&late_thread(), &late_thread()], 1, &mut ours).unwrap();
     // No machine wakes a thread within 1 µs: all is beyond the limit, on either side.
     assert_eq!(form(&ours), form(theirs.trim_end()));
 }

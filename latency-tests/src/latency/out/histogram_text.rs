@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Write};
 
-use rt_core::os::recorder::Recording;
+use crate::latency::report::Series;
 
 /// The most rows that a table may have.
 pub const ROWS_MAX: usize = 1_000_000;
@@ -16,9 +16,9 @@ pub const ROWS_MAX: usize = 1_000_000;
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(recordings: &[Recording], limit_us: usize, out: &mut impl Write) -> fmt::Result {
+pub fn write(series: &[&Series], limit_us: usize, out: &mut impl Write) -> fmt::Result {
     let columns: Vec<Column> =
-        recordings.iter().map(|it| Column::of(it, limit_us.min(ROWS_MAX))).collect();
+        series.iter().map(|it| Column::of(it, limit_us.min(ROWS_MAX))).collect();
     out.write_str("# Histogram\n")?;
     for us in 0..limit_us.min(ROWS_MAX) {
         write!(out, "{us:06} ")?;
@@ -26,7 +26,7 @@ pub fn write(recordings: &[Recording], limit_us: usize, out: &mut impl Write) ->
         out.write_str("\n")?;
     }
     let totals: [(&str, usize, Figure); 5] = [
-        ("Total", 9, |it| it.counts.iter().sum()),
+        ("Total", 9, |it| it.counts.iter().fold(0, |all, it| all.saturating_add(*it))),
         ("Min Latencies", 5, |it| it.min_us),
         ("Avg Latencies", 5, |it| it.mean_us),
         ("Max Latencies", 5, |it| it.max_us),
@@ -80,31 +80,33 @@ struct Column {
 }
 
 impl Column {
-    fn of(recording: &Recording, limit_us: usize) -> Self {
-        let seen = &recording.totals.seen;
-        let mut counts = vec![0; limit_us];
-        let mut overflows = 0;
-        for bucket in seen.buckets() {
+    fn of(series: &Series, limit_us: usize) -> Self {
+        let seen = &series.seen;
+        let mut counts: Vec<u64> = vec![0; limit_us];
+        let mut overflows: u64 = 0;
+        for bucket in &seen.histogram {
             let us = usize::try_from(bucket.lowest_ns / 1_000).unwrap_or(usize::MAX);
-            match counts.get_mut(us) {
-                Some(count) => *count += bucket.count,
-                None => overflows += bucket.count,
-            }
+            let count = counts.get_mut(us).unwrap_or(&mut overflows);
+            *count = count.saturating_add(bucket.count);
         }
         let limit_ns = (limit_us as u64).saturating_mul(1_000);
-        let period_ns = recording.totals.period_ns.max(1);
-        let beyond = recording.stalls.iter().filter(|stall| stall.late_ns >= limit_ns);
+        let period_ns = series.period_ns.max(1);
+        let beyond = series.stalls.iter().filter(|stall| stall.late_ns >= limit_ns);
         let mut overflowed: Vec<u64> =
             beyond.map(|it| it.at_ns / period_ns).take(limit_us).collect();
         overflowed.sort_unstable();
-        let is_empty = seen.samples() == 0;
         // Whole µs, as the kernel's clock is cut there, too.
-        let us = |ns: u64| if is_empty { 0 } else { ns / 1_000 };
-        let mean_ns = seen.sum_ns / u128::from(seen.samples().max(1));
+        let us = |ns: Option<u64>| ns.unwrap_or(0) / 1_000;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the cast saturates, and a mean below zero is none"
+        )]
+        let mean_ns = seen.mean_ns.map(|ns| ns as u64);
         Self {
             counts,
             min_us: us(seen.min_ns),
-            mean_us: us(u64::try_from(mean_ns).unwrap_or(u64::MAX)),
+            mean_us: us(mean_ns),
             max_us: us(seen.max_ns),
             overflows,
             overflowed,
@@ -119,27 +121,28 @@ mod tests {
     use rt_core::time::{Duration, Instant};
 
     use super::*;
+    use crate::latency::report::Measure;
 
     /// A thread of 1 ms whose cycles were so late, in µs.
-    fn recording(late_us: &[u64]) -> Recording {
+    fn series(late_us: &[u64]) -> Series {
         let begin = Instant::from_nanos(1_000_000_000);
         let mut recorder = Recorder::new(Plan::new(begin, Duration::from_millis(1))).unwrap();
         let mut planned = begin;
         for &late in late_us {
             planned = recorder.record(planned, planned + Duration::from_micros(late)).next;
         }
-        recorder.finish()
+        Series::new("cpu 0", Measure::Lateness, &recorder.finish())
     }
 
-    fn text(recordings: &[Recording], limit_us: usize) -> String {
+    fn text(series: &[&Series], limit_us: usize) -> String {
         let mut text = String::new();
-        write(recordings, limit_us, &mut text).unwrap();
+        write(series, limit_us, &mut text).unwrap();
         text
     }
 
     #[test]
     fn a_row_for_each_microsecond_and_a_column_for_each_thread() {
-        let threads = [recording(&[1, 3, 3, 900, 2]), recording(&[0, 4, 0])];
+        let threads = [&series(&[1, 3, 3, 900, 2]), &series(&[0, 4, 0])];
         let expected = "\
 # Histogram
 000000 000000\t000002
@@ -161,14 +164,14 @@ mod tests {
     #[test]
     fn of_many_beyond_the_limit_the_latest_are_named_and_the_others_counted() {
         let late: Vec<u64> = (0..20).map(|it| 100 + it).collect();
-        let text = text(&[recording(&late)], 4);
+        let text = text(&[&series(&late)], 4);
         let named = "# Thread 0: 00016 00017 00018 00019 # 00016 others\n";
         assert!(text.ends_with(named), "{text}");
     }
 
     #[test]
     fn a_run_without_a_sample_has_a_table_of_zeros() {
-        let text = text(&[recording(&[])], 2);
+        let text = text(&[&series(&[])], 2);
         assert!(text.contains("# Total: 000000000\n# Min Latencies: 00000\n"), "{text}");
     }
 }
