@@ -3,7 +3,11 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`histogram_text`] | the table that cyclictest writes with `-h`, for scripts that plot it |
+//! | [`hdr`] | a log of HdrHistogram, for its many readers |
 //! | [`json`] | a file that keeps all of it, and how such a file is read |
+//! | [`junit`] | test cases, for what shows them in a build |
 
+pub mod hdr;
 pub mod histogram_text;
 pub mod json;
+pub mod junit;
