@@ -2,6 +2,7 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`compare`] | two results beside each other |
 //! | [`environment`] | what else happened on the processors meanwhile |
 //! | [`options`] | how to measure, in cyclictest's words |
 //! | [`probe`] | what is measured |
@@ -12,6 +13,7 @@
 //! | [`verdict`] | whether it proves anything, and keeps the bounds given |
 //! | [`out`] | what is left of a run for other programs and for people |
 
+pub mod compare;
 pub mod environment;
 pub mod files;
 pub mod live;
