@@ -161,9 +161,21 @@ fn no_value_in_any_place_is_tripped_over() {
     let mut all = Vec::new();
     places(&good, String::new(), &mut all);
     let strange = [
-        json!(null), json!(0), json!(1), json!(-1), json!(u64::MAX), json!(1e308), json!(0.5),
-        json!(""), json!("\u{0}\u{7}<&>,\n"), json!([]), json!({}), json!([[0, 0]]),
-        json!([[0, u64::MAX, u64::MAX]]), json!(i64::MAX), json!(true),
+        json!(null),
+        json!(0),
+        json!(1),
+        json!(-1),
+        json!(u64::MAX),
+        json!(1e308),
+        json!(0.5),
+        json!(""),
+        json!("\u{0}\u{7}<&>,\n"),
+        json!([]),
+        json!({}),
+        json!([[0, 0]]),
+        json!([[0, u64::MAX, u64::MAX]]),
+        json!(i64::MAX),
+        json!(true),
     ];
     let mut read = 0;
     for path in &all {
@@ -183,12 +195,11 @@ fn no_value_in_any_place_is_tripped_over() {
 
 /// The histograms of a log, by tag, as this language's reader sees them.
 fn histograms(log: &str) -> Vec<(String, Histogram<u64>)> {
-    let intervals = IntervalLogIterator::new(log.as_bytes()).filter_map(|entry| {
-        match entry.unwrap() {
+    let intervals =
+        IntervalLogIterator::new(log.as_bytes()).filter_map(|entry| match entry.unwrap() {
             LogEntry::Interval(it) => Some(it),
             _ => None,
-        }
-    });
+        });
     let read = |it: hdrhistogram::serialization::interval_log::IntervalLogHistogram<'_>| {
         let octets = base64(it.encoded_histogram());
         let histogram = Deserializer::new().deserialize(&mut octets.as_slice()).unwrap();
@@ -346,9 +357,8 @@ fn another_reader_finds_the_same_in_a_log() {
     let views = views(&report);
     assert_eq!(intervals.len(), views.len());
     // The reader tells the end of a bucket, and its greatest value too: a thousandth, or one.
-    let near = |found: &Value, ours: u64| {
-        found.as_u64().unwrap().abs_diff(ours) <= (ours / 1_000).max(1)
-    };
+    let near =
+        |found: &Value, ours: u64| found.as_u64().unwrap().abs_diff(ours) <= (ours / 1_000).max(1);
     for (interval, (tag, view)) in intervals.iter().zip(&views) {
         assert_eq!(interval["tag"], *tag);
         assert_eq!(interval["samples"], view.samples);
@@ -408,7 +418,8 @@ fn cases(report: &Report) -> Option<Value> {
 /// Characters that XML has its own view of, or none.
 const HOSTILE: &str = "]]><!-- <a b=\"c\" 'd'> &amp; &x; \t\n\r\u{0}\u{1b}[31m \u{fffe}\u{7f} é 😀";
 /// What a reader gets of them.
-const HARMLESS: &str = "]]><!-- <a b=\"c\" 'd'> &amp; &x; \t\n\r\u{fffd}\u{fffd}[31m \u{fffd}\u{7f} é 😀";
+const HARMLESS: &str =
+    "]]><!-- <a b=\"c\" 'd'> &amp; &x; \t\n\r\u{fffd}\u{fffd}[31m \u{fffd}\u{7f} é 😀";
 
 #[test]
 fn a_gate_is_a_test_case_whatever_its_texts_are() {
@@ -427,8 +438,10 @@ fn a_gate_is_a_test_case_whatever_its_texts_are() {
     assert_eq!(suite["properties"]["host.command_line"], HARMLESS);
     assert_eq!(suite["properties"]["cpu 3.max_ns"], "70000000");
     let all = suite["cases"].as_array().unwrap();
-    let outcomes: Vec<_> =
-        all.iter().map(|it| (it["name"].as_str().unwrap(), it["outcome"].as_str().unwrap())).collect();
+    let outcomes: Vec<_> = all
+        .iter()
+        .map(|it| (it["name"].as_str().unwrap(), it["outcome"].as_str().unwrap()))
+        .collect();
     assert_eq!(
         outcomes,
         [

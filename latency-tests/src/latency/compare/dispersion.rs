@@ -230,8 +230,8 @@ fn of_rung(rung: &Rung, part: &Series, only: &Sample<'_>) -> Option<f64> {
     let other = ((cycles - late) / rows_count).max(1.0);
     let other_variance = other * other * (1.0 - 1.0 / other).max(one_variance / (one * one));
     let share = one / (one + other);
-    let variance = (other * other * one_variance + one * one * other_variance)
-        / (one + other).powi(3);
+    let variance =
+        (other * other * one_variance + one * one * other_variance) / (one + other).powi(3);
     Some(variance / (share * (1.0 - share)))
 }
 
@@ -247,8 +247,10 @@ fn unchanged(part: &Series) -> Result<(), Unknown> {
             part.name
         ));
     }
-    let courses =
-        [("least", slots.iter().map(|it| it.min_ns).collect()), ("greatest", slots.iter().map(|it| it.max_ns).collect())];
+    let courses = [
+        ("least", slots.iter().map(|it| it.min_ns).collect()),
+        ("greatest", slots.iter().map(|it| it.max_ns).collect()),
+    ];
     for (which, values) in courses {
         let correlation = correlation(&ranks(values));
         if correlation * (slots.len() as f64).sqrt() > SLOTS_DEPEND {

@@ -45,7 +45,10 @@ impl Estimate {
 
 /// A percentile, in ns, that `parts` in a million of all samples are above; or its bare value, and
 /// why there is no interval.
-pub(super) fn percentile(sample: &Sample<'_>, parts: u64) -> Result<(Estimate, Option<Unknown>), Unknown> {
+pub(super) fn percentile(
+    sample: &Sample<'_>,
+    parts: u64,
+) -> Result<(Estimate, Option<Unknown>), Unknown> {
     let count = sample.count;
     let (later, rank) = ranks(count, parts);
     let here = sample.from_top(rank).ok_or("no samples")?;
@@ -79,7 +82,8 @@ pub(super) fn percentile(sample: &Sample<'_>, parts: u64) -> Result<(Estimate, O
 
 /// Of so many samples, how many are above a percentile, and its rank from the top.
 fn ranks(count: u64, parts: u64) -> (u64, u64) {
-    let below = (u128::from(count) * u128::from(1_000_000 - parts.min(1_000_000))).div_ceil(1_000_000);
+    let below =
+        (u128::from(count) * u128::from(1_000_000 - parts.min(1_000_000))).div_ceil(1_000_000);
     let below = u64::try_from(below).unwrap_or(count).clamp(1, count.max(1));
     (count.saturating_sub(below), count.saturating_sub(below).saturating_add(1))
 }
@@ -115,7 +119,8 @@ pub(super) fn share(events: u64, cycles: u64, dispersion: f64) -> Estimate {
     let value = events as f64 / (cycles as f64).max(1.0);
     let square = Z * Z / independent;
     let middle = (value + square / 2.0) / (1.0 + square);
-    let wide = (value * (1.0 - value) * square + square * square / 4.0).max(0.0).sqrt() / (1.0 + square);
+    let wide =
+        (value * (1.0 - value) * square + square * square / 4.0).max(0.0).sqrt() / (1.0 + square);
     let [lower, upper] = [(middle - wide).max(0.0).min(value), (middle + wide).max(value)];
     Estimate { value, lower: Some(lower), upper: Some(upper) }
 }
@@ -195,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_ratio_is_between_the_ratios_of_the_ends() {
-        let estimate = |lower, value, upper| Estimate { value, lower: Some(lower), upper: Some(upper) };
+        let estimate =
+            |lower, value, upper| Estimate { value, lower: Some(lower), upper: Some(upper) };
         let found = ratio(&estimate(90.0, 100.0, 110.0), &estimate(190.0, 200.0, 220.0)).unwrap();
         assert!((found.value - 2.0).abs() < 1e-9);
         assert!(found.lower.unwrap() > 190.0 / 110.0 && found.upper.unwrap() < 220.0 / 90.0);

@@ -52,9 +52,8 @@ fn pair_text(out: &mut String, pair: &Pair) {
         let value = |it: &Option<Estimate>| {
             it.as_ref().map_or_else(|| "-".to_owned(), |it| figure(row.figure, it.value))
         };
-        let end = |end: Option<f64>| {
-            end.map_or_else(|| "-".to_owned(), |end| signed(row.figure, end))
-        };
+        let end =
+            |end: Option<f64>| end.map_or_else(|| "-".to_owned(), |end| signed(row.figure, end));
         let difference = row.difference;
         table.row(vec![
             row.figure.name().to_owned(),
@@ -79,10 +78,10 @@ fn differing(out: &mut String, what: &str, rows: &[Differing], equal: u64) {
     if rows.is_empty() {
         return;
     }
-    let mut table =
-        Table::new(&[("", Side::Left), ("FIRST", Side::Left), ("SECOND", Side::Left)]);
+    let mut table = Table::new(&[("", Side::Left), ("FIRST", Side::Left), ("SECOND", Side::Left)]);
     for row in rows {
-        let value = |it: &Option<String>| it.as_ref().map_or_else(|| "-".to_owned(), |it| shown(it));
+        let value =
+            |it: &Option<String>| it.as_ref().map_or_else(|| "-".to_owned(), |it| shown(it));
         table.row(vec![shown(&row.name), value(&row.before), value(&row.after)]);
     }
     out.push_str(&table.render(Style::PLAIN));
@@ -163,6 +162,14 @@ pub(super) fn sentence(row: &Row) -> String {
         return format!("{name} cannot be told: {}", row.reason);
     };
     let [first, second] = [before, after].map(|it| figure(row.figure, it.value));
+    if row.figure.is_share() && before.value + after.value == 0.0 {
+        let ends = before.upper.zip(after.upper);
+        let most = ends.map_or_else(
+            || "what a longer run would find cannot be told".to_owned(),
+            |(before, after)| format!("{} at most", figure(row.figure, before.max(after))),
+        );
+        return format!("{name}: none in either, {most}");
+    }
     let change = change(row);
     match row.verdict {
         Verdict::Better => format!("{name} is better, {second} after {first}: {change}"),

@@ -100,7 +100,13 @@ fn distribution(place: &str, it: &Distribution) -> Checked {
         format!("{} samples, but {counted} in the histogram", it.samples)
     })?;
     let figures = [
-        it.min_ns, it.p50_ns, it.p90_ns, it.p99_ns, it.p999_ns, it.p9999_ns, it.p99999_ns,
+        it.min_ns,
+        it.p50_ns,
+        it.p90_ns,
+        it.p99_ns,
+        it.p999_ns,
+        it.p9999_ns,
+        it.p99999_ns,
         it.max_ns,
     ];
     let is_empty = it.samples == 0;
@@ -116,10 +122,16 @@ fn distribution(place: &str, it: &Distribution) -> Checked {
     };
     let [min, max] = [it.min_ns, it.max_ns].map(|it| it.unwrap_or(0));
     must((first.lowest_ns..=first.highest_ns).contains(&min), place, || {
-        format!("the least is {min} ns, the first bucket {} to {}", first.lowest_ns, first.highest_ns)
+        format!(
+            "the least is {min} ns, the first bucket {} to {}",
+            first.lowest_ns, first.highest_ns
+        )
     })?;
     must((last.lowest_ns..=last.highest_ns).contains(&max), place, || {
-        format!("the greatest is {max} ns, the last bucket {} to {}", last.lowest_ns, last.highest_ns)
+        format!(
+            "the greatest is {max} ns, the last bucket {} to {}",
+            last.lowest_ns, last.highest_ns
+        )
     })?;
     must((it.overflow > 0) == (max > it.highest_ns), place, || {
         format!("{} above the bound of {} ns, the greatest {max} ns", it.overflow, it.highest_ns)
@@ -149,9 +161,9 @@ fn quantiles(place: &str, it: &Distribution) -> Checked {
             up_to_here += u128::from(bucket.count);
             up_to_here >= rank
         });
-        let agrees = here.zip(found).is_none_or(|(bucket, found)| {
-            (bucket.lowest_ns..=bucket.highest_ns).contains(&found)
-        });
+        let agrees = here
+            .zip(found)
+            .is_none_or(|(bucket, found)| (bucket.lowest_ns..=bucket.highest_ns).contains(&found));
         must(agrees, place, || {
             let percent = parts as f64 / 1_000.0;
             format!("{percent} % is said to be {found:?} ns, the histogram says {here:?}")
