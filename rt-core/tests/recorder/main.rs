@@ -57,6 +57,22 @@ fn lowest(view: &View, ns: u64) -> u64 {
 }
 
 #[test]
+fn an_answer_stands_for_as_many_as_it_is_said_to_however_late_it_is() {
+    let mut recorder = Recorder::new(plan()).unwrap();
+    let planned = |cycle: u64| at(FIRST + cycle * MS);
+    let late = |ns| Duration::from_nanos(ns);
+    // The answers to 3 and 4 are on their way when the one comes that stands for 0 to 2.
+    recorder.record_overtaken(planned(0), late(5 * MS + 7), 2);
+    recorder.record_span(planned(3), late(2 * MS + 9));
+    recorder.record_overtaken(planned(4), late(US), 0);
+    let totals = recorder.finish().totals;
+    assert_eq!(totals.counts, Counts { late: 2, swallowed: 2, ..Counts::default() });
+    assert_eq!((totals.seen.samples(), totals.owed.samples()), (3, 5));
+    let owed_ns = [5 * MS + 7, 4 * MS + 7, 3 * MS + 7, 2 * MS + 9, US];
+    assert_eq!(totals.owed.sum_ns, owed_ns.into_iter().map(u128::from).sum());
+}
+
+#[test]
 fn a_stall_is_one_sample_seen_and_one_owed_for_each_cycle_it_swallowed() {
     let quiet = 10 * US;
     let late = [quiet; 100].into_iter().chain([20 * MS]).chain([quiet; 50]);

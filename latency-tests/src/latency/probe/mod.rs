@@ -2,6 +2,7 @@
 //!
 //! | Module | Holds |
 //! |---|---|
+//! | [`shm`] | from the publication of an image to its being observed by another process |
 //! | [`wakeup`] | how late a thread wakes that asked to be woken at a certain instant |
 
 use rt_core::os::thread::Policy;
@@ -10,6 +11,7 @@ use tools::exit::Failure;
 
 use super::report::Series;
 
+pub mod shm;
 pub mod wakeup;
 
 /// What every probe is asked.
