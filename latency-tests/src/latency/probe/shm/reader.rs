@@ -176,6 +176,8 @@ impl Reader {
 
     /// The body of the thread.
     fn run(mut self) -> Result<(Account, Usage), ReaderError> {
+        // The kernel's page of the clock cannot be locked: it comes with a process's first look.
+        let _now = MonotonicClock::now();
         let before = Usage::now()?;
         let frozen = freeze_this_thread();
         let seen = self.observe_all();

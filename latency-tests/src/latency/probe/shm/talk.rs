@@ -15,7 +15,7 @@ use super::account::Course;
 use crate::latency::report::{Series, ThreadFacts};
 
 /// The longest line that the second process may say: two series whose histograms are full take a
-/// third of it.
+/// quarter of it.
 pub const ANSWER_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the second process has to do. Its standard input is the segment.
@@ -163,5 +163,85 @@ impl Usage {
     /// The facts of the thread that used it.
     pub(super) fn facts(self, report: &ThreadReport) -> ThreadFacts {
         ThreadFacts::new(report, self.preemptions, self.faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rt_core::os::recorder::{Plan, Recorder};
+    use rt_core::time::Duration;
+
+    use super::*;
+    use crate::latency::probe::shm::account::Way;
+    use crate::latency::report::Measure;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn series(name: &str, cycles: u64) -> Series {
+        let mut recorder = Recorder::new(Plan::new(Instant::ORIGIN, MS)).unwrap();
+        for cycle in 0..cycles {
+            let planned = Instant::ORIGIN + MS.saturating_mul(cycle);
+            recorder.record_span(planned, Duration::from_nanos(900));
+        }
+        let thread = ThreadFacts {
+            name: "reader".to_owned(),
+            policy: "SCHED_FIFO".to_owned(),
+            priority: 80,
+            cpus: vec![1],
+            shortfalls: Vec::new(),
+            preemptions: 0,
+            page_faults: 0,
+        };
+        Series::new(name, Measure::Span, &recorder.finish()).by(thread)
+    }
+
+    #[test]
+    fn series_that_do_not_account_for_each_image_are_none() {
+        let course = Course::new(&[Way::Polling, Way::Woken], 20, MS);
+        let told = |polling, woken| vec![series("polling", polling), series("woken", woken)];
+        assert_eq!(check(&told(10, 10), &course, 20), Ok(()));
+        assert_eq!(check(&told(10, 3), &course, 13), Ok(()));
+        assert_eq!(check(&told(4, 0), &course, 4), Ok(()));
+        let refused = |series: &[Series], images| check(series, &course, images).unwrap_err();
+        assert_eq!(refused(&told(9, 10), 20), "`polling` accounts for 9 of 10 images");
+        assert_eq!(refused(&told(10, 10), 19), "`woken` accounts for 10 of 9 images");
+        assert_eq!(refused(&told(10, 10)[..1], 20), "1 series, not 2");
+        let mut other = told(10, 10);
+        other.swap(0, 1);
+        assert_eq!(refused(&other, 20), "a series `woken` where `polling` was due");
+        let mut nobody = told(10, 10);
+        nobody[1].thread = None;
+        assert_eq!(refused(&nobody, 20), "`woken` names no thread");
+    }
+
+    #[test]
+    fn what_is_told_arrives_as_it_was_and_fits_its_bound() {
+        let all = [
+            Told::Ready,
+            Told::SoFar([1, 2, u64::MAX]),
+            Told::Found(vec![series("polling", 50)]),
+            Told::from(&Failure::missing("no", "do")),
+        ];
+        for told in all {
+            let line = serde_json::to_string(&told).unwrap();
+            assert!(!line.contains('\n'));
+            assert_eq!(serde_json::from_str::<Told>(&line).unwrap(), told);
+        }
+        assert_eq!(
+            failure(3, "no".to_owned(), "do".to_owned()),
+            Failure::missing("no", "do"),
+            "codes survive",
+        );
+        // As many buckets, peaks and slots as a recorder can hold, each of them told at length.
+        let mut recorder = Recorder::new(Plan::new(Instant::ORIGIN, MS)).unwrap();
+        let mut late_ns = 0u64;
+        for cycle in 0..400_000 {
+            late_ns = (late_ns + late_ns / 900 + 1) % 61_000_000_000;
+            let planned = Instant::ORIGIN + MS.saturating_mul(cycle);
+            recorder.record_span(planned, Duration::from_nanos(late_ns));
+        }
+        let full = Series::new("woken", Measure::Span, &recorder.finish());
+        let line = serde_json::to_vec(&Told::Found(vec![full.clone(), full])).unwrap();
+        assert!((line.len() as u64) < ANSWER_OCTETS_MAX / 2, "{}", line.len());
     }
 }
