@@ -170,6 +170,32 @@ impl Account {
         Ok(())
     }
 
+    /// Whether all images are accounted for.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.due >= self.course.images()
+    }
+
+    /// The image came that was published `skipped` images after the last one, in a row that begins
+    /// at `first` and has no gaps: of a writer that plans no instants for us.
+    ///
+    /// # Errors
+    /// More were skipped than can be counted.
+    pub fn follow(&mut self, skipped: u64, first: Instant, took: Duration) -> Result<(), Disorder> {
+        let images = self.course.images();
+        let found = self.due.checked_add(skipped).ok_or(Disorder)?;
+        // One that is beyond those that count stands for the last of them.
+        let number = found.min(images);
+        let beyond = self.course.interval().saturating_mul(found - number);
+        self.take(&Sight {
+            number,
+            sequence: self.sequence + 1 + (number - self.due),
+            planned: first + self.course.interval().saturating_mul(number),
+            took: took + beyond,
+            is_end: number == images,
+        })
+    }
+
     /// What was recorded, by way. Allocates: not for a frozen thread.
     #[must_use]
     pub fn finish(self) -> Vec<(Way, Recording)> {
@@ -273,6 +299,29 @@ mod tests {
         assert_eq!((polling.owed.samples(), polling.counts.swallowed), (10, 8));
         assert_eq!(polling.seen.max_ns, 8 * MS + 10);
         assert_eq!((woken.owed.samples(), woken.counts.swallowed), (8, 4 + 2));
+        for totals in [polling, woken] {
+            let counts = totals.counts;
+            assert_eq!(counts.lost + counts.skipped + counts.repeated + counts.early, 0);
+        }
+    }
+
+    #[test]
+    fn images_that_are_counted_one_by_one_have_no_gaps() {
+        let mut account = account(&BOTH, 10);
+        let first = BEGIN + Duration::from_millis(3);
+        let took = Duration::from_nanos(10);
+        for skipped in [0, 0, 2, 3] {
+            assert!(!account.is_over());
+            account.follow(skipped, first, took).unwrap();
+        }
+        // Of six only two count, and the one that was seen is the fifth after them.
+        account.follow(6, first, took).unwrap();
+        assert!(account.is_over());
+        account.follow(u64::MAX, first, took).unwrap_err();
+        let found = account.finish();
+        let [polling, woken] = [0, 1].map(|at: usize| &found[at].1.totals);
+        assert_eq!((polling.owed.samples(), polling.counts.swallowed), (5, 2));
+        assert_eq!((woken.owed.samples(), woken.seen.max_ns), (5, 6 * MS + 10));
         for totals in [polling, woken] {
             let counts = totals.counts;
             assert_eq!(counts.lost + counts.skipped + counts.repeated + counts.early, 0);

@@ -26,11 +26,13 @@
 //! | [`account`] | what became of each planned image |
 //! | [`talk`] | what the two processes tell each other |
 //! | `reader` | the second process |
+//! | [`region`] | a live application's region in place of an own one |
 //! | `watch` | the second process as the first one sees it |
 //! | `writer` | the thread that publishes |
 
 pub mod account;
 mod reader;
+pub mod region;
 pub mod talk;
 mod watch;
 mod writer;
@@ -77,11 +79,20 @@ pub struct ShmOptions {
     /// [default: both; woken where writer and reader share a processor]
     #[arg(long, value_enum, value_name = "HOW")]
     pub wait: Option<Wait>,
+
+    /// Observe this region of a running application, as one more reader, and publish nothing; the
+    /// period is the application's, and the reader on the first processor
+    #[arg(long, value_name = "NAME", conflicts_with = "octets")]
+    pub region: Option<String>,
+
+    /// The daemon's socket for regions [default: that of the one instance in /run/bumpless]
+    #[arg(long, value_name = "FILE", requires = "region")]
+    pub socket: Option<PathBuf>,
 }
 
 impl Default for ShmOptions {
     fn default() -> Self {
-        Self { octets: 1_024, wait: None }
+        Self { octets: 1_024, wait: None, region: None, socket: None }
     }
 }
 
@@ -132,11 +143,14 @@ impl Default for Program {
 /// # Errors
 /// What is asked for does not go together, a thread is not granted what it has to have, or the
 /// second process does not start.
-pub fn start(asked: &Asked, options: &ShmOptions) -> Result<Shm, Failure> {
-    start_with(&Program::default(), asked, options)
+pub fn start(asked: &Asked, options: &ShmOptions) -> Result<Box<dyn Probing>, Failure> {
+    Ok(match &options.region {
+        Some(name) => Box::new(region::start(asked, options, name)?),
+        None => Box::new(start_with(&Program::default(), asked, options)?),
+    })
 }
 
-/// As [`start`], with the program for the second process.
+/// As [`start`] of an own segment, with the program for the second process.
 ///
 /// # Errors
 /// As there.

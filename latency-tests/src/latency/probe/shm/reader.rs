@@ -27,7 +27,7 @@ use super::account::{Account, Sight, Way};
 use super::failed;
 use super::talk::{Orders, Told, Usage};
 use super::writer::{END, EPOCH};
-use crate::latency::report::{Measure, Series};
+use crate::latency::report::{Measure, Series, ThreadFacts};
 
 /// From one word on how far it has come to the next.
 const SO_FAR: StdDuration = StdDuration::from_millis(20);
@@ -78,13 +78,18 @@ fn read(orders: &str) -> Result<Vec<Series>, Failure> {
         say(&Told::SoFar(so_far.get())).map_err(gone)?;
     }
     let report = thread.report().clone();
-    let (account, used) = thread.join().map_err(|panic| failed(&panic))?.map_err(told)?;
+    let (account, used) = thread.join().map_err(|panic| failed(&panic))?.map_err(failure_of)?;
     let mut facts = used.facts(&report);
     facts.shortfalls.extend(unlocked);
+    Ok(series_of(account, &facts))
+}
+
+/// What was recorded, by a thread of which this is known.
+pub(super) fn series_of(account: Account, thread: &ThreadFacts) -> Vec<Series> {
     let series = account.finish().into_iter().map(|(way, recording)| {
-        Series::new(way.name(), Measure::Span, &recording).by(facts.clone())
+        Series::new(way.name(), Measure::Span, &recording).by(thread.clone())
     });
-    Ok(series.collect())
+    series.collect()
 }
 
 /// Locks this process's memory; what is missing, where it measures all the same.
@@ -105,7 +110,8 @@ fn say(told: &Told) -> io::Result<()> {
     out.flush()
 }
 
-fn told(error: ReaderError) -> Failure {
+/// What is said of it.
+pub(super) fn failure_of(error: ReaderError) -> Failure {
     let code = match error {
         ReaderError::Changed(_) | ReaderError::Disorder => ExitCode::Invalid,
         ReaderError::System(_) | ReaderError::Size => ExitCode::Failed,
@@ -115,14 +121,14 @@ fn told(error: ReaderError) -> Failure {
 
 /// How far a reader has come, for another thread to tell.
 #[derive(Debug, Default)]
-struct SoFar([AtomicU64; 3]);
+pub(super) struct SoFar([AtomicU64; 3]);
 
 impl SoFar {
-    fn get(&self) -> [u64; 3] {
+    pub(super) fn get(&self) -> [u64; 3] {
         [0, 1, 2].map(|at: usize| self.0[at].load(Ordering::Relaxed))
     }
 
-    fn set(&self, (over, lost, max_ns): (u64, u64, u64)) {
+    pub(super) fn set(&self, (over, lost, max_ns): (u64, u64, u64)) {
         for (word, value) in self.0.iter().zip([over, lost, max_ns]) {
             word.store(value, Ordering::Relaxed);
         }
@@ -131,7 +137,7 @@ impl SoFar {
 
 /// Why a reader ended before the end was seen.
 #[derive(Debug, Error)]
-enum ReaderError {
+pub(super) enum ReaderError {
     /// A defect of the ring, or somebody else's.
     #[error("image {0} has been changed: its checksum does not fit")]
     Changed(u64),
