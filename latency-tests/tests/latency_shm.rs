@@ -4,14 +4,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration as StdDuration;
 
 use latency_tests::bench::regions::course::Plan;
 use latency_tests::bench::regions::round::{Contestant, Place};
-use latency_tests::latency::probe::shm::{Program, Shm, ShmOptions, Wait, start_with};
+use latency_tests::latency::probe::shm::{self, Program, Shm, ShmOptions, Wait, start_with};
 use latency_tests::latency::probe::{Asked, Probing as _, Progress};
 use latency_tests::latency::report::{Counts, Measure, Series};
 use nix::sys::signal::{Signal, kill};
@@ -22,7 +24,10 @@ use rt_core::os::freeze::{TrapAllocator, frozen_allocations, is_installed};
 use rt_core::os::memory;
 use rt_core::os::thread::Policy;
 use rt_core::time::Duration;
+use shm_replica::os::participant::{Options, RegionOptions, Setup};
+use shm_replica::segment::RegionName;
 use tools::exit::{ExitCode, Failure};
+use tools::netlab::Programs;
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();
@@ -150,6 +155,12 @@ fn on_one_processor_the_reader_is_woken_and_says_what_it_lacks() {
     assert_eq!(names(&series), ["woken", "commit"]);
     assert_sound(&series, &[200, 200]);
     assert_eq!(series[0].thread.as_ref().unwrap().policy, "SCHED_OTHER");
+    if geteuid().is_root() {
+        let asked = Asked { policy: Policy::Fifo(40), ..asked(&[0], 200) };
+        let series = finish(start(&asked, Some(Wait::Woken)).unwrap()).unwrap();
+        assert_sound(&series, &[200, 200]);
+        assert_eq!(series[0].thread.as_ref().unwrap().policy, "SCHED_FIFO");
+    }
     // One that is not there is refused, or told.
     let cpu = format!("CPU {CPU_INDEX_MAX}");
     let nowhere = asked(&[0, CPU_INDEX_MAX], 50);
@@ -251,6 +262,166 @@ fn a_program_that_is_no_reader_is_an_error() {
     assert!(run("/nonexistent", "").contains("/nonexistent, for the reading process"));
     let without_orders = run(env!("CARGO_BIN_EXE_shm-reader"), "{}");
     assert!(without_orders.contains("these are no orders"), "{without_orders}");
+}
+
+/// Where the application of a live region is to find its daemon; set for its process.
+const SOCKET: &str = "BUMPLESS_TEST_SHM_SOCKET";
+/// The application's period.
+const CYCLE: Duration = Duration::from_millis(2);
+
+/// No test, unless this program was started to be an application: then it is one until it is ended.
+#[test]
+fn be_an_application() {
+    let Some(socket) = std::env::var_os(SOCKET) else { return };
+    let name = |text| RegionName::new(text).unwrap();
+    let mut setup = Setup::new(Options::new(name("plc"), socket.into()));
+    setup.register(RegionOptions::new(name("plant"), 256)).unwrap();
+    let (participant, mut cyclic) = setup.activate().unwrap();
+    let give_up = MonotonicClock::now() + PATIENCE;
+    let mut next = MonotonicClock::now();
+    while next < give_up {
+        next += CYCLE;
+        sleep_until(next);
+        cyclic.begin();
+        if participant.may_act() {
+            cyclic.commit(|_| [&[7; 256][..]]).unwrap();
+        }
+    }
+}
+
+/// A process of the test; ended in every case.
+struct Beside(Child);
+
+impl Beside {
+    /// Starts a program. The kernel ends it with this thread, by a word to the program that is
+    /// executed first: one between fork and exec would make this process fork, and share its pages,
+    /// and its real-time threads fault.
+    fn start(program: &Path, complete: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program);
+        complete(&mut command);
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A daemon with a region and an application that writes it, in a folder of their own.
+struct LiveRegion {
+    folder: PathBuf,
+    application: Beside,
+    _daemon: Beside,
+}
+
+impl LiveRegion {
+    fn start() -> Self {
+        let folder = std::env::temp_dir().join(format!("bumpless-shm-live-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let config = "name = 'shm'\n[[application]]\nname = 'plc'\n\
+            [[region]]\nname = 'plant'\napplication = 'plc'\n\
+            [[region]]\nname = 'idle'\napplication = 'plc'\n";
+        fs::write(folder.join("bumpless.toml"), config).unwrap();
+        let programs = Programs::find(&["bumplessd"]).unwrap();
+        let daemon = Beside::start(programs.path("bumplessd").unwrap(), |command| {
+            command.arg("--config").arg(folder.join("bumpless.toml"));
+            command.arg("--runtime-dir").arg(folder.join("run")).arg("--allow-non-rt");
+            command.stderr(Stdio::null());
+        });
+        let socket = folder.join("run/regions.sock");
+        let give_up = MonotonicClock::now() + PATIENCE;
+        while !socket.exists() {
+            assert!(MonotonicClock::now() < give_up, "no daemon");
+            thread::sleep(StdDuration::from_millis(5));
+        }
+        let application = Beside::start(&std::env::current_exe().unwrap(), |command| {
+            command.args(["--exact", "be_an_application"]).env(SOCKET, &socket);
+        });
+        Self { application, folder, _daemon: daemon }
+    }
+
+    fn options(&self, region: &str, wait: Option<Wait>) -> ShmOptions {
+        let socket = Some(self.folder.join("run/regions.sock"));
+        ShmOptions { wait, region: Some(region.to_owned()), socket, ..ShmOptions::default() }
+    }
+}
+
+impl Drop for LiveRegion {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_live_region_is_observed_as_it_is_published_and_nobody_is_charged_for_a_pause() {
+    if !geteuid().is_root() {
+        return println!("SKIP: live region: root: the daemon is started with its capabilities");
+    }
+    let _alone = alone();
+    memory::lock_all().unwrap();
+    let live = LiveRegion::start();
+    let cpus = pair().unwrap_or([0, 0]);
+    // Four hundred images: of each way half.
+    let asked = Asked { policy: Policy::Fifo(40), ..asked(&cpus, 800) };
+    let probe = shm::start(&asked, &live.options("plant", Some(Wait::Both))).unwrap();
+    let planned = probe.progress().planned;
+    let series = probe.finish().unwrap();
+    assert_eq!(names(&series), ["polling", "woken"]);
+    for series in &series {
+        println!(
+            "{}: p50 {:?} ns, period {} ns",
+            series.name, series.seen.p50_ns, series.period_ns
+        );
+        // The application's, and not ours.
+        let cycle = CYCLE.as_nanos();
+        assert!((cycle / 2..cycle * 2).contains(&series.period_ns), "{}", series.period_ns);
+        let Counts { lost, skipped, early, repeated, .. } = series.counts;
+        assert_eq!((lost, skipped, early, repeated), (0, 0, 0, 0), "{:?}", series.counts);
+        let thread = series.thread.as_ref().unwrap();
+        assert_eq!((thread.cpus.as_slice(), thread.page_faults), (&cpus[..1], 0));
+    }
+    let cycles: u64 = series.iter().map(Series::cycles).sum();
+    // A disturbed application may not have come to all of them in the time there was.
+    assert!(cycles <= planned && cycles > planned / 2, "{cycles} of {planned}");
+    assert_eq!(frozen_allocations().count, 0, "{:?}", frozen_allocations());
+
+    // It pauses: nothing is published, nothing is late for that. Its next images are.
+    let probe = shm::start(&asked, &live.options("plant", None)).unwrap();
+    let give_up = MonotonicClock::now() + PATIENCE;
+    while probe.progress().over < 20 {
+        assert!(MonotonicClock::now() < give_up && !probe.is_over());
+        thread::sleep(StdDuration::from_millis(1));
+    }
+    let pid = live.application.0.id();
+    signal(pid, Signal::SIGSTOP);
+    thread::sleep(StdDuration::from_millis(200));
+    let before = probe.progress();
+    thread::sleep(StdDuration::from_millis(50));
+    assert_eq!(probe.progress(), before, "what was not published was observed");
+    signal(pid, Signal::SIGCONT);
+    while probe.progress().over <= before.over {
+        assert!(MonotonicClock::now() < give_up && !probe.is_over());
+        thread::sleep(StdDuration::from_millis(1));
+    }
+    probe.stop();
+    let series = probe.finish().unwrap();
+    assert_eq!(names(&series), ["woken"]);
+    assert!(series[0].cycles() > before.over && series[0].cycles() < planned);
+    assert_eq!(series[0].counts.lost, 0);
+
+    // What is not there, and what nobody writes.
+    let refused = |region: &str| match shm::start(&asked, &live.options(region, None)) {
+        Ok(_) => panic!("{region} is measured"),
+        Err(failure) => failure,
+    };
+    let unknown = refused("nowhere");
+    assert!(unknown.code == ExitCode::Missing && unknown.message.contains("nowhere"), "{unknown}");
+    let idle = refused("idle");
+    assert!(idle.code == ExitCode::Invalid && idle.message.contains("0 images"), "{idle}");
 }
 
 /// The bench has another reader (each image in turn, from a bare loop), another writer (which polls

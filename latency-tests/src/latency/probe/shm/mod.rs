@@ -75,13 +75,16 @@ pub struct ShmOptions {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=IMAGE_OCTETS_MAX as i64))]
     pub octets: u32,
 
-    /// How the reader learns of an image: by polling, woken, or both, each in one half of the run
-    /// [default: both; woken where writer and reader share a processor]
+    /// How the reader learns of an image: by polling, woken, or both, each in one half of the run.
+    /// A real-time reader that polls leaves its processor to nothing of lower priority: name one
+    /// that no controller needs [default: both; woken with --region and where writer and reader
+    /// share a processor]
     #[arg(long, value_enum, value_name = "HOW")]
     pub wait: Option<Wait>,
 
-    /// Observe this region of a running application, as one more reader, and publish nothing; the
-    /// period is the application's, and the reader on the first processor
+    /// Observe this region of a running application, as one more reader, and publish nothing: the
+    /// period is the application's, and the reader runs on the first processor. One that is woken
+    /// adds a system call to each commit
     #[arg(long, value_name = "NAME", conflicts_with = "octets")]
     pub region: Option<String>,
 

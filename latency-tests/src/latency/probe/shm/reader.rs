@@ -56,10 +56,7 @@ fn read(orders: &str) -> Result<Vec<Series>, Failure> {
             "this is a part of `bumpless-latency shm`, which starts it",
         )
     })?;
-    set_pdeathsig(Signal::SIGKILL).map_err(|error| failed(&error))?;
-    if parent_id() != orders.parent {
-        return Err(Failure::failed("shm: who started this process has ended", ""));
-    }
+    end_with_parent(orders.parent)?;
     let unlocked = lock(orders.allow_non_rt)?;
     let Orders { course, cpu, .. } = orders.clone();
     let account = Account::new(course, orders.begin())
@@ -90,6 +87,17 @@ pub(super) fn series_of(account: Account, thread: &ThreadFacts) -> Vec<Series> {
         Series::new(way.name(), Measure::Span, &recording).by(thread.clone())
     });
     series.collect()
+}
+
+/// Has the kernel end this process when the thread that started it has ended. It is asked for here
+/// and not by the parent between fork and exec: who forks shares all its pages with the child for a
+/// while, and then faults at its next store to each of them, on its real-time threads too.
+fn end_with_parent(parent: u32) -> Result<(), Failure> {
+    set_pdeathsig(Signal::SIGKILL).map_err(|error| failed(&error))?;
+    if parent_id() == parent {
+        return Ok(());
+    }
+    Err(Failure::failed("shm: who started this process has ended", ""))
 }
 
 /// Locks this process's memory; what is missing, where it measures all the same.

@@ -70,7 +70,8 @@ pub fn start(asked: &Asked, options: &ShmOptions, name: &str) -> Result<Live, Fa
     let Some(&cpu) = asked.cpus.first() else {
         return Err(Failure::usage("shm: no processor to measure on", "name one (-a 1)"));
     };
-    let ways = options.wait.unwrap_or(Wait::Both).ways();
+    // Unasked, nothing polls where a controller may want to run.
+    let ways = options.wait.unwrap_or(Wait::Woken).ways();
     let socket = options.socket.clone().map_or_else(|| the_one_socket(Path::new(INSTANCES)), Ok)?;
     let (participant, mut cyclic) = attach(region, socket, ways.contains(&Way::Woken))?;
     let period = learn(&mut cyclic, region)?;
