@@ -12,6 +12,8 @@
 //! | [`live`] | daemons that run beside |
 //! | [`verdict`] | whether it proves anything, and keeps the bounds given |
 //! | [`out`] | what is left of a run for other programs and for people |
+//! | [`stress`] | a load beside the run |
+//! | [`threshold`] | what happens at once when a sample is too late |
 
 pub mod compare;
 pub mod environment;
@@ -22,5 +24,7 @@ pub mod out;
 pub mod probe;
 pub mod report;
 pub mod session;
+pub mod stress;
 pub mod summary;
+pub mod threshold;
 pub mod verdict;

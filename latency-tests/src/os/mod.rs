@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod clock;
 pub mod net;
+pub mod ordinary;
 pub mod packet;
 pub mod process;
 pub mod wait;
