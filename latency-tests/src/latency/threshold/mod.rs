@@ -43,9 +43,6 @@ use rt_core::os::clock::MonotonicClock;
 use rt_core::os::thread::{Policy, RtThread, RtThreadPlan};
 use rt_core::time::Duration;
 use tools::exit::Failure;
-use tools::os::parent::end_with_parent;
-
-use crate::os::ordinary::start_ordinary;
 
 pub use action::{Action, Receiver};
 pub use trigger::{Event, Trigger};
@@ -195,9 +192,8 @@ fn run(shared: &Shared, text: &str, event: &Event) -> Result<(), String> {
     for (name, number) in numbers {
         command.env(format!("BUMPLESS_LATENCY_{name}"), number.to_string());
     }
-    start_ordinary(&mut command);
-    // This thread waits for it.
-    end_with_parent(&mut command);
+    // With nothing to do between fork and exec the child borrows this process's memory (`vfork`).
+    // A fork would copy it, and each thread that goes on measuring would fault at its next write.
     let mut child = command.spawn().map_err(|error| told(&format!("does not start: {error}")))?;
     let until = MonotonicClock::now() + COMMAND_MAX;
     loop {
