@@ -38,6 +38,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/latency_outputs", packages: &["python3", "python3-venv"] },
     Need { group: "latency-tests/latency_agreement", packages: LAB },
     Need { group: "latency-tests/latency_stall", packages: &["rt-tests"] },
+    Need { group: "latency-tests/latency_stall", packages: LAB },
     Need { group: "latency-tests/latency_stress", packages: &["stress-ng"] },
     Need { group: "latency-tests/lab", packages: LAB },
     Need { group: "latency-tests/lab_network", packages: LAB },
