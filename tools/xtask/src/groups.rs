@@ -40,6 +40,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/latency_stall", packages: &["rt-tests"] },
     Need { group: "latency-tests/latency_stall", packages: LAB },
     Need { group: "latency-tests/latency_stress", packages: &["stress-ng"] },
+    Need { group: "latency-tests/latency_page", packages: &["chromium"] },
     Need { group: "latency-tests/lab", packages: LAB },
     Need { group: "latency-tests/lab_network", packages: LAB },
     Need { group: "latency-tests/instruction_cost", packages: LAB },

@@ -131,13 +131,18 @@ pub(super) const fn verdict(of: Verdict) -> (Ink, &'static str) {
     }
 }
 
-/// Where, when and what.
+/// Of what, where and when.
 pub(super) fn about(report: &Report) -> String {
-    let name = ["hostname", "host", "node", "nodename"].iter().find_map(|it| report.host.get(*it));
     let probes: Vec<&str> = report.runs.iter().map(|run| run.probe.name()).collect();
+    let fact = |names: &[&str]| {
+        let found = names.iter().find_map(|it| report.host.get(*it));
+        found.map(|it| it.chars().take(60).collect::<String>())
+    };
+    let kernel = [fact(&["kernel"]), fact(&["preemption"])];
+    let kernel: Vec<String> = kernel.into_iter().flatten().collect();
     let mut parts = vec![probes.join(", ")];
-    parts.extend(name.cloned());
-    parts.push(report.began.clone());
+    parts.extend(fact(&["hostname", "cpu_model", "product"]));
+    parts.extend([kernel.join(", "), report.began.clone()]);
     parts.retain(|it| !it.is_empty());
     parts.join(" · ")
 }

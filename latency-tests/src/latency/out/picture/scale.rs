@@ -67,7 +67,7 @@ impl Scale {
             Course::Linear => (value - self.low) / (self.high - self.low),
             Course::Log => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };
-        finite(part, 0.0).clamp(0.0, 1.0)
+        if part.is_nan() { 0.0 } else { part.clamp(0.0, 1.0) }
     }
 
     /// Where a value lies.
