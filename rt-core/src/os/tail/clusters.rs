@@ -6,7 +6,8 @@
 //! events; the shortest of them is the run parameter of the runs method. A fixed run parameter was
 //! the alternative: a figure nobody can justify for a host nobody has seen.
 
-use super::exceedances::{Exceedances, Peak};
+use super::Peak;
+use super::exceedances::Exceedances;
 use super::random::Random;
 
 /// Resamples behind the interval of the extremal index.

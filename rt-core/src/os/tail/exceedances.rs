@@ -1,20 +1,17 @@
 //! What was recorded of one series: its late cycles.
+//!
+//! The recorder's store has the *samples* above a threshold, as they came; here are the *cycles*,
+//! each once, the swallowed ones too, checked. [`Exceedances::of_samples`] is the way from the one
+//! to the other.
 
 use std::num::NonZeroU64;
 
 use thiserror::Error;
 
+use crate::os::recorder::{Peak, Recording};
+
 /// The most late cycles of one series that are taken in.
 pub const PEAKS_MAX: usize = 1 << 20;
-
-/// One late cycle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peak {
-    /// The cycle's number since the run's begin, from 0.
-    pub cycle: u64,
-    /// How late it was.
-    pub late_ns: u64,
-}
 
 /// The late cycles of one series: every cycle that was later than a threshold, and no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +120,24 @@ impl Exceedances {
         Self::new(cycles, threshold_ns, peaks)
     }
 
+    /// As [`Self::with_swallowed`], of samples of which `swallowed` cycles have none: where that is
+    /// 0 nothing was swallowed, however late a sample is. So it is of round trips, where the next
+    /// one did not wait for the answer.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_samples(
+        cycles: u64,
+        threshold_ns: u64,
+        samples: &[Peak],
+        period_ns: u64,
+        swallowed: u64,
+    ) -> Result<Self, Malformed> {
+        let period_ns = if swallowed == 0 { u64::MAX } else { period_ns };
+        let period_ns = NonZeroU64::new(period_ns).unwrap_or(NonZeroU64::MAX);
+        Self::with_swallowed(cycles, threshold_ns, samples, period_ns)
+    }
+
     /// Cycles observed: the span of the series.
     #[must_use]
     pub const fn cycles(&self) -> u64 {
@@ -165,6 +180,19 @@ impl Exceedances {
         let mut late: Vec<u64> = self.peaks.iter().map(|peak| peak.late_ns).collect();
         let (_, threshold, _) = late.select_nth_unstable_by(most, |a, b| b.cmp(a));
         self.above(*threshold)
+    }
+}
+
+/// The late cycles of what a thread recorded.
+impl TryFrom<&Recording> for Exceedances {
+    type Error = Malformed;
+
+    fn try_from(recording: &Recording) -> Result<Self, Malformed> {
+        let totals = &recording.totals;
+        let (counts, kept) = (&totals.counts, &recording.exceedances);
+        let cycles = totals.owed.samples() + counts.lost + counts.skipped;
+        let (threshold_ns, samples) = (kept.threshold_ns, &kept.peaks);
+        Self::of_samples(cycles, threshold_ns, samples, totals.period_ns, counts.swallowed)
     }
 }
 
@@ -225,5 +253,28 @@ mod tests {
         assert_eq!(all.at_most(0.5), all);
         assert_eq!(all.above(40).largest_ns(), 40);
         assert_eq!(all.largest_ns(), 30);
+    }
+
+    #[test]
+    fn a_recording_is_taken_as_its_cycles_were() {
+        use crate::os::recorder::{Plan, Recorder};
+        use crate::time::{Duration, Instant};
+
+        let us = Duration::from_micros;
+        let recorder = || Recorder::new(Plan::new(Instant::ORIGIN, us(100))).unwrap();
+        let at = |cycle: u64| Instant::ORIGIN + us(100 * cycle);
+        let (mut waking, mut asking) = (recorder(), recorder());
+        for (cycle, late) in [(0, 7), (1, 250), (4, 3)] {
+            waking.record(at(cycle), at(cycle) + us(late));
+        }
+        for (cycle, took) in [(0, 7), (1, 250), (2, 160), (4, 3)] {
+            asking.record_span(at(cycle), us(took));
+        }
+        let woken = Exceedances::try_from(&waking.finish()).unwrap();
+        let late = [(0, 7_000), (1, 250_000), (2, 150_000), (3, 50_000), (4, 3_000)];
+        assert_eq!((woken.cycles(), woken.peaks()), (5, &*peaks(&late)));
+        let answered = Exceedances::try_from(&asking.finish()).unwrap();
+        let took = [(0, 7_000), (1, 250_000), (2, 160_000), (4, 3_000)];
+        assert_eq!((answered.cycles(), answered.peaks()), (5, &*peaks(&took)));
     }
 }

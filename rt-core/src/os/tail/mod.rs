@@ -37,13 +37,16 @@ mod stationary;
 mod threshold;
 
 pub use clusters::ExtremalIndex;
-pub use exceedances::{Exceedances, Malformed, PEAKS_MAX, Peak};
+pub use exceedances::{Exceedances, Malformed, PEAKS_MAX};
 pub use fitness::{FitTest, Shape};
 pub use level::{Extrapolation, Level};
 pub use random::Random;
 pub use refusal::Refusal;
 pub use runs::{Between, RunChance, Runs};
 pub use stationary::{STATIONARITY_LEVEL, Stationarity};
+
+/// One late cycle, as the recorder tells it.
+pub use super::recorder::Peak;
 
 use clusters::Events;
 use threshold::Candidate;

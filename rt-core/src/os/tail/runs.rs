@@ -54,6 +54,39 @@ pub enum Between {
     },
 }
 
+impl RunChance {
+    /// Of `seen` runs in `cycles` cycles, one or more, whose counts in parts of the span have
+    /// `dispersion` (variance over mean; below 1 is taken as 1).
+    #[must_use]
+    pub fn of_count(seen: u64, cycles: u64, dispersion: f64) -> Self {
+        let cycles = cycles.max(1) as f64;
+        if seen == 0 {
+            let upper = (-(0.05f64.ln()) / cycles).min(1.0);
+            return Self { seen, per_cycle: 0.0, lower: 0.0, upper };
+        }
+        let dispersion = dispersion.max(1.0);
+        let (lower, upper) = poisson_interval(seen as f64 / dispersion);
+        let share = |count: f64| (count * dispersion / cycles).min(1.0);
+        let per_cycle = seen as f64 / cycles;
+        Self { seen, per_cycle, lower: share(lower), upper: share(upper) }
+    }
+
+    /// The mean time between runs that a recording of `cycles` cycles supports by its counts alone.
+    #[must_use]
+    pub fn between(&self, cycles: u64) -> Between {
+        let most = cycles.saturating_mul(HORIZON_SPANS);
+        let mean = |chance: f64| super::whole(1.0 / chance).min(most);
+        if self.seen == 0 {
+            return Between::AtLeast { cycles: mean(self.upper) };
+        }
+        Between::Measured {
+            cycles: mean(self.per_cycle),
+            lower_cycles: mean(self.upper),
+            upper_cycles: mean(self.lower),
+        }
+    }
+}
+
 impl Runs {
     /// The runs of cycles later than `over_ns`, or than the recording's threshold if that is
     /// higher.
@@ -100,21 +133,8 @@ impl Runs {
     pub fn probability_of_run(&self, misses: u64) -> RunChance {
         let begins: Vec<u64> =
             self.runs.iter().filter(|run| run.1 >= misses.max(1)).map(|run| run.0).collect();
-        let cycles = self.cycles as f64;
-        let seen = begins.len() as u64;
-        if seen == 0 {
-            let upper = (-(0.05f64.ln()) / cycles).min(1.0);
-            return RunChance { seen, per_cycle: 0.0, lower: 0.0, upper };
-        }
-        let dispersion = self.dispersion(&begins).max(1.0);
-        let (lower, upper) = poisson_interval(seen as f64 / dispersion);
-        let share = |count: f64| (count * dispersion / cycles).min(1.0);
-        RunChance {
-            seen,
-            per_cycle: seen as f64 / cycles,
-            lower: share(lower),
-            upper: share(upper),
-        }
+        let dispersion = if begins.is_empty() { 1.0 } else { self.dispersion(&begins) };
+        RunChance::of_count(begins.len() as u64, self.cycles, dispersion)
     }
 
     /// The mean time between false failovers when `misses` late cycles in a row cause one, as far
@@ -125,18 +145,11 @@ impl Runs {
     /// it), and never beyond [`HORIZON_SPANS`] times the span.
     #[must_use]
     pub fn cycles_between(&self, misses: u64, tail: Option<&Extrapolation>) -> Between {
-        let chance = self.probability_of_run(misses);
-        let most = self.cycles.saturating_mul(HORIZON_SPANS);
-        let mean = |chance: f64| super::whole(1.0 / chance).min(most);
-        if chance.seen > 0 {
-            return Between::Measured {
-                cycles: mean(chance.per_cycle),
-                lower_cycles: mean(chance.upper),
-                upper_cycles: mean(chance.lower),
-            };
-        }
+        let seen = self.probability_of_run(misses).between(self.cycles);
+        let Between::AtLeast { cycles } = seen else { return seen };
         let by_tail = tail.and_then(|tail| tail.least_cycles_between(self.over_ns).ok());
-        Between::AtLeast { cycles: mean(chance.upper).max(by_tail.unwrap_or(0)).min(most) }
+        let most = self.cycles.saturating_mul(HORIZON_SPANS);
+        Between::AtLeast { cycles: cycles.max(by_tail.unwrap_or(0)).min(most) }
     }
 
     /// The variance of the counts in the parts of the span, over their mean.
@@ -153,7 +166,7 @@ impl Runs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::exceedances::Peak;
+    use super::super::Peak;
     use super::super::random::Random;
     use super::*;
 

@@ -4,7 +4,7 @@
 //! its future. Three tests of the declustered events see three kinds of change; each is taken at a
 //! third of the level, so that all together refuse a stationary series no more often than that.
 
-use super::exceedances::Peak;
+use super::Peak;
 use super::special::{chi_squared_above, two_sided};
 
 /// The chance that a stationary series is refused.

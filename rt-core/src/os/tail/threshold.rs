@@ -8,7 +8,7 @@
 
 use super::gpd::{Gpd, Sample};
 use super::special::normal_quantile;
-use super::{EVENTS_MIN, exceedances::Peak};
+use super::{EVENTS_MIN, Peak};
 
 /// More events than this say nothing more of the tail, and cost time.
 const EVENTS_MAX: usize = 2000;
