@@ -120,6 +120,19 @@ impl Inequality {
     }
 }
 
+impl Finding {
+    /// By how much it holds, or fails.
+    #[must_use]
+    pub const fn margin(&self) -> Duration {
+        let (more, less) = if self.given.as_nanos() >= self.needed.as_nanos() {
+            (self.given, self.needed)
+        } else {
+            (self.needed, self.given)
+        };
+        more.saturating_sub(less)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (given, needed) = self.inequality.sides();
@@ -142,6 +155,13 @@ impl Measured {
 
     fn witness(&self) -> Duration {
         self.witness_round_trip.saturating_mul(1 + u64::from(self.witness_retries))
+    }
+
+    /// The shortest heartbeat that a node can keep: the latest beat has gone out and its answer has
+    /// come before the next one is due.
+    #[must_use]
+    pub fn heartbeat_min(&self) -> Duration {
+        self.jitter + self.round_trip
     }
 
     /// (2) The shortest promise for a lease.
@@ -273,6 +293,7 @@ mod tests {
         let timers = FAST.timers(us(500), 3);
         let short = Timers { promise: timers.promise.saturating_sub(nanosecond), ..timers };
         assert_eq!(stands(&FAST, &short), [false, true, true, true]);
+        assert_eq!(FAST.findings(&short)[0].margin(), nanosecond);
         let lease = timers.lease.saturating_sub(nanosecond);
         let short = Timers { lease, promise: timers.promise, ..timers };
         assert_eq!(stands(&FAST, &short), [true, false, true, true]);

@@ -16,12 +16,14 @@
 //! | [`trace`] | rings of the event trace that two threads own together |
 //! | [`recorder`] | how late a thread's cycles are, recorded on that thread |
 //! | [`tail`] | what recorded lateness says of the lateness that was not seen |
+//! | [`jitter`] | what follows for the timers of a takeover, and the J that is stored |
 //! | [`host`] | is this host fit for real time, and what to change |
 
 pub mod clock;
 pub mod dma_latency;
 pub mod freeze;
 pub mod host;
+pub mod jitter;
 pub mod memory;
 mod procfs;
 pub mod recorder;
