@@ -3,6 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`compare`] | two results beside each other |
+//! | [`derive`] | timers that follow from results |
 //! | [`environment`] | what else happened on the processors meanwhile |
 //! | [`options`] | how to measure, in cyclictest's words |
 //! | [`probe`] | what is measured |
@@ -16,6 +17,7 @@
 //! | [`threshold`] | what happens at once when a sample is too late |
 
 pub mod compare;
+pub mod derive;
 pub mod environment;
 pub mod files;
 pub mod live;

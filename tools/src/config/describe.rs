@@ -208,6 +208,9 @@ pub fn text(config: &DaemonConfig, warnings: &[Warning]) -> String {
             let _ = writeln!(text, "{key} = {value}");
         }
     }
+    if let Some(jitter) = &config.jitter {
+        let _ = write!(text, "\n{}", jitter.to_toml());
+    }
     let _ = writeln!(text);
     for (key, meaning) in left_open(config) {
         let _ = writeln!(text, "# {key} is not set: {meaning}");
@@ -251,6 +254,9 @@ pub fn document(config: &DaemonConfig, warnings: &[Warning]) -> Value {
         if let Value::Array(list) = list {
             list.push(rows.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
         }
+    }
+    if let Some(jitter) = &config.jitter {
+        tree.insert("jitter".to_owned(), super::jitter::document(jitter));
     }
     let octets = config.lans.as_ref().map(|_| memory_octets(config.node_table_size));
     json!({

@@ -18,6 +18,8 @@ pub enum KeyType {
     Tables,
     /// A list of texts and whole numbers.
     List,
+    /// A table whose keys are for choice, with texts.
+    Texts,
 }
 
 impl KeyType {
@@ -31,6 +33,7 @@ impl KeyType {
             Self::Table => "a table",
             Self::Tables => "a table in double brackets",
             Self::List => "a list in brackets, of texts in quotes or whole numbers",
+            Self::Texts => "a table of texts in quotes",
         }
     }
 
@@ -46,6 +49,9 @@ impl KeyType {
             Self::List => value
                 .as_array()
                 .is_some_and(|list| list.iter().all(|item| item.is_str() || item.is_integer())),
+            Self::Texts => {
+                value.as_table().is_some_and(|table| table.values().all(toml::Value::is_str))
+            }
         }
     }
 }
@@ -89,6 +95,19 @@ pub const KEYS: &[(&str, KeyType)] = &[
     ("threads.lre.policy", KeyType::Text),
     ("threads.lre.priority", KeyType::Number),
     ("threads.lre.cpu", KeyType::Number),
+    ("jitter", KeyType::Table),
+    ("jitter.measured", KeyType::Text),
+    ("jitter.program", KeyType::Text),
+    ("jitter.jitter_ns", KeyType::Number),
+    ("jitter.round_trip_a_ns", KeyType::Number),
+    ("jitter.round_trip_b_ns", KeyType::Number),
+    ("jitter.host", KeyType::Tables),
+    ("jitter.host.name", KeyType::Text),
+    ("jitter.host.bound_ns", KeyType::Number),
+    ("jitter.host.method", KeyType::Text),
+    ("jitter.host.horizon_s", KeyType::Number),
+    ("jitter.host.samples", KeyType::Number),
+    ("jitter.host.facts", KeyType::Texts),
     ("regions", KeyType::Table),
     ("regions.role", KeyType::Text),
     ("regions.cost_share_max_percent", KeyType::Number),

@@ -12,6 +12,7 @@
 //! | [`error`] | what is wrong, and what is only odd |
 //! | `raw`, `validate` | the file as written, and the one way from there to [`DaemonConfig`] |
 //! | [`regions`] | applications, their regions, and who may do what with them |
+//! | [`jitter`] | the stored J, and whether it is of this host |
 //! | [`describe`] | the configuration as understood, for `bumpless check` |
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use prp::lre::config::LreConfig;
 use prp::os::lan_port::TransmitPath;
 use prp::types::{LanId, MacAddress};
+use rt_core::os::jitter::Stored;
 use rt_core::time::Duration;
 
 use crate::exit::Failure;
@@ -26,6 +28,7 @@ use crate::exit::Failure;
 pub mod describe;
 pub mod error;
 pub mod interface_name;
+pub mod jitter;
 pub mod keys;
 mod raw;
 pub mod regions;
@@ -261,6 +264,8 @@ pub struct DaemonConfig {
     pub threads: ThreadsConfig,
     /// What is written to `/dev/cpu_dma_latency`, in µs; `None`: it is left alone.
     pub cpu_dma_latency_us: Option<u32>,
+    /// The lateness that was measured on the hosts of a pair; none where none is stored.
+    pub jitter: Option<Stored>,
     /// Applications and regions; none where none is configured.
     pub regions: Option<RegionsConfig>,
     /// See [`SocketGroup`].

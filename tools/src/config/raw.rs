@@ -1,5 +1,6 @@
 //! The configuration as written, before anything is known to be valid.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::keys;
+use super::keys::{self, KeyType};
 use crate::exit::Failure;
 
 /// Far more than any real file; a wrong path may name something endless.
@@ -43,6 +44,7 @@ pub(crate) struct RawConfig {
     pub(crate) allow_non_rt: Option<bool>,
     pub(crate) supervision: RawSupervision,
     pub(crate) threads: RawThreads,
+    pub(crate) jitter: Option<RawJitter>,
     pub(crate) regions: RawRegions,
     pub(crate) application: Vec<RawApplication>,
     pub(crate) region: Vec<RawRegion>,
@@ -101,6 +103,28 @@ pub(crate) struct RawVlan {
 
 #[derive(Default, Deserialize, Debug)]
 #[serde(deny_unknown_fields, default)]
+pub(crate) struct RawJitter {
+    pub(crate) measured: Option<String>,
+    pub(crate) program: Option<String>,
+    pub(crate) jitter_ns: Option<i64>,
+    pub(crate) round_trip_a_ns: Option<i64>,
+    pub(crate) round_trip_b_ns: Option<i64>,
+    pub(crate) host: Vec<RawJitterHost>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawJitterHost {
+    pub(crate) name: Option<String>,
+    pub(crate) bound_ns: Option<i64>,
+    pub(crate) method: Option<String>,
+    pub(crate) horizon_s: Option<i64>,
+    pub(crate) samples: Option<i64>,
+    pub(crate) facts: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize, Debug)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct RawThreads {
     pub(crate) lre: RawThread,
 }
@@ -148,6 +172,7 @@ fn check_table(table: &mut toml::Table, path: &str, shown: &str, errors: &mut Ve
             return false;
         }
         match value {
+            toml::Value::Table(_) if key_type == KeyType::Texts => {}
             toml::Value::Table(inner) => check_table(inner, &path, &key, errors),
             toml::Value::Array(list) => {
                 for (index, item) in list.iter_mut().enumerate() {

@@ -20,7 +20,7 @@ use super::raw::{RawConfig, RawSupervision, RawThread, shorten};
 use super::{
     Checked, ConfigError, ConfigErrors, DaemonConfig, HostConfig, HostPort, InterfaceName,
     LanReceive, Origin, Promiscuous, Protocol, RUNTIME_ROOT, ReceiveMode, SocketGroup,
-    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, keys, regions,
+    ThreadConfig, ThreadPolicy, ThreadsConfig, Warning, jitter, keys, regions,
 };
 
 /// Longer than any card takes; who waits for ever learns nothing.
@@ -152,6 +152,7 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
     let threads = ThreadsConfig { lre: lre_thread(check, &raw.threads.lre, receive_mode) };
     let cpu_dma_latency_us =
         check.number("cpu_dma_latency_us", raw.cpu_dma_latency_us, 0..=1_000_000);
+    let jitter = jitter::validate(check, raw.jitter.as_ref());
     let socket_group = socket_group(check, raw.socket_group);
     let allow_non_rt = raw.allow_non_rt.unwrap_or(false);
 
@@ -176,6 +177,7 @@ pub(super) fn validate(raw: RawConfig, origin: Origin) -> Result<Checked, Config
         node_table_size,
         threads,
         cpu_dma_latency_us,
+        jitter,
         regions,
         socket_group,
         allow_non_rt,

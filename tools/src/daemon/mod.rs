@@ -55,7 +55,7 @@ use rt_core::os::trace::shared_ring;
 use rt_core::time::Instant;
 
 use crate::args::DaemonArgs;
-use crate::config::{DaemonConfig, ReceiveMode};
+use crate::config::{DaemonConfig, ReceiveMode, jitter};
 use crate::control::server::ControlServer;
 use crate::exit::{ExitCode, Failure};
 use crate::os::sequence_file::SequenceFile;
@@ -114,8 +114,9 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     for warning in &checked.warnings {
         journal.line("warning", &warning.to_string());
     }
+    let degraded = stored_jitter(&config, &journal);
     if let (None, Some(regions)) = (&config.lans, &config.regions) {
-        return regions_only::run(&config, regions, journal, &signals);
+        return regions_only::run(&config, regions, journal, &signals, degraded);
     }
     let lre_plan = thread_plan::lre(&config, &host::isolated_cpus());
     thread_plan::check(std::slice::from_ref(&lre_plan))?;
@@ -123,7 +124,6 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
     let regions = config.regions.as_ref();
     let now = BootClock::now();
     let regions = regions.map(|it| Regions::start(&config, it, &mut journal, now)).transpose()?;
-    let degraded = Vec::new();
     let mut start = Start { config, journal, regions, lre_plan: lre_plan.plan, degraded };
     let mut monitor = LinkMonitor::open().map_err(failure::link)?;
     let marker = Marker::open(&start.config.runtime_dir);
@@ -143,6 +143,17 @@ pub fn run(args: DaemonArgs) -> Result<ExitCode, Failure> {
             Err(failure)
         }
     }
+}
+
+/// What speaks against the stored J, for the log and for who asks: timers that rest on it do not
+/// hold then.
+fn stored_jitter(config: &DaemonConfig, journal: &Journal) -> Vec<String> {
+    let warnings = jitter::warnings(config.jitter.as_ref());
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    for warning in &said {
+        journal.line("warning", warning);
+    }
+    said
 }
 
 /// Signals come through a descriptor: to the control thread, and to no other.

@@ -27,6 +27,7 @@ struct RegionsOnly {
     name: String,
     journal: Journal,
     regions: Regions,
+    degraded: Vec<String>,
 }
 
 /// Runs until a signal asks for the end.
@@ -38,12 +39,13 @@ pub(super) fn run(
     regions: &RegionsConfig,
     mut journal: Journal,
     signals: &SignalFd,
+    degraded: Vec<String>,
 ) -> Result<ExitCode, Failure> {
     let mut server = ControlServer::bind(&config.runtime_dir, &config.socket_group)?;
     let now = BootClock::now();
     let regions = Regions::start(config, regions, &mut journal, now)?;
     journal.daemon(now, &DaemonEvent::Started);
-    let mut this = RegionsOnly { name: config.name.to_string(), journal, regions };
+    let mut this = RegionsOnly { name: config.name.to_string(), journal, regions, degraded };
     // Whoever was waited for may have ended since.
     this.regions.turn(now, &mut this.journal);
     super::ready();
@@ -81,7 +83,7 @@ impl RegionsOnly {
             protocol: None,
             pid: std::process::id(),
             uptime_ns: self.journal.uptime(BootClock::now()).as_nanos(),
-            degraded: Vec::new(),
+            degraded: self.degraded.clone(),
             alarms: self.regions.alarms(),
             applications: self.regions.applications(),
             regions: self.regions.regions(),

@@ -1,7 +1,7 @@
 //! From recordings and what a plant asks for to timers, and to what they rest on.
 
 use super::super::tail::Policy;
-use super::bound::{Bound, Recorded};
+use super::bound::{Bound, Method, Recorded};
 use super::silence::{Apart, LanRecorded, Silence};
 use crate::margins::{Finding, Measured, Timers};
 use crate::time::Duration;
@@ -274,6 +274,12 @@ impl OfHost {
     #[must_use]
     pub fn used(&self) -> Duration {
         Bound::worst(&self.bounds).map_or(Duration::ZERO, Bound::used)
+    }
+
+    /// Where that comes from.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        Bound::worst(&self.bounds).map_or(Method::Empirical, Bound::method)
     }
 
     /// For how long its bounds hold: the shortest of their horizons.

@@ -4,12 +4,13 @@
 use prp::os::claim::{LAN_MTU_OCTETS, RCT_MTU_OCTETS};
 use prp::types::LanId;
 use rt_core::limits::PRIORITY_LRE;
-use rt_core::os::host::{self, Finding, Level, PlannedThread};
+use rt_core::os::host::{self, Finding, HostTexts, Level, PlannedThread};
+use rt_core::os::jitter::{Doubt, Stored};
 use rt_core::os::thread::Policy;
 
 use super::DoctorArgs;
 use super::place::Place;
-use crate::config::{DaemonConfig, InterfaceName, RUNTIME_ROOT, ReceiveMode};
+use crate::config::{DaemonConfig, InterfaceName, RUNTIME_ROOT, ReceiveMode, jitter};
 use crate::control::Request;
 use crate::control::client::ask;
 use crate::control::instance::{Selection, select};
@@ -44,7 +45,11 @@ impl Subject {
     pub(super) fn find(args: &DoctorArgs) -> Result<Self, Failure> {
         let mut subject = match &args.config {
             Some(file) => {
-                Self::of_config(&DaemonConfig::from_file(file)?.config, &isolated_cpus(args))
+                let config = DaemonConfig::from_file(file)?.config;
+                let mut subject = Self::of_config(&config, &isolated_cpus(args));
+                let stored = config.jitter.as_ref();
+                subject.findings.extend(stored.iter().flat_map(|it| stored_jitter(it, args)));
+                subject
             }
             None => Self::of_instance(args)?,
         };
@@ -193,6 +198,25 @@ impl Subject {
             lans: self.lans.iter().map(lan).collect(),
         }
     }
+}
+
+/// Whether the stored J is of the host that is judged.
+fn stored_jitter(stored: &Stored, args: &DoctorArgs) -> Vec<Finding> {
+    let texts = match &args.root {
+        None => HostTexts::read(None),
+        Some(root) => HostTexts::read_below(root, None),
+    };
+    let harm = "timers that rest on it may be too short for this host";
+    let finding = |doubt: &Doubt| {
+        Finding::new("jitter", "stored J", Level::Warning, doubt.to_string(), harm)
+            .command("bumpless latency heartbeat --json FILE")
+    };
+    let doubts: Vec<Finding> = jitter::doubts(stored, &texts).iter().map(finding).collect();
+    if !doubts.is_empty() {
+        return doubts;
+    }
+    let seen = format!("{} was measured on this host, or one that is alike", stored.jitter);
+    vec![Finding::fine("jitter", "stored J", seen)]
 }
 
 /// The isolated CPUs of the host that is judged.
