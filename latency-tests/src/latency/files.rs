@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 use tools::exit::Failure;
 
-use super::options::{Options, Outputs};
-use super::out::json;
+use super::options::Outputs;
+use super::out::{hdr, histogram_text, json, junit, page, picture};
 use super::report::Report;
 
 /// What can be made of a result.
@@ -21,6 +21,10 @@ enum Form {
     Json,
     /// cyclictest's table, of rows below so many µs.
     Histogram(usize),
+    Hdr,
+    Junit,
+    Html,
+    Png,
 }
 
 /// A place for one of them.
@@ -47,30 +51,35 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens all that was asked for.
+    /// Opens all that was asked for, and page and picture of `named` where nobody spoke of them.
     ///
     /// # Errors
     /// Usage: a file that cannot be made, with the option that names it.
-    pub fn open(options: &Options, _began: &str) -> Result<Self, Failure> {
-        let Outputs { json, .. } = &options.outputs;
-        let mut asked: Vec<(&str, Form, PathBuf)> = Vec::new();
-        let mut ask = |option, form, path: &Option<PathBuf>| {
-            asked.extend(path.clone().map(|path| (option, form, path)));
+    pub fn open(asked: &Outputs, named: Option<&str>) -> Result<Self, Failure> {
+        let rows = asked.histogram.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX));
+        let table = rows.map(|_| asked.histfile.clone().unwrap_or_else(|| PathBuf::from("-")));
+        let by_itself = |ending: &str| {
+            let named = named.filter(|_| !asked.no_report)?;
+            Some(PathBuf::from(format!("{named}.{ending}")))
         };
-        ask("--json", Form::Json, json);
-        if let Some(rows) = options.histogram {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-            let path = options.histfile.clone().unwrap_or_else(|| PathBuf::from("-"));
-            ask("--histfile", Form::Histogram(rows), &Some(path));
-        }
-        let is_stdout = |path: &PathBuf| path.as_os_str() == "-";
-        let on_stdout: Vec<&str> =
-            asked.iter().filter(|it| is_stdout(&it.2)).map(|it| it.0).collect();
-        if on_stdout.len() > 1 {
-            let what = format!("{} both go to standard output", on_stdout.join(" and "));
+        let all = [
+            ("--json", Form::Json, asked.json.clone()),
+            ("--histfile", Form::Histogram(rows.unwrap_or(0)), table),
+            ("--hdr", Form::Hdr, asked.hdr.clone()),
+            ("--junit", Form::Junit, asked.junit.clone()),
+            ("--html", Form::Html, asked.html.clone().or_else(|| by_itself("html"))),
+            ("--png", Form::Png, asked.png.clone().or_else(|| by_itself("png"))),
+        ];
+        let wanted: Vec<_> = all
+            .into_iter()
+            .filter_map(|(option, form, path)| Some((option, form, path?)))
+            .collect();
+        let mut on_stdout = wanted.iter().filter(|(.., path)| path.as_os_str() == "-");
+        if let (Some((first, ..)), Some((second, ..))) = (on_stdout.next(), on_stdout.next()) {
+            let what = format!("{first} and {second} both go to standard output");
             return Err(Failure::usage(what, "name files"));
         }
-        let outputs = asked.into_iter().map(|(option, form, path)| {
+        let outputs = wanted.into_iter().map(|(option, form, path)| {
             let place = Place::at(&path).map_err(|error| {
                 let what = format!("{option}: {}: {error}", path.display());
                 Failure::usage(what, "name a file in a folder that can be written to")
@@ -110,10 +119,20 @@ impl Files {
 
 impl Form {
     fn of(self, report: &Report) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Json => Ok(json::write(report).into_bytes()),
-            Self::Histogram(_rows) => Ok(Vec::new()),
-        }
+        let text = match self {
+            Self::Png => return picture::png(report).map_err(io::Error::other),
+            Self::Json => json::write(report),
+            Self::Hdr => hdr::write(report).map_err(io::Error::other)?,
+            Self::Junit => junit::write(report),
+            Self::Html => page::html(report),
+            Self::Histogram(rows) => {
+                let mut text = String::new();
+                let all: Vec<_> = report.series().map(|(_, series)| series).collect();
+                histogram_text::write(&all, rows, &mut text).map_err(io::Error::other)?;
+                text
+            }
+        };
+        Ok(text.into_bytes())
     }
 }
 

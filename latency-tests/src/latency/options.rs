@@ -18,6 +18,8 @@ use tools::exit::Failure;
 use super::out::histogram_text::ROWS_MAX;
 use super::probe::Asked;
 use super::report::Settings;
+use super::stress::Kind;
+use super::threshold::{self, Action};
 
 const PRIORITY_DEFAULT: u8 = 80;
 const SECONDS_DEFAULT: u64 = 60;
@@ -70,15 +72,6 @@ pub struct Options {
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pub loops: Option<u64>,
 
-    /// Also a table of counts per µs below US, as cyclictest prints it
-    #[arg(short, long = "histogram", value_name = "US")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=ROWS_MAX as i64))]
-    pub histogram: Option<u32>,
-
-    /// The table goes into this file
-    #[arg(long, value_name = "FILE", requires = "histogram")]
-    pub histfile: Option<PathBuf>,
-
     /// No progress: print a summary only
     #[arg(short, long)]
     pub quiet: bool,
@@ -104,6 +97,23 @@ pub struct Options {
     /// invalid
     #[arg(long)]
     pub allow_non_rt: bool,
+
+    /// Load while it measures: cpu, mem, net, disk (by stress-ng where that is installed)
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub stress: Vec<Kind>,
+
+    /// End the run, and do what --on-threshold says, at the first sample above so many µs
+    #[arg(short, long = "breaktrace", value_name = "US")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600_000_000))]
+    pub breaktrace: Option<u64>,
+
+    /// trace[:INSTANCE] (mark the kernel's trace and stop it), shell:COMMAND, signal[:SIG[:PID]]
+    #[arg(long, value_name = "ACTION", requires = "breaktrace")]
+    pub on_threshold: Option<Action>,
+
+    /// Go on after it
+    #[arg(long = "continue", requires = "on_threshold")]
+    pub goes_on: bool,
 
     /// What the result is held against.
     #[command(flatten)]
@@ -139,6 +149,15 @@ pub struct Gates {
 #[derive(Args, Clone, PartialEq, Eq, Default, Debug)]
 #[command(next_help_heading = "Files")]
 pub struct Outputs {
+    /// Also a table of counts per µs below US, as cyclictest prints it
+    #[arg(short, long = "histogram", value_name = "US")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=ROWS_MAX as i64))]
+    pub histogram: Option<u32>,
+
+    /// The table goes into this file
+    #[arg(long, value_name = "FILE", requires = "histogram")]
+    pub histfile: Option<PathBuf>,
+
     /// The whole result as one JSON document; without FILE on standard output
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-")]
     pub json: Option<PathBuf>,
@@ -258,6 +277,16 @@ impl Options {
             memory_locked,
             ..Settings::default()
         }
+    }
+
+    /// What happens at a sample that is too late, where that was asked for.
+    #[must_use]
+    pub fn threshold(&self) -> Option<threshold::Plan> {
+        Some(threshold::Plan {
+            threshold: Duration::from_micros(self.breaktrace?),
+            action: self.on_threshold.clone().unwrap_or(Action::Nothing),
+            goes_on: self.goes_on,
+        })
     }
 
     fn scheduling(&self, beside: Option<u8>) -> Result<Policy, Failure> {

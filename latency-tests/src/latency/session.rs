@@ -1,5 +1,6 @@
 //! A run from its options to its exit code.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use rt_core::os::clock::{MonotonicClock, realtime_ns, suspended};
@@ -18,20 +19,24 @@ use super::environment::Look;
 use super::files::Files;
 use super::options::Options;
 use super::probe::{Asked, Probing, Progress};
-use super::report::{PROGRAM, Probe, Report, Run, SCHEMA, Series, Settings, Verdict};
-use super::{live, summary, verdict};
+use super::report::{Gate, PROGRAM, Probe, Report, Run, SCHEMA, Series, Settings, Verdict};
+use super::stress::Load;
+use super::threshold::{Event, Threshold, Trigger};
+use super::{files, live, summary, verdict};
 
 /// How often it is looked whether a run is over, and progress is told.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Makes a probe start.
-pub type Start<'a> = Box<dyn FnOnce(&Asked) -> Result<Box<dyn Probing>, Failure> + 'a>;
+/// Makes a probe start, with what its threads do at a sample that is too late.
+pub type Start<'a> = Box<dyn FnOnce(&Asked, Trigger) -> Result<Box<dyn Probing>, Failure> + 'a>;
 
 /// A probe that is to be run.
 #[expect(missing_debug_implementations, reason = "a function has nothing to show")]
 pub struct Part<'a> {
     /// Which.
     pub probe: Probe,
+    /// What is told of its settings beside those that all have.
+    pub more: BTreeMap<String, String>,
     /// Starts it.
     pub start: Start<'a>,
 }
@@ -44,29 +49,39 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
     let beside = live::lowest_priority();
     let asked = options.asked(beside)?;
     let began = began();
-    let files = Files::open(options, &began)?;
+    let named = format!("{PROGRAM}-{}", began.replace([':', '-'], ""));
+    let files = Files::open(&options.outputs, Some(&*named).filter(|_| files::has_terminal()))?;
     let signals = EndSignals::block()
         .map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}"), ""))?;
     let (mut report, texts) = (Report::new(began), HostTexts::read(None));
     report.host = facts(&texts);
     report.findings = doctor(&texts, &asked);
     report.cautions.extend(beside.and_then(|it| beside_daemon(it, asked.policy)));
-    let stage = Stage::set(options, asked, &mut report)?;
+    let mut stage = Stage::set(options, asked, &mut report)?;
+    let load = stage.load()?;
     let mut is_over = false;
     for part in parts {
         if is_over {
             report.invalid.push(format!("{}: ended before it began", part.probe.name()));
             continue;
         }
-        let run = stage.measure(part, &signals)?;
+        let run = stage.measure(part, &signals, &mut report)?;
         is_over = run.ended_early;
         report.runs.push(run);
+    }
+    if let Some(load) = load {
+        let account = load.finish();
+        report.cautions.extend(account.cautions);
     }
     verdict::judge(&mut report, &options.gates);
     conclude(&report, files)
 }
 
-fn conclude(report: &Report, files: Files) -> Result<ExitCode, Failure> {
+/// Writes a result, and tells it.
+///
+/// # Errors
+/// A file that could not be written; all others are.
+pub fn conclude(report: &Report, files: Files) -> Result<ExitCode, Failure> {
     let on_stdout = !files.have_stdout();
     let written = files.write(report);
     let style = if on_stdout { Style::of_stdout() } else { Style::of_stderr() };
@@ -113,19 +128,44 @@ impl<'a> Stage<'a> {
         Ok(Self { options, asked, settings, _awake: awake.ok().flatten() })
     }
 
-    fn measure(&self, part: Part<'_>, signals: &EndSignals) -> Result<Run, Failure> {
-        let Part { probe, start } = part;
+    /// Starts the load that was asked for.
+    fn load(&mut self) -> Result<Option<Load>, Failure> {
+        if self.options.stress.is_empty() {
+            return Ok(None);
+        }
+        let mut cpus = self.asked.cpus.clone();
+        cpus.sort_unstable();
+        cpus.dedup();
+        let load = Load::start(&self.options.stress, &cpus)?;
+        self.settings.stress = load.settings();
+        Ok(Some(load))
+    }
+
+    fn measure(
+        &self,
+        part: Part<'_>,
+        signals: &EndSignals,
+        report: &mut Report,
+    ) -> Result<Run, Failure> {
+        let Part { probe, more, start } = part;
+        let threshold = self.options.threshold().map(|plan| Threshold::arm(&plan)).transpose()?;
+        let trigger = threshold.as_ref().map(Threshold::trigger).unwrap_or_default();
         let before = (Look::at(&self.asked.cpus), suspended());
-        let probing = start(&self.asked)?;
+        let probing = start(&self.asked, trigger)?;
         let was_ended = self.wait(probe, &*probing, signals)?;
         let series = probing.finish()?;
+        let outcome = threshold.map(Threshold::finish).unwrap_or_default();
+        report.cautions.extend(outcome.caution);
+        if let Some(event) = outcome.event {
+            report.gates.push(tripped(self.options, probe, &event));
+        }
         let environment = before.0.until(&Look::at(&self.asked.cpus));
         let planned = self.asked.interval.saturating_mul(self.asked.cycles);
         let of = |it: &Series| it.period_ns.saturating_mul(it.cycles());
         let duration_ns = series.iter().map(of).max().unwrap_or(0);
         Ok(Run {
             probe,
-            settings: self.settings.clone(),
+            settings: Settings { more, ..self.settings.clone() },
             planned_ns: planned.as_nanos(),
             duration_ns,
             ended_early: was_ended && duration_ns < planned.as_nanos(),
@@ -161,6 +201,17 @@ impl<'a> Stage<'a> {
             eprint!("\r\x1b[K");
         }
         Ok(was_ended)
+    }
+}
+
+/// The bound of `--breaktrace`, which was exceeded.
+fn tripped(options: &Options, probe: Probe, event: &Event) -> Gate {
+    Gate {
+        name: "breaktrace".to_owned(),
+        limit: options.breaktrace.unwrap_or(0) as f64,
+        found: Some(event.late.as_nanos() as f64 / 1e3),
+        series: format!("{}: cpu {}", probe.name(), event.cpu),
+        exceeded: true,
     }
 }
 
@@ -238,7 +289,7 @@ impl Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: std::env::args().skip(1).collect(),
             began,
-            host: std::collections::BTreeMap::new(),
+            host: BTreeMap::new(),
             findings: Vec::new(),
             runs: Vec::new(),
             gates: Vec::new(),

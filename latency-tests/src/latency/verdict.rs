@@ -40,8 +40,9 @@ impl Verdict {
 
 /// Fills in gates, cautions, reasons and verdict of a result.
 pub fn judge(report: &mut Report, gates: &Gates) {
-    report.gates = self::gates(report, gates);
-    let has_gates = !report.gates.is_empty();
+    let asked = self::gates(report, gates);
+    let has_gates = !asked.is_empty();
+    report.gates.extend(asked);
     report.invalid.extend(report.runs.iter().flat_map(|run| reasons(run, has_gates)));
     report.cautions.extend(cautions(report));
     let exceeded = report.gates.iter().any(|gate| gate.exceeded);

@@ -19,6 +19,7 @@ use thiserror::Error;
 use tools::exit::Failure;
 
 use super::super::report::{Measure, Series, ThreadFacts};
+use super::super::threshold::Trigger;
 use super::{Asked, Probing, Progress};
 
 /// From the start of the first thread to the first planned instant: time for all to be there.
@@ -92,6 +93,7 @@ struct Steering {
     over: AtomicU64,
     /// The latest so far, in ns.
     max_ns: AtomicU64,
+    trigger: Trigger,
 }
 
 /// What a thread ends with.
@@ -108,7 +110,7 @@ struct Usage {
 ///
 /// # Errors
 /// Usage, or what is missing for real-time threads.
-pub fn start(asked: &Asked) -> Result<Box<dyn Probing>, Failure> {
+pub fn start(asked: &Asked, trigger: Trigger) -> Result<Box<dyn Probing>, Failure> {
     let plan = Plan {
         cpus: asked.cpus.clone(),
         policy: asked.policy,
@@ -117,7 +119,7 @@ pub fn start(asked: &Asked) -> Result<Box<dyn Probing>, Failure> {
         cycles: asked.cycles,
         allow_degraded: asked.allow_non_rt,
     };
-    Ok(Box::new(Wakeup::start(&plan)?))
+    Ok(Box::new(Wakeup::start_watched(&plan, trigger)?))
 }
 
 impl Probing for Wakeup {
@@ -171,12 +173,21 @@ impl Wakeup {
     /// # Errors
     /// See [`WakeupError`]; those that were started end by themselves.
     pub fn start(plan: &Plan) -> Result<Self, WakeupError> {
+        Self::start_watched(plan, Trigger::default())
+    }
+
+    /// The same; what is later than a threshold pulls the trigger.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_watched(plan: &Plan, trigger: Trigger) -> Result<Self, WakeupError> {
         if !(1..=THREADS_MAX).contains(&plan.cpus.len()) {
             return Err(WakeupError::Threads(plan.cpus.len()));
         }
         let begin = MonotonicClock::now() + RUN_UP;
         let planned = plan.cycles.saturating_mul(plan.cpus.len() as u64);
-        let mut run = Self { threads: Vec::new(), planned, steering: Arc::default() };
+        let steering = Arc::new(Steering { trigger, ..Steering::default() });
+        let mut run = Self { threads: Vec::new(), planned, steering };
         for (number, &cpu) in (0..).zip(&plan.cpus) {
             let started =
                 run.start_one(plan, cpu, begin, begin + plan.distance.saturating_mul(number));
@@ -202,7 +213,7 @@ impl Wakeup {
         thread.allow_degraded = plan.allow_degraded;
         let end = first + plan.period.saturating_mul(plan.cycles);
         let steering = Arc::clone(&self.steering);
-        let body = move || cycles_until(end, first, recorder, &steering);
+        let body = move || cycles_until(cpu, end, first, recorder, &steering);
         self.threads.push(RtThread::spawn(thread, body)?);
         Ok(())
     }
@@ -250,7 +261,13 @@ fn measured(thread: RtThread<Body>) -> Result<Measured, WakeupError> {
 
 /// The body of a thread. Real-time class: from the first look at what it used to the second it
 /// makes no system call but the wait.
-fn cycles_until(end: Instant, first: Instant, mut recorder: Recorder, steering: &Steering) -> Body {
+fn cycles_until(
+    cpu: usize,
+    end: Instant,
+    first: Instant,
+    mut recorder: Recorder,
+    steering: &Steering,
+) -> Body {
     let before = used()?;
     let mut planned = first;
     while planned < end && !steering.stops.load(Ordering::Relaxed) {
@@ -259,6 +276,9 @@ fn cycles_until(end: Instant, first: Instant, mut recorder: Recorder, steering: 
         let cycle = recorder.record(planned, woken);
         steering.over.fetch_add(1 + cycle.swallowed, Ordering::Relaxed);
         steering.max_ns.fetch_max(cycle.late.as_nanos(), Ordering::Relaxed);
+        if steering.trigger.check(cpu, cycle.late, planned) {
+            break;
+        }
         planned = cycle.next;
     }
     let after = used()?;

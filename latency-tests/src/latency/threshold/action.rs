@@ -16,6 +16,8 @@ const WORDS: &str = "trace, trace:INSTANCE, shell:COMMAND, signal, signal:SIGNAL
 /// What happens when a sample is too late.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
+    /// Nothing but the end of the run.
+    Nothing,
     /// The kernel's trace is marked and stopped.
     Trace {
         /// Of this instance; of the trace itself, without.

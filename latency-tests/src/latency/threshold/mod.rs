@@ -91,7 +91,7 @@ impl Threshold {
     pub fn arm(plan: &Plan) -> Result<Self, Failure> {
         let files = match &plan.action {
             Action::Trace { instance } => Some(tracefs::Files::open(instance.as_deref())?),
-            Action::Shell(_) => None,
+            Action::Nothing | Action::Shell(_) => None,
             Action::Signal { signal, to } => {
                 to.check(*signal)?;
                 None
@@ -167,7 +167,7 @@ fn keep(shared: &Shared, action: &Action) -> Option<String> {
 fn act(shared: &Shared, action: &Action, event: &Event) -> Option<String> {
     match action {
         // The thread that measured has done it.
-        Action::Trace { .. } => None,
+        Action::Nothing | Action::Trace { .. } => None,
         Action::Shell(text) => run(shared, text, event).err(),
         Action::Signal { signal, to } => {
             let sent = kill(to.process(), *signal);

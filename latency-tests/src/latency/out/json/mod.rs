@@ -14,8 +14,13 @@
 mod check;
 mod layout;
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use tools::exit::Failure;
 
 use crate::latency::report::{PROGRAM, Report, SCHEMA};
 
@@ -77,6 +82,21 @@ pub fn text(document: &impl Serialize) -> String {
     // Keys are texts and nothing here fails by itself, so there is a text.
     let flat = serde_json::to_string(document).unwrap_or_else(|_| "null".to_owned());
     layout::lay_out(&flat)
+}
+
+/// Reads a document from a file.
+///
+/// # Errors
+/// Usage: the file cannot be read, or is none.
+pub fn read_file(path: &Path) -> Result<Report, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {why}", path.display()), "name a file that --json FILE wrote")
+    };
+    let mut octets = Vec::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let most = OCTETS_MAX as u64 + 1;
+    file.take(most).read_to_end(&mut octets).map_err(|error| failed(&error))?;
+    read(&octets).map_err(|error| failed(&error))
 }
 
 /// Reads a document that came from anywhere.
