@@ -51,6 +51,7 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
     let began = began();
     let named = format!("{PROGRAM}-{}", began.replace([':', '-'], ""));
     let files = Files::open(&options.outputs, Some(&*named).filter(|_| files::has_terminal()))?;
+    let load = load(options, &asked)?;
     let signals = EndSignals::block()
         .map_err(|error| Failure::failed(format!("signals cannot be waited for: {error}"), ""))?;
     let (mut report, texts) = (Report::new(began), HostTexts::read(None));
@@ -58,7 +59,7 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
     report.findings = doctor(&texts, &asked);
     report.cautions.extend(beside.and_then(|it| beside_daemon(it, asked.policy)));
     let mut stage = Stage::set(options, asked, &mut report)?;
-    let load = stage.load()?;
+    stage.settings.stress = load.as_ref().map(Load::settings).unwrap_or_default();
     let mut is_over = false;
     for part in parts {
         if is_over {
@@ -128,19 +129,6 @@ impl<'a> Stage<'a> {
         Ok(Self { options, asked, settings, _awake: awake.ok().flatten() })
     }
 
-    /// Starts the load that was asked for.
-    fn load(&mut self) -> Result<Option<Load>, Failure> {
-        if self.options.stress.is_empty() {
-            return Ok(None);
-        }
-        let mut cpus = self.asked.cpus.clone();
-        cpus.sort_unstable();
-        cpus.dedup();
-        let load = Load::start(&self.options.stress, &cpus)?;
-        self.settings.stress = load.settings();
-        Ok(Some(load))
-    }
-
     fn measure(
         &self,
         part: Part<'_>,
@@ -202,6 +190,18 @@ impl<'a> Stage<'a> {
         }
         Ok(was_ended)
     }
+}
+
+/// Starts the load that was asked for. Before signals are blocked, which its processes would
+/// inherit: they are ended by signals.
+fn load(options: &Options, asked: &Asked) -> Result<Option<Load>, Failure> {
+    if options.stress.is_empty() {
+        return Ok(None);
+    }
+    let mut cpus = asked.cpus.clone();
+    cpus.sort_unstable();
+    cpus.dedup();
+    Load::start(&options.stress, &cpus).map(Some)
 }
 
 /// The bound of `--breaktrace`, which was exceeded.
