@@ -42,9 +42,10 @@ fn words(octets: &[u8]) -> String {
 /// The document of a run of two threads that was not disturbed, and how the program ended.
 fn measured(arguments: &[&str]) -> (Report, i32) {
     const ATTEMPTS: usize = 30;
-    let common = ["wakeup", "-t2", "-l300", "-q", "--json"];
+    let common = ["wakeup", "-t2", "-q", "--json"];
+    let length = if arguments.iter().any(|it| it.starts_with("-l")) { &[][..] } else { &["-l300"] };
     for _ in 0..ATTEMPTS {
-        let output = latency(&[&common[..], arguments].concat());
+        let output = latency(&[&common[..], length, arguments].concat());
         let report: Report = serde_json::from_slice(&output.stdout).unwrap();
         let is_stolen = |it: &String| it.contains("the hypervisor took CPU");
         if report.invalid.is_empty() || !report.invalid.iter().all(is_stolen) {
@@ -132,6 +133,17 @@ fn arguments_that_cannot_be_meant_are_named_with_what_to_say_instead() {
         (&["wakeup", "--json", "/proc/none/x"], "--json: /proc/none/x: "),
         (&["wakeup", "--json", "/"], "--json: /: it is a folder"),
         (&["wakeup", "--mainaffinity", "800"], "--mainaffinity: "),
+        (&["wakeup", "--stress", "cpu,ram"], "there is no load `ram`"),
+        (&["wakeup", "-b", "0"], "--breaktrace"),
+        (&["wakeup", "-b", "9", "--on-threshold", "bell"], "`bell` is no action"),
+        (&["wakeup", "--on-threshold", "trace"], "--breaktrace"),
+        (&["shm", "-b", "9"], "say it with wakeup"),
+        (&["shm", "-a", "0", "--wait", "both"], "name two"),
+        (&["report", "/proc/none"], "/proc/none: "),
+        (&["report", "/proc/version"], "name a file that --json FILE wrote"),
+        (&["compare", "/proc/version", "/proc/version"], "name a file that --json FILE wrote"),
+        (&["derive"], "<FILE>..."),
+        (&["derive", "/proc/version"], "name a file that --json FILE wrote"),
         (&["nothing"], "nothing"),
     ];
     for (arguments, named) in refused {
@@ -211,4 +223,70 @@ fn a_file_is_there_when_it_is_whole_and_nothing_else_is() {
     assert!([0, 4].contains(&code(&output)), "{output:?}");
     let null = std::fs::metadata("/dev/null").unwrap();
     assert!(std::os::unix::fs::FileTypeExt::is_char_device(&null.file_type()));
+}
+
+#[test]
+fn all_that_is_made_of_a_result_can_be_made_of_its_file_later() {
+    let scratch = Scratch::new().unwrap();
+    let name = |file: &str| scratch.path().join(file).to_str().unwrap().to_owned();
+    let forms = ["--html", "--png", "--hdr", "--junit", "--histfile"];
+    let into = |folder: &str| -> Vec<String> {
+        std::fs::create_dir(scratch.path().join(folder)).unwrap();
+        let files =
+            forms.iter().map(|form| [(*form).to_owned(), name(&format!("{folder}/{form}"))]);
+        files.flatten().chain(["-h50".to_owned()]).collect()
+    };
+    let mut command = Command::new(PROGRAM);
+    command.args(["all", "-D1", "-a0,1", "--allow-non-rt", "--json", &name("result.json")]);
+    let first = command.args(into("now")).stdin(Stdio::null()).output().unwrap();
+    assert!([0, 4].contains(&code(&first)), "{first:?}");
+    let mut command = Command::new(PROGRAM);
+    command.args(["report", &name("result.json")]).args(into("later"));
+    let second = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(code(&second), code(&first), "{second:?}");
+    for form in forms {
+        let [now, later] =
+            ["now", "later"].map(|it| std::fs::read(name(&format!("{it}/{form}"))).unwrap());
+        assert!(!now.is_empty() && now == later, "{form}");
+    }
+    // What is told is the same but for the names of the files.
+    let told = |it: &Output| words(&it.stdout).split("Written: ").next().unwrap().to_owned();
+    assert_eq!(told(&first), told(&second));
+    assert!(told(&first).contains("\npolling ") && told(&first).contains("\ncpu 1 "));
+}
+
+#[test]
+fn a_run_ends_at_a_sample_that_is_too_late_and_does_what_it_was_told() {
+    if !is_root("a_run_ends_at_a_sample_that_is_too_late_and_does_what_it_was_told") {
+        return;
+    }
+    let scratch = Scratch::new().unwrap();
+    let said = scratch.path().join("said");
+    let action = format!("shell:echo $BUMPLESS_LATENCY_LATE_NS > {}", said.display());
+    let (report, code) = measured(&["-l100000", "-b1", "--on-threshold", &action]);
+    let gate = &report.gates[0];
+    assert_eq!((report.verdict, code, &*gate.name), (Verdict::Exceeded, 1, "breaktrace"));
+    let late_ns: f64 = std::fs::read_to_string(&said).unwrap().trim().parse().unwrap();
+    assert_eq!(gate.found, Some(late_ns / 1e3));
+    let run = &report.runs[0];
+    assert!(run.series.iter().all(|it| it.cycles() < 100_000) && !run.ended_early);
+    assert!(run.series.iter().any(|it| it.seen.max_ns.unwrap() as f64 >= late_ns));
+}
+
+#[test]
+fn two_results_are_told_beside_each_other() {
+    let scratch = Scratch::new().unwrap();
+    let name = |file: &str| scratch.path().join(file).to_str().unwrap().to_owned();
+    for file in ["a", "b"] {
+        let output = latency(&["wakeup", "-t1", "-l200", "--allow-non-rt", "--json", &name(file)]);
+        assert!([0, 4].contains(&code(&output)), "{output:?}");
+    }
+    let output = latency(&["compare", &name("a"), &name("b")]);
+    let text = words(&output.stdout);
+    assert!([0, 4].contains(&code(&output)), "{text}");
+    assert!(text.contains("cpu 0") && text.contains("p99.99"), "{text}");
+    let document: serde_json::Value =
+        serde_json::from_slice(&latency(&["compare", "--json", &name("a"), &name("b")]).stdout)
+            .unwrap();
+    assert!(!document["pairs"].as_array().unwrap().is_empty());
 }
