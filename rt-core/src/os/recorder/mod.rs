@@ -213,10 +213,10 @@ impl Recorder {
         self.take(planned, took.as_nanos(), 0);
     }
 
-    /// The probe planned for `planned` was answered so late, together with the `behind` ones planned
-    /// after it: these are swallowed, each as late as it was. As [`Recorder::record`], for whom
-    /// knows which ones they are: other planned instants may have passed whose answers are still to
-    /// come. Real-time class: as there.
+    /// The probe planned for `planned` was answered so late, together with the `behind` ones
+    /// planned after it: these are swallowed, each as late as it was. As [`Recorder::record`], for
+    /// whom knows which ones they are: other planned instants may have passed whose answers are
+    /// still to come. Real-time class: as there.
     pub fn record_overtaken(&mut self, planned: Instant, took: Duration, behind: u64) {
         self.take(planned, took.as_nanos(), behind);
     }

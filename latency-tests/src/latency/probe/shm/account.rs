@@ -74,7 +74,7 @@ impl Course {
     #[must_use]
     pub fn way(&self, number: u64) -> Way {
         let part = self.parts.iter().find(|(_, part)| number < part.end);
-        part.or(self.parts.last()).map_or(Way::Woken, |(way, _)| *way)
+        part.or_else(|| self.parts.last()).map_or(Way::Woken, |(way, _)| *way)
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! A thread of this process publishes an image into a ring of the library at each planned instant;
 //! a thread of a second process, on another processor, observes it, first polling the ring and then
-//! sleeping until it is woken as the library wakes its readers. The instant before the commit travels
-//! in the image's stamp. A sample ends when the image has been copied out and its checksum has been
-//! verified. Both read CLOCK_MONOTONIC, which is one for all processors: no clock is compared with
-//! another. What counts as lost, and what as late, is said in [`account`].
+//! sleeping until it is woken as the library wakes its readers. The instant before the commit
+//! travels in the image's stamp. A sample ends when the image has been copied out and its checksum
+//! has been verified. Both read CLOCK_MONOTONIC, which is one for all processors: no clock is
+//! compared with another. What counts as lost, and what as late, is said in [`account`].
 //!
 //! | Series | Sample |
 //! |---|---|
@@ -13,9 +13,9 @@
 //! | `woken` | the same in a reader that sleeps; the writer's call that wakes it is within |
 //! | `commit` | the commit alone, at the writer, without that call |
 //!
-//! The segment is the probe's own, so an application that runs beside it is not touched. The ways of
-//! waiting come one after the other, each with its share of the run: a reader that polls every other
-//! image keeps its processor awake for those for which it sleeps. The clock is read once more
+//! The segment is the probe's own, so an application that runs beside it is not touched. The ways
+//! of waiting come one after the other, each with its share of the run: a reader that polls every
+//! other image keeps its processor awake for those for which it sleeps. The clock is read once more
 //! between commit and wake-up, which is within the samples of `woken`.
 //!
 //! Rejected: a second thread instead of a second process. It is not what an application does: other
@@ -136,8 +136,8 @@ impl Default for Program {
     }
 }
 
-/// Starts to measure. The writer is on the first of the processors that are asked for, the reader on
-/// the second one; where they are fewer, see [`processors`]. The memory of this process is the
+/// Starts to measure. The writer is on the first of the processors that are asked for, the reader
+/// on the second one; where they are fewer, see [`processors`]. The memory of this process is the
 /// caller's to lock; the second process locks its own.
 ///
 /// The calling thread has to live as long as the measurement: the second process is ended when it

@@ -1,7 +1,7 @@
 //! What the two processes tell each other: orders as one argument, answers as lines of JSON.
 //!
-//! An answer is bounded by [`ANSWER_OCTETS_MAX`] and checked ([`check`]): series that do not account
-//! for each image that was published are none.
+//! An answer is bounded by [`ANSWER_OCTETS_MAX`] and checked ([`check`]): series that do not
+//! account for each image that was published are none.
 
 use std::io;
 
