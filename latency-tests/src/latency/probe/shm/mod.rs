@@ -277,9 +277,36 @@ impl Probing for Shm {
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory as _, Parser};
     use tools::exit::ExitCode;
 
     use super::*;
+    use crate::latency::options::Options;
+
+    #[derive(Parser, Debug)]
+    struct CommandLine {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        images: ShmOptions,
+    }
+
+    #[test]
+    fn its_options_stand_beside_those_of_each_probe() {
+        CommandLine::command().debug_assert();
+        let parse = |words: &str| CommandLine::try_parse_from(words.split(' '));
+        assert_eq!(parse("x").unwrap().images, ShmOptions::default());
+        let said = parse("x -i 500 --octets 64 --wait woken").unwrap();
+        assert_eq!((said.images.octets, said.images.wait), (64, Some(Wait::Woken)));
+        assert_eq!(said.options.interval, 500);
+        let live = parse("x --region plant --socket /s").unwrap().images;
+        assert_eq!((live.region.as_deref(), live.socket), (Some("plant"), Some("/s".into())));
+        for refused in
+            ["x --octets 0", "x --octets 67108865", "x --socket /s", "x --region a --octets 9"]
+        {
+            assert!(parse(refused).is_err(), "{refused}");
+        }
+    }
 
     #[test]
     fn a_reader_that_polls_has_a_processor_of_its_own_or_there_is_an_error_that_says_so() {
