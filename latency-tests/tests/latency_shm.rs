@@ -13,7 +13,9 @@ use std::time::Duration as StdDuration;
 
 use latency_tests::bench::regions::course::Plan;
 use latency_tests::bench::regions::round::{Contestant, Place};
-use latency_tests::latency::probe::shm::{self, Program, Shm, ShmOptions, Wait, start_with};
+use latency_tests::latency::probe::shm::{
+    self, Program, READER, Shm, ShmOptions, Wait, start_with,
+};
 use latency_tests::latency::probe::{Asked, Probing as _, Progress};
 use latency_tests::latency::report::{Counts, Measure, Series};
 use nix::sys::signal::{Signal, kill};
@@ -40,8 +42,12 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_bumpless-latency");
+
 fn reader() -> Program {
-    Program { file: env!("CARGO_BIN_EXE_shm-reader").into(), arguments: Vec::new() }
+    // One that allocates while it measures ends at once.
+    let arguments = ["BUMPLESS_ALLOCATION_TRAP=abort", PROGRAM, READER];
+    Program { file: "/usr/bin/env".into(), arguments: arguments.map(Into::into).to_vec() }
 }
 
 fn asked(cpus: &[usize], cycles: u64) -> Asked {
@@ -256,15 +262,16 @@ fn the_second_process_does_not_outlive_who_started_it() {
 #[test]
 fn a_program_that_is_no_reader_is_an_error() {
     let _alone = alone();
-    let run = |file: &str, first: &str| {
-        let program = Program { file: file.into(), arguments: vec![first.into()] };
+    let run = |file: &str, arguments: &[&str]| {
+        let arguments = arguments.iter().map(Into::into).collect();
+        let program = Program { file: file.into(), arguments };
         let failed = start_with(&program, &asked(&[0, 1], 10), &ShmOptions::default());
         failed.unwrap_err().to_string()
     };
-    assert!(run("/bin/false", "").contains("ended with code 1 before it told"));
-    assert!(run("/bin/echo", "").contains("what is no answer"));
-    assert!(run("/nonexistent", "").contains("/nonexistent, for the reading process"));
-    let without_orders = run(env!("CARGO_BIN_EXE_shm-reader"), "{}");
+    assert!(run("/bin/false", &[]).contains("ended with code 1 before it told"));
+    assert!(run("/bin/echo", &[]).contains("what is no answer"));
+    assert!(run("/nonexistent", &[]).contains("/nonexistent, for the reading process"));
+    let without_orders = run(PROGRAM, &[READER, "{}"]);
     assert!(without_orders.contains("these are no orders"), "{without_orders}");
 }
 

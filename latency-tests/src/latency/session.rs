@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use rt_core::os::clock::{MonotonicClock, realtime_ns, suspended};
 use rt_core::os::dma_latency::DmaLatency;
+use rt_core::os::freeze::frozen_allocations;
 use rt_core::os::host::{HostTexts, Level, Needs, PlannedThread, facts, findings};
 use rt_core::os::memory;
 use rt_core::os::thread::Policy;
@@ -73,6 +74,11 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
     if let Some(load) = load {
         let account = load.finish();
         report.cautions.extend(account.cautions);
+    }
+    let allocations = frozen_allocations().count;
+    if allocations > 0 {
+        let what = format!("{allocations} allocations on threads that measured: a defect of this");
+        report.invalid.push(what);
     }
     verdict::judge(&mut report, &options.gates);
     conclude(&report, files)

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::resource::{UsageWho, getrusage};
 use rt_core::os::clock::{MonotonicClock, sleep_until};
+use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Plan as Recorded, PlanError, Recorder, Recording};
 use rt_core::os::thread::{
     Policy, RtThread, RtThreadError, RtThreadPanic, RtThreadPlan, ThreadReport,
@@ -269,6 +270,7 @@ fn cycles_until(
     steering: &Steering,
 ) -> Body {
     let before = used()?;
+    let frozen = freeze_this_thread();
     let mut planned = first;
     while planned < end && !steering.stops.load(Ordering::Relaxed) {
         sleep_until(planned);
@@ -281,6 +283,7 @@ fn cycles_until(
         }
         planned = cycle.next;
     }
+    drop(frozen);
     let after = used()?;
     let used = Usage {
         preemptions: after.preemptions.saturating_sub(before.preemptions),
