@@ -1,7 +1,8 @@
 //! Gates and series as tables.
 
 use super::super::super::report::{Distribution, Report, Run, Series};
-use super::super::picture::units::{Unit, count, figure, in_unit, time};
+use super::super::picture::bound;
+use super::super::picture::units::{Unit, figure, in_unit, short, time};
 use super::markup::{Row, table};
 
 const NONE: &str = "–";
@@ -15,15 +16,9 @@ pub(super) fn gates(out: &mut String, report: &Report) {
     let heads =
         [("bound", true), ("at most", false), ("found", false), ("where", true), ("", true)];
     let rows = report.gates.iter().map(|gate| -> Row {
-        let unit = if gate.name.ends_with("_us") { " µs" } else { "" };
+        let (what, unit) = bound(&gate.name);
         let of = |value: f64| {
             if value.is_finite() { format!("{}{unit}", figure(value)) } else { NONE.to_owned() }
-        };
-        let what = match gate.name.as_str() {
-            "max_us" => "greatest",
-            "p9999_us" => "99.99 %",
-            "max_lost" => "cycles lost",
-            other => other,
         };
         let kept = if gate.exceeded { "exceeded" } else { "kept" };
         let found = gate.found.map_or_else(|| "nothing".to_owned(), of);
@@ -80,11 +75,6 @@ fn counts(out: &mut String, run: &Run) {
     let caption = "What was counted. Late: by more than a period. Swallowed: passed while an \
                    earlier one was late. Overflow: above the recorder's bound.";
     table(out, caption, &heads, &rows, bad);
-}
-
-/// A count in few letters.
-fn short(of: u64) -> String {
-    if of < 1_000_000_000 { count(of) } else { figure(of as f64) }
 }
 
 fn times(out: &mut String, run: &Run) {

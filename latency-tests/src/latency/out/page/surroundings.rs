@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::super::environment::CpuEnvironment;
 use super::super::super::report::{Report, Run, Series};
-use super::super::picture::units::{count, figure, time};
+use super::super::picture::units::{figure, short, time};
 use super::markup::{Row, facts, sentences, table, text};
 
 /// What else happened, and how the run was set.
@@ -76,20 +76,18 @@ fn processors(out: &mut String, run: &Run) {
 
 fn processor(it: &CpuEnvironment) -> Vec<String> {
     let known = |value: Option<String>| value.unwrap_or_else(|| "–".to_owned());
-    let whole =
-        |value: u64| if value < 1_000_000_000 { count(value) } else { figure(value as f64) };
     let mhz = |khz: u64| figure((khz as f64 / 1e3).round());
     let sources = it.interrupt_sources.iter().take(16);
-    let sources: Vec<String> = sources.map(|(name, of)| format!("{name} {}", whole(*of))).collect();
+    let sources: Vec<String> = sources.map(|(name, of)| format!("{name} {}", short(*of))).collect();
     vec![
         it.cpu.to_string(),
         known(it.steal_ns.map(|ns| time(ns as f64))),
         known(it.softirq_ns.map(|ns| time(ns as f64))),
-        known(it.smi_count.map(whole)),
-        known(it.throttle_count.map(whole)),
+        known(it.smi_count.map(short)),
+        known(it.throttle_count.map(short)),
         known(it.frequency_khz.map(|(before, _)| mhz(before))),
         known(it.frequency_khz.map(|(_, after)| mhz(after))),
-        whole(it.interrupts),
+        short(it.interrupts),
         if sources.is_empty() { "–".to_owned() } else { sources.join(", ") },
     ]
 }
@@ -104,8 +102,8 @@ fn threads(out: &mut String, run: &Run) {
             it.name.clone(),
             format!("{} {}", it.policy, it.priority),
             cpus.join(", "),
-            count(it.preemptions),
-            count(it.page_faults),
+            short(it.preemptions),
+            short(it.page_faults),
             if shortfalls.is_empty() { "–".to_owned() } else { shortfalls },
         ];
         (true, cells)

@@ -81,13 +81,17 @@ impl Drawing {
 
     pub(super) fn sized(&mut self, ink: Ink, at: [f64; 2], anchor: Anchor, text: &str, size: f64) {
         let text = text.to_owned();
-        self.shapes.push((ink, Shape::Text { at, text, size, anchor, turned: false }));
+        if !text.is_empty() {
+            self.shapes.push((ink, Shape::Text { at, text, size, anchor, turned: false }));
+        }
     }
 
     /// Text that runs upwards, with its middle there.
     pub(super) fn upwards(&mut self, ink: Ink, at: [f64; 2], text: &str) {
         let (text, anchor) = (text.to_owned(), Anchor::Middle);
-        self.shapes.push((ink, Shape::Text { at, text, size: SIZE, anchor, turned: true }));
+        if !text.is_empty() {
+            self.shapes.push((ink, Shape::Text { at, text, size: SIZE, anchor, turned: true }));
+        }
     }
 
     /// Puts another drawing on this one, moved.

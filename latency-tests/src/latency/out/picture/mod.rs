@@ -23,7 +23,7 @@ use drawing::{Anchor, Drawing};
 use font::fitted;
 use ink::Ink;
 
-use super::super::report::{Report, Run, Verdict};
+use super::super::report::{Gate, Report, Run, Verdict};
 
 /// How wide the picture is, in units of a drawing and in pixels.
 const WIDTH: f64 = 1_600.0;
@@ -85,9 +85,10 @@ fn head(drawing: &mut Drawing, report: &Report) -> f64 {
     let what = fitted(&about(report), 18.0, WIDTH - MARGIN - from);
     drawing.sized(Ink::Text, [from, 46.0], Anchor::Start, &what, 18.0);
     let mut y = 72.0;
-    let reasons = report.invalid.iter().map(|it| (Ink::Bad, it));
+    let exceeded = exceeded(report);
+    let reasons = report.invalid.iter().chain(&exceeded).map(|it| (Ink::Bad, it));
     let cautions = report.cautions.iter().map(|it| (Ink::Quiet, it));
-    let all = report.invalid.len() + report.cautions.len();
+    let all = report.invalid.len() + exceeded.len() + report.cautions.len();
     for (ink, text) in reasons.chain(cautions).take(4) {
         let text = fitted(text, 14.0, room);
         drawing.sized(ink, [MARGIN, y], Anchor::Start, &text, 14.0);
@@ -128,6 +129,32 @@ pub(super) const fn verdict(of: Verdict) -> (Ink, &'static str) {
         Verdict::Pass => (Ink::Good, "Pass"),
         Verdict::Exceeded => (Ink::Bad, "Exceeded"),
         Verdict::Invalid => (Ink::Bad, "Invalid"),
+    }
+}
+
+/// Each bound that was exceeded, as a sentence.
+pub(super) fn exceeded(report: &Report) -> Vec<String> {
+    let sentence = |gate: &Gate| {
+        let (what, unit) = bound(&gate.name);
+        let limit = units::figure(gate.limit);
+        match gate.found {
+            Some(found) => {
+                let found = units::figure(found);
+                format!("{what}: {found}{unit} ({}), at most {limit}{unit}", gate.series)
+            }
+            None => format!("{what}: nothing was found to hold against {limit}{unit}"),
+        }
+    };
+    report.gates.iter().filter(|gate| gate.exceeded).take(64).map(sentence).collect()
+}
+
+/// What a bound is of, and its unit.
+pub(super) fn bound(name: &str) -> (&str, &'static str) {
+    match name {
+        "max_us" => ("greatest", " µs"),
+        "p9999_us" => ("99.99 %", " µs"),
+        "max_lost" => ("cycles lost", ""),
+        other => (other, ""),
     }
 }
 

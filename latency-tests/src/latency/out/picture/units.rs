@@ -109,6 +109,11 @@ pub(in crate::latency::out) fn count(of: u64) -> String {
     text
 }
 
+/// A count in few letters.
+pub(in crate::latency::out) fn short(of: u64) -> String {
+    if of < 1_000_000_000 { count(of) } else { figure(of as f64) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use super::super::drawing::{Anchor, Drawing, SIZE, width as width_of};
 use super::super::font::fitted;
 use super::super::ink::Ink;
 use super::super::scale::Scale;
-use super::super::units::{count, figure, time};
+use super::super::units::{figure, short, time};
 use super::Subject;
 use super::frame::{BELOW, LEFT, Plot, Words, heading, named, numbered, upright};
 use crate::latency::report::{Run, Series, Slot};
@@ -57,7 +57,7 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
         band(&mut drawing, at, series, &across, &up);
         marks(&mut drawing, series, [&across, &up], &plot);
         plot.box_around(&mut drawing);
-        head(&mut drawing, &plot, at, series);
+        head(&mut drawing, &plot, at, series, clock(end));
     }
     let middle = f64::midpoint(place(0).top, place(strips - 1).bottom);
     drawing.upwards(Ink::Quiet, [12.0, middle], &named(measure, &scale));
@@ -74,10 +74,11 @@ fn range(subject: &Subject<'_>) -> Option<(f64, f64)> {
     Some((least.unwrap_or(1) as f64, greatest.max(1) as f64))
 }
 
-/// When the last slot ends.
+/// When the run ends: as it says, but not before all slots have begun.
 pub(super) fn end_ns(run: &Run) -> u64 {
     let ends = run.series.iter().flat_map(|series| {
-        series.timeline.iter().map(|slot| slot.at_ns.saturating_add(series.slot_ns))
+        let beyond = series.timeline.iter().filter(|slot| slot.at_ns >= run.duration_ns);
+        beyond.map(|slot| slot.at_ns.saturating_add(series.slot_ns))
     });
     ends.max().unwrap_or(0).max(run.duration_ns).max(1)
 }
@@ -184,12 +185,21 @@ fn marks(drawing: &mut Drawing, series: &Series, [across, up]: [&Scale; 2], plot
         let [x, y] = [across.at(stall.at_ns as f64), up.at(stall.late_ns as f64)];
         triangle(drawing, x, y);
     }
-    let wide = (across.to - across.from) / COLUMNS as f64;
-    for (place, column) in columns(series, across.high, COLUMNS).iter().enumerate() {
-        if column.lost > 0 {
-            cross(drawing, across.from + (place as f64 + 0.5) * wide, plot.bottom + 5.5, 3.0);
+    for x in losses(series, across, 7.0) {
+        cross(drawing, x, plot.bottom + 5.5, 3.0);
+    }
+}
+
+/// Where cycles were lost: one place of those that lie nearer to each other than `apart`.
+pub(super) fn losses(series: &Series, across: &Scale, apart: f64) -> Vec<f64> {
+    let mut places: Vec<f64> = Vec::new();
+    for slot in series.timeline.iter().filter(|slot| slot.lost > 0) {
+        let x = across.at(slot.at_ns as f64 + series.slot_ns as f64 / 2.0);
+        if places.last().is_none_or(|last| (x - last).abs() >= apart) {
+            places.push(x);
         }
     }
+    places
 }
 
 fn triangle(drawing: &mut Drawing, x: f64, y: f64) {
@@ -202,10 +212,9 @@ pub(super) fn cross(drawing: &mut Drawing, x: f64, y: f64, arm: f64) {
 }
 
 /// The name at the left, the figures at the right.
-fn head(drawing: &mut Drawing, plot: &Plot, at: usize, series: &Series) {
+fn head(drawing: &mut Drawing, plot: &Plot, at: usize, series: &Series, (unit, name): (f64, &str)) {
     let mut figures = match (series.seen.max_ns, series.seen.max_at_ns) {
         (Some(max_ns), Some(at_ns)) => {
-            let (unit, name) = clock(at_ns as f64);
             let at = figure((at_ns as f64 / unit * 1e3).round() / 1e3);
             format!("max {} at {at} {name}", time(max_ns as f64))
         }
@@ -213,7 +222,7 @@ fn head(drawing: &mut Drawing, plot: &Plot, at: usize, series: &Series) {
     };
     for (number, what) in [(series.counts.swallowed, "swallowed"), (series.counts.lost, "lost")] {
         if number > 0 {
-            figures.push_str(&format!(" · {} {what}", count(number)));
+            figures.push_str(&format!(" · {} {what}", short(number)));
         }
     }
     let y = plot.top - 9.0;

@@ -2,7 +2,7 @@
 
 use super::super::drawing::{Anchor, Drawing, SIZE, width};
 use super::super::font::fitted;
-use super::super::ink::{Ink, dash};
+use super::super::ink::{Ink, SERIES, dash};
 use super::super::scale::{Course, Scale};
 use super::super::units::{Unit, figure, tick};
 use super::Subject;
@@ -15,6 +15,8 @@ pub(super) const TOP: f64 = 34.0;
 pub(super) const BELOW: f64 = 40.0;
 /// A line of a legend.
 const ROW: f64 = 19.0;
+/// How high the number of a line is.
+const NUMBER: f64 = 12.5;
 /// The widest entry of a legend.
 const ENTRY_MAX: f64 = 220.0;
 
@@ -76,7 +78,7 @@ impl Words {
 }
 
 fn thousands(value: f64) -> String {
-    let steps = [(1e15, ""), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let steps = [(1e12, ""), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     match steps.into_iter().find(|(least, _)| value >= *least) {
         Some((_, "")) => figure(value),
         Some((unit, name)) => format!("{}{name}", figure(value / unit)),
@@ -182,28 +184,32 @@ pub(super) fn views(subject: &Subject<'_>) -> Option<String> {
     both.then(|| "strong: with each swallowed cycle (owed); thin: as cyclictest counts".to_owned())
 }
 
-/// Numbers at places of lines, moved upwards until none lies on another one.
-pub(super) fn numbers(drawing: &mut Drawing, plot: &Plot, mut places: Vec<(usize, [f64; 2])>) {
+/// Numbers at places of lines, moved towards the middle until none lies on another one.
+pub(super) fn numbers(drawing: &mut Drawing, plot: &Plot, places: Vec<(usize, [f64; 2])>) {
     if places.len() < 2 {
         return;
     }
-    places.sort_by(|(_, [_, a]), (_, [_, b])| b.total_cmp(a));
+    let middle = f64::midpoint(plot.top, plot.bottom);
+    let (mut above, mut below): (Vec<_>, Vec<_>) =
+        places.into_iter().partition(|(_, [_, y])| *y < middle);
+    above.sort_by(|(_, [_, a]), (_, [_, b])| a.total_cmp(b));
+    below.sort_by(|(_, [_, a]), (_, [_, b])| b.total_cmp(a));
+    let above = above.into_iter().map(|it| (it, NUMBER));
     let mut taken: Vec<[f64; 2]> = Vec::new();
-    for (place, [x, y]) in places {
-        let x = (x + 4.0).min(plot.right + 4.0);
+    for ((place, [x, y]), step) in above.chain(below.into_iter().map(|it| (it, -NUMBER))) {
+        let x = (x + 4.0).min(plot.right + 6.0);
         let mut y = y + 4.0;
-        for _ in 0..places_max() {
-            let meets = |it: &&[f64; 2]| (it[0] - x).abs() < 12.0 && (it[1] - y).abs() < 13.0;
+        for _ in 0..2 * SERIES {
+            let meets = |it: &&[f64; 2]| (it[0] - x).abs() < 11.0 && (it[1] - y).abs() < NUMBER;
             match taken.iter().find(meets) {
-                Some(it) => y = it[1] - 13.0,
+                Some(it) => y = it[1] + step,
                 None => break,
             }
         }
         taken.push([x, y]);
+        let [left, top] = [x - 1.0, y - 10.0];
+        let around = vec![[left, top], [left + 9.0, top], [left + 9.0, y + 1.0], [left, y + 1.0]];
+        drawing.area(Ink::Ground, around, 0.8);
         drawing.text(Ink::Text, [x, y], Anchor::Start, &(place + 1).to_string());
     }
-}
-
-const fn places_max() -> usize {
-    2 * super::super::ink::SERIES
 }

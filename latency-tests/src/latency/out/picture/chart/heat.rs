@@ -2,18 +2,22 @@
 //! column, what comes to one is a row.
 
 use super::super::drawing::{Anchor, Drawing, SIZE};
-use super::super::font::fitted;
+use super::super::font::{self, fitted};
 use super::super::ink::{HEATS, Ink};
 use super::super::scale::Scale;
 use super::super::units::time;
-use super::course::{columns, cross, end_ns, lengthways};
+use super::course::{columns, cross, end_ns, lengthways, losses};
 use super::frame::{BELOW, Plot, TOP, heading};
 use super::{DRAWN_MAX, Subject};
 
 const COLUMNS: usize = 110;
 const NAMES: f64 = 118.0;
-/// A box of the legend.
-const BOX: f64 = 54.0;
+/// The widest box of the legend.
+const BOX: f64 = 58.0;
+/// Room for what stands beside the boxes.
+const BESIDE: f64 = 180.0;
+/// The size of the legend's figures.
+const SMALL: f64 = 10.5;
 
 /// Draws it.
 pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
@@ -50,6 +54,7 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     let scale = Scale { low: least, high: (most as f64).max(least * 2.0), ..Scale::log(1.0, 10.0) };
     let wide = (plot.right - plot.left) / COLUMNS as f64;
     let gap = if high >= 16.0 { 1.5 } else { 0.7 };
+    let across = plot.across(Scale { high: end, ..Scale::linear(1.0) });
     for (at, (series, columns)) in rows.iter().enumerate() {
         let y = plot.top + high * at as f64;
         let size = if high >= 15.0 { SIZE } else { 10.5 };
@@ -64,17 +69,14 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
             drawing.rect(ink, [x, y, part.len() as f64 * wide, high - gap]);
             place += part.len();
         }
-        for (place, _) in columns.iter().enumerate().filter(|(_, it)| it.lost > 0) {
-            let x = plot.left + (place as f64 + 0.5) * wide;
-            let arm = (high / 2.0 - 2.0).min(3.5);
-            drawing.rect(
-                Ink::Ground,
-                [x - arm - 1.0, y + high / 2.0 - arm - 1.7, 2.0 * arm + 2.0, 2.0 * arm + 2.0],
-            );
-            cross(&mut drawing, x, y + high / 2.0 - 0.7, arm);
+        let arm = (high / 2.0 - 2.0).min(3.5);
+        let middle = y + (high - gap) / 2.0;
+        for x in losses(series, &across, 2.0 * arm + 2.0) {
+            let [half, whole] = [arm + 1.0, 2.0 * arm + 2.0];
+            drawing.rect(Ink::Ground, [x - half, middle - half, whole, whole]);
+            cross(&mut drawing, x, middle, arm);
         }
     }
-    let across = plot.across(Scale { high: end, ..Scale::linear(1.0) });
     let below = Plot { top: plot.bottom, ..plot };
     lengthways(&mut drawing, &below, &across, true);
     legend(&mut drawing, &scale, subject);
@@ -91,18 +93,25 @@ fn step(column: &super::course::Column, scale: &Scale) -> Option<usize> {
 /// The steps with the times between them.
 fn legend(drawing: &mut Drawing, scale: &Scale, subject: &Subject<'_>) {
     let y = drawing.height + 6.0;
+    let wide = ((drawing.width - NAMES - BESIDE) / HEATS as f64).min(BOX);
+    let place = |step: usize| NAMES + step as f64 * wide;
     for step in 0..HEATS {
-        let x = NAMES + step as f64 * BOX;
-        drawing.rect(Ink::Heat(step), [x, y, BOX, 13.0]);
+        drawing.rect(Ink::Heat(step), [place(step), y, wide, 13.0]);
     }
-    let [left, right] = [NAMES, NAMES + HEATS as f64 * BOX];
+    let [left, right] = [place(0), place(HEATS)];
     let around = vec![[left, y], [right, y], [right, y + 13.0], [left, y + 13.0], [left, y]];
     drawing.curve(Ink::Frame, around, 0.8, &[]);
-    for step in 0..=HEATS {
-        let x = NAMES + step as f64 * BOX;
-        let text = time(rounded(scale.value(step as f64 / HEATS as f64)));
+    let texts: Vec<String> =
+        (0..=HEATS).map(|step| time(rounded(scale.value(step as f64 / HEATS as f64)))).collect();
+    let widest = texts.iter().map(|it| font::width(it, SMALL)).fold(0.0, f64::max);
+    // Each of the edges, or each third, which has the first and the last.
+    let each = if widest + 6.0 <= wide { 1 } else { 3 };
+    for (step, text) in texts.iter().enumerate() {
+        let x = place(step);
         drawing.line(Ink::Frame, [x, y + 13.0], [x, y + 17.0]);
-        drawing.sized(Ink::Quiet, [x, y + 29.0], Anchor::Middle, &text, 10.5);
+        if step.is_multiple_of(each) {
+            drawing.sized(Ink::Quiet, [x, y + 29.0], Anchor::Middle, text, SMALL);
+        }
     }
     let mut x = right + 34.0;
     let frame = vec![[x, y], [x + 13.0, y], [x + 13.0, y + 13.0], [x, y + 13.0], [x, y]];

@@ -4,7 +4,7 @@
 use super::super::drawing::{Anchor, Drawing};
 use super::super::ink::{Ink, dash};
 use super::super::scale::{Course, Scale};
-use super::super::units::{count, tick};
+use super::super::units::{short, tick};
 use super::Subject;
 use super::frame::{
     BELOW, LEFT, Plot, TOP, Words, heading, legend, level, named, numbers, upright, views,
@@ -15,14 +15,16 @@ const HEIGHT: f64 = 260.0;
 /// Columns of the plot.
 const BINS: usize = 120;
 /// Room for what the recorder did not resolve.
-const BEYOND: f64 = 76.0;
+const BEYOND: f64 = 112.0;
+/// Of it, what separates it from the plot.
+const APART: f64 = 40.0;
 
 /// Draws it.
 pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     let measure = subject.measure();
     let title = format!("Histogram of {measure}");
     let mut drawing = Drawing::new(&title, width, TOP + HEIGHT + BELOW);
-    let mut plot = Plot { left: LEFT, top: TOP, right: width - 14.0, bottom: TOP + HEIGHT };
+    let mut plot = Plot { left: LEFT, top: TOP, right: width - 26.0, bottom: TOP + HEIGHT };
     let Some((least, greatest)) = subject.range() else {
         heading(&mut drawing, &title, "");
         plot.nothing(&mut drawing);
@@ -137,7 +139,7 @@ fn not_resolved(
     up: &Scale,
     highest: f64,
 ) {
-    let [left, right] = [plot.right + 14.0, plot.right + BEYOND];
+    let [left, right] = [plot.right + APART, plot.right + BEYOND];
     drawing.area(
         Ink::Frame,
         vec![[left, plot.top], [right, plot.top], [right, plot.bottom], [left, plot.bottom]],
@@ -159,6 +161,5 @@ fn not_resolved(
             drawing.rect(Ink::Series(place), bar);
         }
     }
-    let text = super::super::font::fitted(&count(total), 12.0, BEYOND - 16.0);
-    drawing.text(Ink::Bad, [middle, plot.top - 4.0], Anchor::Middle, &text);
+    drawing.text(Ink::Bad, [middle, plot.top - 4.0], Anchor::Middle, &short(total));
 }
