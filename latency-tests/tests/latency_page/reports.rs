@@ -58,9 +58,9 @@ pub(crate) fn thread(cpu: usize, cycles: u64, stall_each: u64, lost_each: u64) -
     Series::new(format!("cpu {cpu}"), Measure::Lateness, &recorder.finish()).by(facts)
 }
 
-/// A result with these series.
-pub(crate) fn of(series: Vec<Series>, duration_ns: u64) -> Report {
-    let cpu = |cpu: usize| CpuEnvironment {
+/// What happened on a processor meanwhile.
+fn processor(cpu: usize) -> CpuEnvironment {
+    CpuEnvironment {
         cpu,
         steal_ns: Some(if cpu == 1 { 30_000_000 } else { 0 }),
         softirq_ns: Some(120_000_000),
@@ -73,7 +73,11 @@ pub(crate) fn of(series: Vec<Series>, duration_ns: u64) -> Report {
         smi_count: None,
         throttle_count: None,
         frequency_khz: Some((2_400_000, 3_100_000)),
-    };
+    }
+}
+
+/// A result with these series.
+pub(crate) fn of(series: Vec<Series>, duration_ns: u64) -> Report {
     let cpus: Vec<usize> = (0..series.len()).collect();
     let run = Run {
         probe: Probe::Wakeup,
@@ -93,7 +97,7 @@ pub(crate) fn of(series: Vec<Series>, duration_ns: u64) -> Report {
         ended_early: false,
         suspended_ns: 0,
         environment: Environment {
-            cpus: cpus.iter().map(|it| cpu(*it)).collect(),
+            cpus: cpus.iter().map(|it| processor(*it)).collect(),
             temperature_millidegrees: Some(61_500),
         },
         series,
@@ -215,11 +219,12 @@ pub(crate) fn all_probes() -> Report {
     report
 }
 
-/// What no run leaves behind, and a file may hold: greatest values everywhere, hostile names,
-/// counts that do not agree.
-pub(crate) fn extreme() -> Report {
-    let hostile =
-        "</text></td><script>document.title=\"taken\"</script>&amp;\"'\u{202e}\u{1b}[31m中";
+/// A text that would be more than a text.
+const HOSTILE: &str =
+    "</text></td><script>document.title=\"taken\"</script>&amp;\"'\u{202e}\u{1b}[31m中";
+
+/// A series of greatest values.
+fn full(name: &str) -> Series {
     let most = Some(u64::MAX);
     let bucket = |lowest_ns, highest_ns| Bucket { lowest_ns, highest_ns, count: u64::MAX };
     let full = Distribution {
@@ -248,54 +253,60 @@ pub(crate) fn extreme() -> Report {
     };
     let slot = |at_ns| Slot { at_ns, samples: 1, lost: u64::MAX, min_ns: 9, max_ns: u64::MAX };
     let stall = |at_ns| Stall { at_ns, late_ns: u64::MAX, swallowed: u64::MAX };
-    let series = |name: String| Series {
-        name,
+    Series {
+        name: name.to_owned(),
         measure: Measure::Span,
         cpu: Some(usize::MAX),
         thread: Some(ThreadFacts {
-            name: hostile.repeat(3),
-            policy: hostile.to_owned(),
+            name: HOSTILE.repeat(3),
+            policy: HOSTILE.to_owned(),
             priority: 255,
             cpus: (0..4_096).collect(),
-            shortfalls: vec![hostile.to_owned(); 3],
+            shortfalls: vec![HOSTILE.to_owned(); 3],
             preemptions: u64::MAX,
             page_faults: u64::MAX,
         }),
         period_ns: u64::MAX,
         counts,
         seen: full.clone(),
-        owed: full.clone(),
+        owed: full,
         stalls: vec![stall(0), stall(u64::MAX)],
         slot_ns: u64::MAX,
         timeline: vec![slot(u64::MAX), slot(0), slot(17)],
         exceedances: Exceedances::default(),
         run_lengths: Vec::new(),
-    };
-    let mut report = of(vec![series(hostile.to_owned()), series("W".repeat(3_000))], u64::MAX);
-    report.command = vec![hostile.to_owned(), "x".repeat(900)];
-    report.began = hostile.to_owned();
-    report.host.insert(hostile.to_owned(), "y".repeat(5_000));
-    report.host.insert("kernel".to_owned(), hostile.to_owned());
-    report.cautions = vec![hostile.to_owned(), "z".repeat(5_000)];
-    report.invalid = vec![hostile.to_owned(); 7];
+    }
+}
+
+/// What no run leaves behind, and a file may hold: greatest values everywhere, hostile names,
+/// counts that do not agree.
+pub(crate) fn extreme() -> Report {
+    let mut report = of(vec![full(HOSTILE), full(&"W".repeat(3_000))], u64::MAX);
+    report.command = vec![HOSTILE.to_owned(), "x".repeat(900)];
+    report.began = HOSTILE.to_owned();
+    report.host.insert(HOSTILE.to_owned(), "y".repeat(5_000));
+    report.host.insert("kernel".to_owned(), HOSTILE.to_owned());
+    report.cautions = vec![HOSTILE.to_owned(), "z".repeat(5_000)];
+    report.invalid = vec![HOSTILE.to_owned(); 7];
     report.verdict = Verdict::Invalid;
     let limits = [f64::MAX, f64::NAN, -1.0];
     report.gates = limits.map(|limit| gate("max_us", limit, None, true)).to_vec();
-    report.gates.push(gate(hostile, 0.0, Some(f64::INFINITY), true));
+    report.gates.push(gate(HOSTILE, 0.0, Some(f64::INFINITY), true));
     for finding in &mut report.findings {
-        finding.seen = hostile.repeat(4);
+        finding.seen = HOSTILE.repeat(4);
         finding.level = "problem".to_owned();
     }
     if let Some(run) = report.runs.first_mut() {
-        run.settings.stress = vec![hostile.to_owned()];
+        run.settings.stress = vec![HOSTILE.to_owned()];
         run.environment.temperature_millidegrees = Some(i64::MIN);
         for cpu in &mut run.environment.cpus {
+            let most = Some(u64::MAX);
             *cpu = CpuEnvironment {
                 cpu: usize::MAX,
                 steal_ns: most,
                 softirq_ns: most,
                 interrupts: u64::MAX,
-                interrupt_sources: vec![(hostile.to_owned(), u64::MAX); 40],
+                interrupt_sources: vec![(HOSTILE.to_owned(), u64::MAX); 40],
                 smi_count: most,
                 throttle_count: most,
                 frequency_khz: Some((u64::MAX, 0)),

@@ -8,10 +8,16 @@ use super::super::picture::svg::escaped;
 const ROWS_MAX: usize = 512;
 /// Letters of a text that are written.
 const TEXT_MAX: usize = 2_000;
+/// Letters of a table's cell that are written.
+const CELL_MAX: usize = 240;
 
 /// A text from a result: escaped, and not longer than anybody reads.
 pub(super) fn text(of: &str) -> String {
-    match of.char_indices().nth(TEXT_MAX) {
+    up_to(of, TEXT_MAX)
+}
+
+fn up_to(of: &str, most: usize) -> String {
+    match of.char_indices().nth(most) {
         Some((end, _)) => escaped(of.get(..end).unwrap_or_default()) + "…",
         None => escaped(of),
     }
@@ -52,7 +58,8 @@ pub(super) fn table(
         for (column, cell) in cells.iter().enumerate() {
             let words = heads.get(column).is_some_and(|(_, words)| *words);
             let bad = if bad(at, column) { " bad" } else { "" };
-            let _ = write!(out, "<td class=\"{}{bad}\">{}</td>", class(words), text(cell));
+            let _ =
+                write!(out, "<td class=\"{}{bad}\">{}</td>", class(words), up_to(cell, CELL_MAX));
         }
         out.push_str("</tr>\n");
     }
@@ -75,6 +82,17 @@ fn left_out(out: &mut String, rows: usize) {
     if more > 0 {
         let _ = writeln!(out, "<p class=\"quiet\">And {more} more, which are in the result.</p>");
     }
+}
+
+/// Processors as the kernel lists them: `0-3,8`.
+pub(super) fn processors(of: &[usize]) -> String {
+    let rows = of.chunk_by(|a, b| a.checked_add(1) == Some(*b)).take(ROWS_MAX);
+    let told = rows.filter_map(|row| match row {
+        [] => None,
+        [only] => Some(only.to_string()),
+        [first, .., last] => Some(format!("{first}-{last}")),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// RFC 4648, for the font.
@@ -105,6 +123,13 @@ mod tests {
         let told =
             ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|it| base64(it.as_bytes()));
         assert_eq!(told, ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"]);
+    }
+
+    #[test]
+    fn processors_are_listed_in_rows() {
+        assert_eq!(processors(&[0, 1, 2, 3, 8, 10, 11]), "0-3, 8, 10-11");
+        assert_eq!(processors(&[usize::MAX, 0]), format!("{}, 0", usize::MAX));
+        assert_eq!(processors(&[]), "");
     }
 
     #[test]

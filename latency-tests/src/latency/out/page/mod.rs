@@ -19,7 +19,7 @@ use super::super::report::{Report, Verdict};
 use super::picture::chart::{self, Subject};
 use super::picture::ink::{Ink, Theme};
 use super::picture::svg::{element, escaped};
-use super::picture::{about, font, told, verdict};
+use super::picture::{about, exceeded, font, told, verdict};
 
 /// How wide a chart is, in its own units; the page makes it as wide as there is room.
 const CHART: f64 = 920.0;
@@ -72,12 +72,13 @@ fn reasons(out: &mut String, report: &Report) {
             "The run is valid. No bound was given that it could have exceeded."
         }
         Verdict::Pass => "The run is valid, and each bound was kept.",
-        Verdict::Exceeded => "The run is valid, and a bound was exceeded.",
+        Verdict::Exceeded => "The run is valid, and a bound was exceeded:",
         Verdict::Invalid => "Whatever was found, nothing follows from it:",
     };
     let _ = writeln!(out, "<p>{says}</p>");
-    if !report.invalid.is_empty() {
-        markup::sentences(out, "reasons", &report.invalid);
+    let reasons: Vec<String> = report.invalid.iter().cloned().chain(exceeded(report)).collect();
+    if !reasons.is_empty() {
+        markup::sentences(out, "reasons", &reasons);
     }
     if !report.cautions.is_empty() {
         out.push_str("<h3>Who reads the figures should know</h3>\n");

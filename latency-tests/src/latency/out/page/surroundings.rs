@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::super::super::environment::CpuEnvironment;
 use super::super::super::report::{Report, Run, Series};
 use super::super::picture::units::{figure, short, time};
-use super::markup::{Row, facts, sentences, table, text};
+use super::markup::{self, Row, facts, sentences, table, text};
 
 /// What else happened, and how the run was set.
 pub(super) fn run(out: &mut String, run: &Run) {
@@ -14,7 +14,6 @@ pub(super) fn run(out: &mut String, run: &Run) {
     threads(out, run);
     out.push_str("<h3>Settings</h3>\n");
     let set = &run.settings;
-    let cpus: Vec<String> = set.cpus.iter().map(ToString::to_string).collect();
     let ns = |ns: u64| time(ns as f64);
     let depth = set.cpu_dma_latency_us;
     let depth = depth.map_or_else(|| "left to the system".to_owned(), |us| format!("{us} µs"));
@@ -25,7 +24,7 @@ pub(super) fn run(out: &mut String, run: &Run) {
         ("interval", ns(set.interval_ns)),
         ("distance", ns(set.distance_ns)),
         ("policy and priority", format!("{} {}", set.policy, set.priority)),
-        ("processors", cpus.join(", ")),
+        ("processors", markup::processors(&set.cpus)),
         ("depth of processors' sleep", depth),
         ("memory locked", locked.to_owned()),
         ("stress", if set.stress.is_empty() { "none".to_owned() } else { set.stress.join(", ") }),
@@ -95,13 +94,12 @@ fn processor(it: &CpuEnvironment) -> Vec<String> {
 fn threads(out: &mut String, run: &Run) {
     let with = run.series.iter().filter_map(|it| Some((it, it.thread.as_ref()?)));
     let row = |(series, it): (&Series, &super::super::super::report::ThreadFacts)| -> Row {
-        let cpus: Vec<String> = it.cpus.iter().take(64).map(ToString::to_string).collect();
         let shortfalls = it.shortfalls.join("; ");
         let cells = vec![
             series.name.clone(),
             it.name.clone(),
             format!("{} {}", it.policy, it.priority),
-            cpus.join(", "),
+            markup::processors(&it.cpus),
             short(it.preemptions),
             short(it.page_faults),
             if shortfalls.is_empty() { "–".to_owned() } else { shortfalls },

@@ -46,7 +46,7 @@ const SERIES_DARK: [u32; SERIES] =
     [0x6c_b6ff, 0xff_9a4d, 0x4f_d1a5, 0xdd_8fe0, 0x5f_d3f0, 0xe0_bb4a, 0xff_8088, 0xaa_b4c0];
 /// From hardly a difference to the paper to as strong as can be; lightness falls in equal steps.
 const HEAT_LIGHT: [u32; HEATS] = [
-    0xee_f3fa, 0xd6_e3f2, 0xb5_cde8, 0x8b_b3dc, 0x5f_95cc, 0x3b_76b5, 0x2a_5897, 0x1f_3c73,
+    0xdd_e8f5, 0xc6_d8ec, 0xa8_c4e2, 0x84_aed7, 0x5f_95cc, 0x3b_76b5, 0x2a_5897, 0x1f_3c73,
     0x14_2247,
 ];
 const HEAT_DARK: [u32; HEATS] = [
@@ -94,7 +94,7 @@ impl Ink {
             Self::Quiet => [0x55_5f6b, 0xa3_adb9],
             Self::Grid => [0xe2_e6eb, 0x2a_313a],
             Self::Frame => [0x9a_a3ae, 0x56_606c],
-            Self::Blank => [0xf7_f7f7, 0x12_1519],
+            Self::Blank => [0xff_ffff, 0x14_181d],
             Self::Bad => [0xb4_1a1a, 0xff_7b72],
             Self::Good => [0x0d_6b3a, 0x56_d48a],
             Self::Ground => [0xff_ffff, 0x14_181d],

@@ -66,7 +66,13 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
         for part in columns.chunk_by(|a, b| step(a, &scale) == step(b, &scale)) {
             let x = plot.left + place as f64 * wide;
             let ink = part.first().and_then(|it| step(it, &scale)).map_or(Ink::Blank, Ink::Heat);
-            drawing.rect(ink, [x, y, part.len() as f64 * wide, high - gap]);
+            let long = part.len() as f64 * wide;
+            drawing.rect(ink, [x, y, long, high - gap]);
+            if ink == Ink::Blank {
+                // Without a line, it would look like a very low step.
+                let middle = y + (high - gap) / 2.0;
+                drawing.line(Ink::Frame, [x, middle], [x + long, middle]);
+            }
             place += part.len();
         }
         let arm = (high / 2.0 - 2.0).min(3.5);
@@ -117,6 +123,7 @@ fn legend(drawing: &mut Drawing, scale: &Scale, subject: &Subject<'_>) {
     let frame = vec![[x, y], [x + 13.0, y], [x + 13.0, y + 13.0], [x, y + 13.0], [x, y]];
     drawing.rect(Ink::Blank, [x, y, 13.0, 13.0]);
     drawing.curve(Ink::Frame, frame, 0.8, &[]);
+    drawing.line(Ink::Frame, [x, y + 6.5], [x + 13.0, y + 6.5]);
     drawing.text(Ink::Text, [x + 19.0, y + 11.0], Anchor::Start, "no samples");
     if subject.run.series.iter().any(|it| it.counts.lost > 0) {
         x += 100.0;

@@ -52,7 +52,7 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
         drawing.curve(Ink::Bad, vec![[x, plot.top], [x, plot.bottom]], 1.2, &[5.0, 4.0]);
         let (x, anchor) =
             if x > plot.right - 80.0 { (x - 4.0, Anchor::End) } else { (x + 4.0, Anchor::Start) };
-        drawing.text(Ink::Bad, [x, plot.top + 2.0], anchor, &format!("bound {}", tick(bound)));
+        drawing.text(Ink::Bad, [x, plot.top - 5.0], anchor, &format!("bound {}", tick(bound)));
     }
     lines(&mut drawing, subject, &plot, [&across, &up]);
     plot.box_around(&mut drawing);
