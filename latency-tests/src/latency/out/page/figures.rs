@@ -2,6 +2,7 @@
 
 use super::super::super::report::{Distribution, Report, Run, Series};
 use super::super::picture::bound;
+use super::super::picture::chart::differs;
 use super::super::picture::units::{Unit, figure, in_unit, short, time};
 use super::markup::{Row, table};
 
@@ -104,16 +105,22 @@ fn times(out: &mut String, run: &Run) {
     ];
     let mut rows: Vec<Row> = Vec::new();
     for series in &run.series {
-        for (view, name, first) in [(&series.seen, "seen", true), (&series.owed, "owed", false)] {
+        let views: &[(&Distribution, &str)] = if differs(series) {
+            &[(&series.seen, "seen"), (&series.owed, "owed")]
+        } else {
+            &[(&series.owed, "both")]
+        };
+        for (at, (view, name)) in views.iter().enumerate() {
+            let first = at == 0;
             let mut cells = vec![if first { series.name.clone() } else { String::new() }];
-            cells.push(name.to_owned());
+            cells.push((*name).to_owned());
             cells.extend(figures(view, unit));
             rows.push((first, cells));
         }
     }
     let caption = format!(
         "Times in {}. Seen: the samples as they came, as cyclictest counts. Owed: with each cycle \
-         that a late one swallowed, as late as it was. {}",
+         that a late one swallowed, as late as it was. Both: no cycle was swallowed. {}",
         unit.name(),
         "A part of all samples is a figure only where there are samples enough to have some above."
     );

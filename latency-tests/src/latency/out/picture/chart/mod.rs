@@ -107,6 +107,6 @@ fn bound_ns(gates: &[Gate]) -> Option<f64> {
 }
 
 /// Whether the owed view says more than the seen one.
-fn differs(series: &Series) -> bool {
+pub(in crate::latency::out) fn differs(series: &Series) -> bool {
     series.owed.samples != series.seen.samples || series.owed.histogram != series.seen.histogram
 }

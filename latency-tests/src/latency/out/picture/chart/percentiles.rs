@@ -20,7 +20,9 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     let plot = Plot { left: LEFT, top: TOP, right: width - 26.0, bottom: TOP + HEIGHT };
     let Some((least, greatest)) = subject.range() else {
         heading(&mut drawing, &title, "");
+        let plot = Plot { bottom: TOP + 60.0, ..plot };
         plot.nothing(&mut drawing);
+        drawing.height = plot.bottom + 8.0;
         return drawing;
     };
     heading(&mut drawing, &title, "each line ends at its last sample, the maximum");
