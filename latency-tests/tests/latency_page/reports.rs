@@ -26,10 +26,20 @@ impl Random {
 /// A thread of 1 ms with a body of some µs, a tail, stalls each `stall_each` cycles, and lost
 /// cycles.
 pub(crate) fn thread(cpu: usize, cycles: u64, stall_each: u64, lost_each: u64) -> Series {
+    thread_up_to(Duration::from_secs(1), cpu, cycles, [stall_each, lost_each])
+}
+
+/// The same with a bound of the recorder.
+fn thread_up_to(
+    highest: Duration,
+    cpu: usize,
+    cycles: u64,
+    [stall_each, lost_each]: [u64; 2],
+) -> Series {
     let begin = Instant::from_nanos(1_000_000_000);
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (cpu as u64 + 1));
     let mut plan = Plan::new(begin, Duration::from_millis(1));
-    plan.highest = Duration::from_secs(1);
+    plan.highest = highest;
     let mut recorder = Recorder::new(plan).unwrap();
     let mut planned = begin;
     for cycle in 1..=cycles {
@@ -157,6 +167,13 @@ pub(crate) fn four() -> Report {
     ];
     report.verdict = Verdict::Exceeded;
     report
+}
+
+/// Three threads with samples above the recorder's bound.
+fn overflow() -> Report {
+    let bound = Duration::from_millis(10);
+    let series = (0..3).map(|cpu| thread_up_to(bound, cpu, 9_000, [3_000 * cpu as u64, 0]));
+    of(series.collect(), 9_000_000_000)
 }
 
 /// One thread without anything that disturbs it, of a narrow range.
@@ -321,6 +338,7 @@ pub(crate) fn all() -> Vec<(&'static str, Report)> {
     vec![
         ("four", four()),
         ("one", one()),
+        ("overflow", overflow()),
         ("sixty_four", sixty_four()),
         ("hardly_any", hardly_any()),
         ("nothing", nothing()),

@@ -53,7 +53,7 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     // Not to whole decades: each step is needed.
     let scale = Scale { low: least, high: (most as f64).max(least * 2.0), ..Scale::log(1.0, 10.0) };
     let wide = (plot.right - plot.left) / COLUMNS as f64;
-    let gap = if high >= 16.0 { 1.5 } else { 0.7 };
+    let gap = if high >= 16.0 { 1.5 } else { 1.2 };
     let across = plot.across(Scale { high: end, ..Scale::linear(1.0) });
     for (at, (series, columns)) in rows.iter().enumerate() {
         let y = plot.top + high * at as f64;

@@ -44,8 +44,8 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     let views_of = || subject.drawn().flat_map(|it| [&it.seen, &it.owed]);
     let most = views_of().map(|view| bins(view, &across).into_iter().max().unwrap_or(0));
     let most = most.max().unwrap_or(1).max(overflow.unwrap_or(0)).max(9) as f64;
-    // One sample stands above the base.
-    let up = plot.upwards(Scale { low: 0.5, ..Scale::log(1.0, most) });
+    // One sample stands above the base, and the greatest count below the top.
+    let up = plot.upwards(Scale { low: 0.5, high: most * 1.4, ..Scale::log(1.0, 10.0) });
     heading(&mut drawing, &title, &columns(&across));
     upright(&mut drawing, &plot, &up, Words::Count, "samples (logarithmic)", 8);
     level(&mut drawing, &plot, &across, Words::Time, &named(measure, &across));

@@ -13,6 +13,8 @@ mod frame;
 mod heat;
 mod histogram;
 mod percentiles;
+#[cfg(test)]
+mod tests;
 
 use super::drawing::Drawing;
 use super::ink::SERIES;
