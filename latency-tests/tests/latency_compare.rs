@@ -28,6 +28,16 @@ enum Kind {
     Stalls,
 }
 
+/// The whole part of a lateness in ns.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "positive and far below the greatest number"
+)]
+const fn whole(ns: f64) -> u64 {
+    ns as u64
+}
+
 /// A standard normal value.
 fn normal(random: &mut Random) -> f64 {
     let radius = (2.0 * random.exponential()).sqrt();
@@ -58,9 +68,9 @@ fn simulated(kind: Kind, cycles: usize, scale: f64, random: &mut Random) -> Seri
         }
         if kind == Kind::Stalls && random.uniform() < 1.0 / 2_000.0 {
             late = 3e6 + 1e6 * random.exponential();
-            return Some(late as u64);
+            return Some(whole(late));
         }
-        Some((late * scale) as u64)
+        Some(whole(late * scale))
     });
     series_below("cpu 0", Duration::from_secs(1), late.collect::<Vec<_>>())
 }
@@ -187,7 +197,7 @@ fn changing(cycles: usize, wanders: bool, random: &mut Random) -> Series {
     let late = (0..cycles).map(|cycle| {
         state = memory * state + (1.0 - memory * memory).sqrt() * normal(random);
         let shift = if wanders { 0.3 * state } else { 0.2 * f64::from(cycle * 2 > cycles) };
-        Some((5_000.0 * (shift + 0.2 * normal(random)).exp()) as u64)
+        Some(whole(5_000.0 * (shift + 0.2 * normal(random)).exp()))
     });
     series_of("cpu 0", late.collect::<Vec<_>>())
 }

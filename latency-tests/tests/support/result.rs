@@ -41,7 +41,7 @@ pub(crate) fn series_below(
             }
             None => {
                 recorder.record_lost(planned);
-                planned = planned + PERIOD;
+                planned += PERIOD;
             }
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn at_level(sample: &Sample<'_>, level_ns: u64, later: u64) -> Result
     if later >= LATE_FEW {
         return Ok(here);
     }
-    let lower = sample.from_top(LATE_FEW.min(sample.count));
+    let lower = sample.at_rank_from_top(LATE_FEW.min(sample.count));
     let lower_ns = lower.map_or(level_ns, |it| it.lowest_ns.saturating_sub(1)).min(level_ns);
     Ok(above(sample, lower_ns).map_or(here, |lower| lower.max(here)))
 }
@@ -140,14 +140,15 @@ fn spread(cycle: u64, count: u64, cycles: u64, blocks: &mut [f64; BLOCKS]) {
         return;
     }
     let end = cycle.saturating_add(count).min(cycles);
-    let last = block_of(end.saturating_sub(1), cycles);
-    for block in block_of(cycle, cycles)..=last.max(block_of(cycle, cycles)) {
-        let edge = |block: usize| {
-            let edge = (block as u128 * u128::from(cycles)).div_ceil(BLOCKS as u128);
-            u64::try_from(edge).unwrap_or(u64::MAX)
-        };
+    let first = block_of(cycle, cycles);
+    let last = block_of(end.saturating_sub(1), cycles).max(first);
+    let edge = |block: usize| {
+        let edge = (block as u128 * u128::from(cycles)).div_ceil(BLOCKS as u128);
+        u64::try_from(edge).unwrap_or(u64::MAX)
+    };
+    for (block, counted) in blocks.iter_mut().enumerate().take(last + 1).skip(first) {
         let inside = end.min(edge(block + 1)).saturating_sub(cycle.max(edge(block)));
-        blocks[block] += inside as f64;
+        *counted += inside as f64;
     }
 }
 

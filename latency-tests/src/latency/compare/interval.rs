@@ -51,7 +51,7 @@ pub(super) fn percentile(
 ) -> Result<(Estimate, Option<Unknown>), Unknown> {
     let count = sample.count;
     let (later, rank) = ranks(count, parts);
-    let here = sample.from_top(rank).ok_or("no samples")?;
+    let here = sample.at_rank_from_top(rank).ok_or("no samples")?;
     let max_ns = sample.max_ns.unwrap_or(u64::MAX);
     let value = here.highest_ns.min(max_ns) as f64;
     let interval = || {
@@ -69,8 +69,8 @@ pub(super) fn percentile(
         let top = whole((fewest - 1.0) * dispersion).saturating_add(1);
         let bottom = whole((most * dispersion).ceil());
         let few = || "too few samples are below it".to_owned();
-        let lower = sample.from_top(bottom).ok_or_else(few)?;
-        let upper = sample.from_top(top).ok_or_else(few)?;
+        let lower = sample.at_rank_from_top(bottom).ok_or_else(few)?;
+        let upper = sample.at_rank_from_top(top).ok_or_else(few)?;
         let [lower, upper] = [lower.lowest_ns, upper.highest_ns.min(max_ns)].map(|it| it as f64);
         Ok([lower.min(value), upper.max(value)])
     };

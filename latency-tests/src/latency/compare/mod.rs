@@ -5,7 +5,7 @@
 //! it; where the documents do not say enough for an interval, the row says why and gives the
 //! figures alone. What the intervals rest on stands in [`ASSUMPTIONS`]. Rejected: tests that take
 //! samples as independent. Of a million cycles they find each difference significant, for cycles of
-//! one run are alike; see [`dispersion`](self) for what is done instead.
+//! one run are alike. How alike they are is measured instead.
 //!
 //! | Module | Holds |
 //! |---|---|
@@ -325,8 +325,7 @@ fn remarks(
         }
         let [lasted, other_lasted] = [run, other].map(|it| it.duration_ns);
         if lasted / 2 > other_lasted || other_lasted / 2 > lasted {
-            let [lasted, other_lasted] =
-                [lasted, other_lasted].map(|ns| tools::cli::text::span(ns));
+            let [lasted, other_lasted] = [lasted, other_lasted].map(tools::cli::text::span);
             remarks.push(format!(
                 "{probe}: {lasted} and {other_lasted} long; the greatest sample of a longer run is \
                  greater by its length alone"

@@ -38,7 +38,7 @@ impl<'a> Sample<'a> {
 
     /// The bucket of the sample that `rank` ones, itself included, are not below; from 1 on. None
     /// where there are not so many.
-    pub(super) fn from_top(&self, rank: u64) -> Option<Bucket> {
+    pub(super) fn at_rank_from_top(&self, rank: u64) -> Option<Bucket> {
         let mut down_to_here = 0u64;
         let reached = self.histogram.iter().rev().find(|bucket| {
             down_to_here = down_to_here.saturating_add(bucket.count);
