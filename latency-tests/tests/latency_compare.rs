@@ -331,7 +331,7 @@ fn of_an_invalid_result_nothing_follows() {
     for row in &comparison.pairs[0].rows {
         assert!(matches!(row.verdict, Verdict::Unknown | Verdict::FiguresOnly), "{row:?}");
     }
-    assert!(row(&comparison, Figure::P50Ns).sentence.contains("the first result invalid"));
+    assert!(row(&comparison, Figure::P50Ns).sentence.contains("the first result is invalid"));
     assert!(text(&comparison).contains("invalid: it slept"));
 }
 

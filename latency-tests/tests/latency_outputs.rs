@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use latency_tests::latency::compare;
 use latency_tests::latency::out::{hdr, json, junit};
 use latency_tests::latency::report::{Distribution, Report, Verdict};
 use proptest::prelude::*;
@@ -31,6 +32,24 @@ fn a_written_document_is_what_the_schema_says_and_reads_as_it_was() {
         let lines = text.lines().count();
         assert!(lines < 2_500, "{lines} lines");
     }
+}
+
+/// What the program writes itself. Whether the run is valid is the machine's affair.
+#[test]
+fn a_document_of_the_program_is_what_the_schema_says() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("result.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bumpless-latency"));
+    command.args("wakeup -a -t 2 -l 500 -q --allow-non-rt --no-report --json".split(' '));
+    let output = command.arg(&file).stdin(Stdio::null()).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{output:?}");
+    let text = fs::read_to_string(&file).unwrap();
+    check_schema("latency.json", &serde_json::from_str(&text).unwrap());
+    let document = json::read(&text).unwrap();
+    assert_eq!(document.runs[0].series.len(), 2);
+    assert_eq!(json::write(&document), text);
+    assert!(hdr::write(&document).unwrap().lines().count() >= 8);
+    assert!(compare::compare(&document, &document).is_ok());
 }
 
 #[test]
@@ -532,8 +551,11 @@ proptest! {
         let bound_ns = 8_000_000;
         let period_ns = result::PERIOD.as_nanos();
         let late: Vec<u64> = some.iter().copied().cycle().take(some.len() * times).collect();
-        let series = series_below("cpu 0", Duration::from_nanos(bound_ns), late.iter().map(|it| Some(*it)));
-        let swallowed = |late: u64| (0..late.div_ceil(period_ns).max(1)).map(move |it| late - it * period_ns);
+        let bound = Duration::from_nanos(bound_ns);
+        let series = series_below("cpu 0", bound, late.iter().map(|it| Some(*it)));
+        let swallowed = |late: u64| {
+            (0..late.div_ceil(period_ns).max(1)).map(move |it| late - it * period_ns)
+        };
         let owed: Vec<u64> = late.iter().flat_map(|it| swallowed(*it)).collect();
         agrees(&series.seen, late, bound_ns)?;
         agrees(&series.owed, owed, bound_ns)?;

@@ -41,8 +41,8 @@ pub const ASSUMPTIONS: &[&str] = &[
     "Samples of a run are not taken as independent: how much late cycles come in groups is \
      measured, over twentieths of the run, or where only their rows are known over neighbouring \
      cycles; a run that was not the same all the time has no interval.",
-    "The two runs are taken as independent of each other, and each row stands for itself: of twenty \
-     that do not differ, one is expected to look as if it did.",
+    "The two runs are taken as independent of each other, and each row stands for itself: of \
+     twenty that do not differ, one is expected to look as if it did.",
     "The greatest sample is one value of each run: no interval says where the next one's will be.",
 ];
 
@@ -253,12 +253,12 @@ fn side(report: &Report) -> Side {
     }
 }
 
-/// Of which results something holds.
+/// Of which results something holds: the beginning of a sentence.
 fn whose(before: &Report, after: &Report, is_so: fn(&Report) -> bool) -> Option<&'static str> {
     match (is_so(before), is_so(after)) {
-        (true, true) => Some("both results"),
-        (true, false) => Some("the first result"),
-        (false, true) => Some("the second result"),
+        (true, true) => Some("both results are"),
+        (true, false) => Some("the first result is"),
+        (false, true) => Some("the second result is"),
         (false, false) => None,
     }
 }

@@ -21,8 +21,10 @@ pub fn text(comparison: &Comparison) -> String {
         }
     }
     list(&mut out, "Beforehand", &comparison.remarks);
+    // Else each sentence would say no more than that.
+    let is_valid = sides.iter().all(|(_, side)| side.invalid.is_empty());
     for pair in &comparison.pairs {
-        pair_text(&mut out, pair);
+        pair_text(&mut out, pair, is_valid);
     }
     let (settings, host) = (&comparison.settings_differ, &comparison.host_differs);
     differing(&mut out, "Settings", settings, comparison.settings_equal);
@@ -33,7 +35,7 @@ pub fn text(comparison: &Comparison) -> String {
     out
 }
 
-fn pair_text(out: &mut String, pair: &Pair) {
+fn pair_text(out: &mut String, pair: &Pair, with_sentences: bool) {
     let (probe, measure) = (pair.probe.name(), measure_name(pair.measure));
     let [before, after] = [pair.samples_before, pair.samples_after].map(number);
     let name = shown(&pair.name);
@@ -67,7 +69,7 @@ fn pair_text(out: &mut String, pair: &Pair) {
         ]);
     }
     out.push_str(&table.render(Style::PLAIN));
-    for row in &pair.rows {
+    for row in pair.rows.iter().filter(|_| with_sentences) {
         let _ = writeln!(out, "  {}", shown(&row.sentence));
     }
 }

@@ -12,7 +12,7 @@
 //! the larger one.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -55,8 +55,10 @@ pub fn write(report: &Report) -> Result<String, HdrError> {
         report.command.join(" ")
     )));
     if let Some(began) = unix_s(&report.began) {
-        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(began);
-        head.with_start_time(began).with_base_time(began);
+        // As the library writes them, which asks for another type of time than ours.
+        for what in ["StartTime", "BaseTime"] {
+            head.add_comment(&format!("[{what}: {began}.000 (seconds since epoch)]"));
+        }
     }
     let mut log = head
         .begin_log_with(&mut octets, &mut serializer)
