@@ -18,7 +18,8 @@
 //!
 //! Nothing stays. Each process is killed by its number at the end, and by the kernel when the
 //! thread that started it has ended, however it did. Files have no name from the beginning, and
-//! a namespace goes with its last process. Where memory becomes scarce the kernel takes these
+//! a namespace goes with its last process. A process that waits for its disk ends when that has
+//! answered. Where memory becomes scarce the kernel takes these
 //! processes first.
 //!
 //! A load that did nothing would make a run look better than it is: each process counts what it did
@@ -27,7 +28,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`worker`] | what a process of ours does |
-//! | `board` | what it says while it does it |
+//! | `own`, `board` | processes of ours, and what they say while they work |
 //! | `foreign` | `stress-ng` |
 //!
 //! **Rejected.** Threads of the measuring process: they share its address space, and a page fault

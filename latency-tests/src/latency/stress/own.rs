@@ -76,10 +76,12 @@ impl Own {
                 let ended = process.child.try_wait().ok().flatten();
                 match (process.board.read(), ended) {
                     (Some(Said { failure: Some(failure), .. }), _) => {
-                        return Err(Failure::missing(
-                            format!("--stress {kind}: {failure}"),
-                            "run as root, or leave this kind of load out",
-                        ));
+                        let remedy = match self.kind {
+                            Kind::Net => "run as root, or leave this kind of load out",
+                            Kind::Cpu | Kind::Mem | Kind::Disk => "leave this kind of load out",
+                        };
+                        let message = format!("--stress {kind}: {failure}");
+                        return Err(Failure::missing(message, remedy));
                     }
                     (_, Some(status)) => return Err(ended_at_once(kind, status)),
                     (Some(said), None) if said.rounds > 0 => break,

@@ -1,5 +1,6 @@
 //! The side of the thread that measures.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering};
@@ -25,6 +26,14 @@ pub struct Event {
     pub late: Duration,
     /// When it was planned.
     pub planned: Instant,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.late.as_nanos() as f64 / 1e3;
+        let (cpu, at) = (self.cpu, self.planned.as_nanos());
+        write!(to, "CPU {cpu} was late by {us:.1} µs in the cycle planned for {at} ns")
+    }
 }
 
 /// What all sides of a threshold share.
@@ -106,6 +115,19 @@ impl Shared {
 /// What a thread that measures calls after each sample; [`Trigger::default`] never fires.
 #[derive(Clone, Default, Debug)]
 pub struct Trigger(Option<Arc<Shared>>);
+
+/// Triggers of one threshold are equal, and those without one.
+impl PartialEq for Trigger {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Trigger {}
 
 impl Trigger {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
