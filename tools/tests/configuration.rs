@@ -475,10 +475,11 @@ fn every_key_is_taken_by_the_file() {
             keys::KeyType::Number => "1",
             keys::KeyType::Switch => "true",
             keys::KeyType::List => "['x', 1]",
+            keys::KeyType::Texts => "{ x = 'y' }",
             keys::KeyType::Table | keys::KeyType::Tables => continue,
         };
-        let line = match key.split_once('.') {
-            Some((table @ ("application" | "region"), key)) => {
+        let line = match key.rsplit_once('.') {
+            Some((table @ ("application" | "region" | "jitter.host"), key)) => {
                 format!("[[{table}]]\n{key} = {value}")
             }
             _ => format!("{key} = {value}"),
