@@ -1,8 +1,6 @@
 //! Which series of which document stands for what.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rt_core::os::jitter::{DECIDING, Input, LanRecorded, Recorded, seconds_of_date};
@@ -12,10 +10,8 @@ use rt_core::time::Duration;
 use tools::exit::{ExitCode, Failure};
 
 use super::Options;
-use crate::latency::report::{self, Measure, PROGRAM, Probe, Report, SCHEMA, Series, Verdict};
-
-/// Far more than any result has.
-const OCTETS_MAX: u64 = 1 << 30;
+use crate::latency::out::json::read_file;
+use crate::latency::report::{self, Measure, Probe, Report, Series, Verdict};
 
 pub(super) const RECORD_ROUND_TRIPS: &str =
     "record both LANs: `bumpless latency heartbeat --json FILE` while the peer answers";
@@ -64,7 +60,7 @@ impl Material {
         let mut hosts = Vec::new();
         for (name, files) in named {
             let read: Result<Vec<_>, Failure> =
-                files.into_iter().map(|path| Ok((read(&path)?, path))).collect();
+                files.into_iter().map(|path| Ok((read_file(&path)?, path))).collect();
             hosts.push((name.to_owned(), read?));
         }
         Self::of(hosts)
@@ -229,24 +225,4 @@ fn rung(of: &report::Rung) -> Rung {
         *place = place.saturating_add(count);
     }
     Rung { threshold_ns: of.threshold_ns, longest: of.longest, runs }
-}
-
-/// Reads a result.
-fn read(path: &Path) -> Result<Report, Failure> {
-    let shown = path.display();
-    let fail = |what: String| {
-        Failure::usage(format!("{shown}: {what}"), "name a file that --json FILE wrote")
-    };
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| fail(error.to_string()))?;
-    file.take(OCTETS_MAX + 1).read_to_string(&mut text).map_err(|error| fail(error.to_string()))?;
-    if text.len() as u64 > OCTETS_MAX {
-        return Err(fail(format!("longer than {OCTETS_MAX} octets")));
-    }
-    let report: Report = serde_json::from_str(&text).map_err(|error| fail(error.to_string()))?;
-    if report.program != PROGRAM || report.schema != SCHEMA {
-        let (program, schema) = (&report.program, report.schema);
-        return Err(fail(format!("written by {program:?}, in version {schema} of its shape")));
-    }
-    Ok(report)
 }

@@ -25,6 +25,8 @@ use rt_core::time::Duration;
 use tools::cli::text::Style;
 use tools::exit::{ExitCode, Failure};
 
+use super::out::json;
+
 pub use document::{Document, SCHEMA};
 pub use input::{Host, Material};
 pub use options::Options;
@@ -64,9 +66,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         write(path, &derived.stored().to_toml())?;
     }
     let text = if options.json {
-        let document = Document::new(&derived);
-        let text = serde_json::to_string_pretty(&document);
-        text.map_err(|error| Failure::failed(format!("--json: {error}"), ""))? + "\n"
+        json::text(&Document::new(&derived))
     } else if options.toml {
         derived.stored().to_toml()
     } else {
@@ -108,7 +108,8 @@ impl Derived {
             name: of.name.clone(),
             bound: of.used(),
             method: of.method(),
-            horizon: of.horizon(),
+            // In whole seconds, as it is written.
+            horizon: Duration::from_secs(of.horizon().as_millis() / 1_000),
             samples: of.bounds.iter().map(|it| it.cycles).sum(),
             facts: host.facts.clone(),
         });
@@ -119,6 +120,12 @@ impl Derived {
             round_trip: [a.used(), b.used()],
             hosts: hosts.collect(),
         }
+    }
+
+    /// The page for people, without colour.
+    #[must_use]
+    pub fn text(&self) -> String {
+        words::text(self, Style::PLAIN)
     }
 
     /// How what is supported stands to what was asked for, where something was.

@@ -197,7 +197,7 @@ fn rate(between: Duration) -> f64 {
     reason = "the cast saturates, and no rate is negative"
 )]
 fn time(rate: f64) -> Duration {
-    Duration::from_nanos((1.0 / rate) as u64)
+    Duration::from_nanos((1.0 / rate).round() as u64)
 }
 
 /// The variance of the counts over their mean; 1 without any.
