@@ -102,7 +102,7 @@ impl Material {
             began_s = began_s.min(usable(report, path)?);
             let shown = path.display();
             self.cautions.extend(report.cautions.iter().map(|it| format!("{shown}: {it}")));
-            self.take_lans(report, path)?;
+            self.take_lans(name, report, path)?;
         }
         let [(first, first_path), rest @ ..] = documents else {
             return Err(Failure::usage(format!("host {name}: no file"), "name one"));
@@ -143,7 +143,7 @@ impl Material {
         Ok(())
     }
 
-    fn take_lans(&mut self, report: &Report, path: &Path) -> Result<(), Failure> {
+    fn take_lans(&mut self, host: &str, report: &Report, path: &Path) -> Result<(), Failure> {
         let is_beat = |(probe, series): &(Probe, &Series)| {
             *probe == Probe::Heartbeat && series.measure == Measure::RoundTrip
         };
@@ -157,8 +157,11 @@ impl Material {
                 let what = format!("{}: {}: no beat was answered", path.display(), series.name);
                 return Err(Failure::new(ExitCode::Invalid, what, RECORD_ROUND_TRIPS));
             };
+            let mut recorded = recorded(series, path)?;
+            // Both hosts may have asked on it.
+            recorded.name = format!("host {host}");
             self.input.lans[lan].push(LanRecorded {
-                recorded: recorded(series, path)?,
+                recorded,
                 least: Duration::from_nanos(least_ns),
                 lost: series.counts.lost,
                 rows: series.run_lengths.iter().map(rung).collect(),

@@ -2,7 +2,7 @@
 
 use rt_core::os::jitter::{Apart, Bound, Derivation, Method, date_text};
 use rt_core::time::Duration;
-use tools::cli::text::{Side, Style, Table, count, span};
+use tools::cli::text::{Side, Style, Table, count, number, span};
 
 use super::{Derived, Wanted};
 
@@ -54,7 +54,7 @@ fn bounds(it: &Derivation, style: Style) -> String {
     let mut refusals = Vec::new();
     let hosts = it.hosts.iter().map(|host| (format!("host {}", host.name), &host.bounds));
     let lans = it.lans.iter().zip(["A", "B"]);
-    let lans = lans.map(|(lan, name)| (format!("round trip LAN {name}"), &lan.bounds));
+    let lans = lans.map(|(lan, name)| (format!("LAN {name}"), &lan.bounds));
     for (of, bounds) in hosts.chain(lans) {
         for bound in bounds {
             let name = format!("{of}, {}", bound.name);
@@ -161,7 +161,7 @@ fn false_suspicions(derived: &Derived, style: Style) -> String {
         text += &format!("  stalls of host {}: {}\n", host.name, apart(&host.apart));
     }
     for (lan, name) in it.lans.iter().zip(["A", "B"]) {
-        let lost = count(lan.lost, "beat");
+        let lost = number(lan.lost);
         let of = count(lan.cycles, "beat");
         text += &format!(
             "  silence of LAN {name} alone: {} ({lost} of {of} lost)\n",
