@@ -11,6 +11,7 @@
 //! | [`limits`] | every bound of the project, related by compile-time assertions |
 //! | [`counters`] | counters with one writer and any number of readers |
 //! | [`gate`] | the two words that let outputs leave |
+//! | [`probe_frame`] | the frame of the heartbeat probe |
 //! | [`trace`] | fixed records from a real-time thread to whoever logs them |
 //! | `os` | clocks, pinned threads, locked memory, the allocation trap (feature `os`) |
 
@@ -20,6 +21,7 @@ pub mod counters;
 pub mod gate;
 pub mod limits;
 pub mod margins;
+pub mod probe_frame;
 pub mod time;
 pub mod timer;
 pub mod trace;

@@ -7,4 +7,5 @@ pub mod net;
 pub mod ordinary;
 pub mod packet;
 pub mod process;
+pub mod stamped;
 pub mod wait;

@@ -1,0 +1,344 @@
+//! Packet sockets (AF_PACKET, raw) that hand over one frame at a time with the instant at which the
+//! kernel saw it.
+//!
+//! They listen at the packet tap, where a frame passes before anything drops it at ingress, and so
+//! hear what comes to an interface that belongs to a daemon. They take no frame away from anybody.
+//! Beside [`packet`](super::packet), which hands over many at once for throughput, a call here
+//! needs no memory but the caller's and no more than it is told to look at.
+//!
+//! The kernel stamps by `CLOCK_REALTIME`; [`Offset`] is how far that is ahead of the monotonic
+//! clock.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, getsockname, send, socket,
+};
+use rt_core::os::clock::{MonotonicClock, realtime_ns};
+use rt_core::time::Instant;
+
+use super::net;
+
+/// What waits in the kernel at most for each socket, as the kernel counts it, in octets.
+const BUFFER_OCTETS: usize = 1 << 20;
+const CONTROL_OCTETS: usize = 64;
+
+/// Which frames of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Those that come.
+    Incoming,
+    /// Those that leave, too.
+    Both,
+}
+
+/// Where a frame was going.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Toward {
+    /// To the interface's own address.
+    Us,
+    /// To all, or to a group.
+    Many,
+    /// To another station.
+    Others,
+    /// Out: this host sent it.
+    Away,
+}
+
+/// What came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// How much of the buffer it takes. A frame that is longer lost its end.
+    pub octets: usize,
+    /// Where it was going.
+    pub toward: Toward,
+    /// When the kernel saw it, by `CLOCK_REALTIME`.
+    pub at_realtime_ns: Option<u64>,
+}
+
+/// A packet socket on one interface. Never blocks.
+#[derive(Debug)]
+pub struct StampedSocket {
+    descriptor: OwnedFd,
+    dropped: u64,
+}
+
+impl StampedSocket {
+    /// Opens a socket on `interface` that hears the frames that `filter` lets pass (classic BPF).
+    ///
+    /// # Errors
+    /// `ENODEV` (no such interface), `EPERM` (`CAP_NET_RAW` missing) and what else the system says.
+    pub fn open(interface: &str, heard: Heard, filter: &[libc::sock_filter]) -> io::Result<Self> {
+        let index = net::interface_index(interface)?;
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        // Without a protocol nothing comes before all is set.
+        let descriptor = socket(AddressFamily::Packet, SockType::Raw, flags, None)?;
+        net::enlarge_buffers(&descriptor, BUFFER_OCTETS);
+        let socket = Self { descriptor, dropped: 0 };
+        let on: libc::c_int = 1;
+        socket.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
+        if heard == Heard::Incoming {
+            socket.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
+        }
+        let program = libc::sock_fprog {
+            len: u16::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+            filter: filter.as_ptr().cast_mut(),
+        };
+        socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+        socket.bind(index)?;
+        Ok(socket)
+    }
+
+    /// The interface's address, as it is now. Real-time class: one system call that never blocks.
+    ///
+    /// # Errors
+    /// `ENODEV`: the interface is gone, or has no such address.
+    pub fn address(&self) -> io::Result<[u8; 6]> {
+        let name: LinkAddr = getsockname(self.descriptor.as_raw_fd())?;
+        name.addr().ok_or_else(|| Errno::ENODEV.into())
+    }
+
+    /// Has the kernel send this socket's frames before ordinary ones, where a queue knows classes.
+    pub fn send_first(&self) {
+        // TC_PRIO_CONTROL; without it a frame goes as all others do.
+        let priority: libc::c_int = 7;
+        let _ = self.set(libc::SOL_SOCKET, libc::SO_PRIORITY, &priority);
+    }
+
+    /// Takes a frame that waits; nothing when none does. Real-time class: one system call that
+    /// never blocks.
+    ///
+    /// # Errors
+    /// `ENETDOWN` when the interface went down or away; told once.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Arrival>> {
+        // SAFETY: all-zero is a valid value of this plain C structure, as of the next one.
+        let mut name: libc::sockaddr_ll = unsafe { mem::zeroed() };
+        // SAFETY: as above.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        let mut control = Control([0; CONTROL_OCTETS]);
+        let mut part =
+            libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        message.msg_name = ptr::from_mut(&mut name).cast();
+        message.msg_namelen = length_of(&name);
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = CONTROL_OCTETS;
+        // SAFETY: the message points to an address, one part and a control buffer with their true
+        // lengths, which all outlive the call; the descriptor is open while `self` lives.
+        let taken = unsafe {
+            libc::recvmsg(self.descriptor.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT)
+        };
+        let Ok(octets) = usize::try_from(taken) else {
+            return match Errno::last() {
+                Errno::EAGAIN | Errno::EINTR => Ok(None),
+                errno => Err(errno.into()),
+            };
+        };
+        let told = message.msg_controllen.min(CONTROL_OCTETS);
+        Ok(Some(Arrival {
+            octets: octets.min(buffer.len()),
+            toward: match name.sll_pkttype {
+                libc::PACKET_HOST => Toward::Us,
+                libc::PACKET_BROADCAST | libc::PACKET_MULTICAST => Toward::Many,
+                libc::PACKET_OUTGOING => Toward::Away,
+                _ => Toward::Others,
+            },
+            at_realtime_ns: control.0.get(..told).and_then(stamp),
+        }))
+    }
+
+    /// Sends a frame, its header first. Real-time class: one system call that never blocks.
+    ///
+    /// # Errors
+    /// `ENETDOWN`, `ENXIO` (the interface is down, gone), `EAGAIN`, `ENOBUFS` (a queue is full),
+    /// `EMSGSIZE` (too long).
+    pub fn send(&self, frame: &[u8]) -> io::Result<()> {
+        send(self.descriptor.as_raw_fd(), frame, MsgFlags::MSG_DONTWAIT)?;
+        Ok(())
+    }
+
+    /// Frames that the kernel dropped because too many waited, since the opening.
+    pub fn dropped(&mut self) -> u64 {
+        // Packets and drops, both set back to zero by the reading.
+        let mut statistics = [0u32; 2];
+        let mut octets = length_of(&statistics);
+        // SAFETY: the descriptor is open while `self` lives; the kernel writes at most `octets`
+        // octets to `statistics`, which is that long and valid for any bit pattern.
+        let done = unsafe {
+            libc::getsockopt(
+                self.descriptor.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                statistics.as_mut_ptr().cast(),
+                &raw mut octets,
+            )
+        };
+        if done == 0 {
+            self.dropped += u64::from(statistics[1]);
+        }
+        self.dropped
+    }
+
+    fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
+        // SAFETY: the descriptor is open while `self` lives; the kernel reads the octets of
+        // `value`, whose length is given, and a filter program it points to, which the caller keeps
+        // alive.
+        let done = unsafe {
+            libc::setsockopt(
+                self.descriptor.as_raw_fd(),
+                level,
+                option,
+                ptr::from_ref(value).cast(),
+                length_of(value),
+            )
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// To all protocols: a socket for one of them stands behind the ingress hook, where a daemon
+    /// drops what came.
+    fn bind(&self, index: u32) -> io::Result<()> {
+        const ETH_P_ALL: u16 = 3;
+        let address = libc::sockaddr_ll {
+            sll_family: u16::try_from(libc::AF_PACKET).unwrap_or(0),
+            sll_protocol: ETH_P_ALL.to_be(),
+            sll_ifindex: i32::try_from(index).unwrap_or(0),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        // SAFETY: `address` is a link-layer address of the length given; the kernel copies it.
+        let done = unsafe {
+            libc::bind(
+                self.descriptor.as_raw_fd(),
+                ptr::from_ref(&address).cast(),
+                length_of(&address),
+            )
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl AsFd for StampedSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Control messages start at an address that suits their header.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_OCTETS]);
+
+/// The instant in the control data of one message.
+fn stamp(control: &[u8]) -> Option<u64> {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let mut rest = control;
+    while rest.len() >= HEADER {
+        let octets = usize::from_ne_bytes(rest[..8].try_into().ok()?);
+        let level = i32::from_ne_bytes(rest[8..12].try_into().ok()?);
+        let kind = i32::from_ne_bytes(rest[12..16].try_into().ok()?);
+        let data = rest.get(HEADER..octets)?;
+        if level == libc::SOL_SOCKET && kind == libc::SCM_TIMESTAMPNS && data.len() >= 16 {
+            let seconds = i64::from_ne_bytes(data[..8].try_into().ok()?);
+            let nanos = i64::from_ne_bytes(data[8..16].try_into().ok()?);
+            let seconds = u64::try_from(seconds).ok()?;
+            return seconds.checked_mul(1_000_000_000)?.checked_add(u64::try_from(nanos).ok()?);
+        }
+        rest = rest.get(octets.next_multiple_of(8)..)?;
+    }
+    None
+}
+
+fn length_of<T>(value: &T) -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
+}
+
+/// How far `CLOCK_REALTIME` is ahead of `CLOCK_MONOTONIC` at some instant. Both run at one rate, so
+/// that only a step changes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Offset {
+    ahead_ns: i128,
+}
+
+impl Offset {
+    /// As it is now, to the time between two readings of a clock: the closest of four tries.
+    /// Real-time class: no system call (vDSO).
+    #[must_use]
+    pub fn now() -> Self {
+        let try_once = || {
+            let before = MonotonicClock::now();
+            let real_ns = realtime_ns();
+            let after = MonotonicClock::now();
+            let between_ns = after.since(before).as_nanos();
+            let middle_ns = i128::from(before.as_nanos()) + i128::from(between_ns / 2);
+            (between_ns, i128::from(real_ns) - middle_ns)
+        };
+        let closest = [try_once(), try_once(), try_once(), try_once()].into_iter().min();
+        Self { ahead_ns: closest.map_or(0, |(_, ahead_ns)| ahead_ns) }
+    }
+
+    /// An instant of `CLOCK_REALTIME` on the monotonic clock; nothing when that would lie before
+    /// its beginning.
+    #[must_use]
+    pub fn monotonic(self, realtime_ns: u64) -> Option<Instant> {
+        let nanos = i128::from(realtime_ns) - self.ahead_ns;
+        u64::try_from(nanos).ok().map(Instant::from_nanos)
+    }
+
+    /// Whether the clock was stepped between the two: they differ by more than the readings do.
+    #[must_use]
+    pub fn stepped_since(self, earlier: Self) -> bool {
+        const READINGS_NS: u128 = 5_000;
+        (self.ahead_ns - earlier.ahead_ns).unsigned_abs() > READINGS_NS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(level: i32, kind: i32, seconds: i64, nanos: i64) -> Vec<u8> {
+        let mut control = 32usize.to_ne_bytes().to_vec();
+        control.extend(level.to_ne_bytes());
+        control.extend(kind.to_ne_bytes());
+        control.extend(seconds.to_ne_bytes());
+        control.extend(nanos.to_ne_bytes());
+        control
+    }
+
+    #[test]
+    fn the_stamp_is_found_among_what_the_kernel_tells() {
+        let stamped = told(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, 3, 7);
+        assert_eq!(stamp(&stamped), Some(3_000_000_007));
+        let other = told(libc::SOL_PACKET, 1, 5, 5);
+        assert_eq!(stamp(&[other.clone(), stamped.clone()].concat()), Some(3_000_000_007));
+        assert_eq!(stamp(&other), None);
+        assert_eq!(stamp(&told(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, -1, 7)), None);
+        assert_eq!(stamp(&told(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, i64::MAX, 7)), None);
+        for octets in 0..stamped.len() {
+            assert_eq!(stamp(&stamped[..octets]), None, "{octets}");
+        }
+        assert_eq!(stamp(&[0; 64]), None, "a length of zero ends the search");
+    }
+
+    #[test]
+    fn an_instant_goes_to_the_other_clock_and_a_step_is_seen() {
+        let offset = Offset { ahead_ns: 1_000 };
+        assert_eq!(offset.monotonic(1_500), Some(Instant::from_nanos(500)));
+        assert_eq!(offset.monotonic(999), None);
+        let behind = Offset { ahead_ns: -1_000 };
+        assert_eq!(behind.monotonic(500), Some(Instant::from_nanos(1_500)));
+        assert!(!Offset { ahead_ns: 6_000 }.stepped_since(offset));
+        assert!(Offset { ahead_ns: 6_001 }.stepped_since(offset));
+        assert!(behind.stepped_since(Offset { ahead_ns: 1_000_000 }));
+        let now = Offset::now();
+        let there = now.monotonic(realtime_ns()).unwrap();
+        assert!(MonotonicClock::now().since(there).as_nanos() < 1_000_000_000);
+    }
+}
