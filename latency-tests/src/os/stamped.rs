@@ -120,8 +120,7 @@ impl StampedSocket {
         // SAFETY: as above.
         let mut message: libc::msghdr = unsafe { mem::zeroed() };
         let mut control = Control([0; CONTROL_OCTETS]);
-        let mut part =
-            libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         message.msg_name = ptr::from_mut(&mut name).cast();
         message.msg_namelen = length_of(&name);
         message.msg_iov = &raw mut part;

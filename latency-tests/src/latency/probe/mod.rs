@@ -3,7 +3,10 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`shm`] | from the publication of an image to its being observed by another process |
+//! | [`heartbeat`] | how long a beat takes to the peer and back, on each LAN |
 //! | [`wakeup`] | how late a thread wakes that asked to be woken at a certain instant |
+
+use std::collections::BTreeMap;
 
 use rt_core::os::thread::Policy;
 use rt_core::time::Duration;
@@ -12,6 +15,9 @@ use tools::exit::Failure;
 use super::report::Series;
 
 pub mod shm;
+mod flights;
+pub mod heartbeat;
+mod usage;
 pub mod wakeup;
 
 /// What every probe is asked.
@@ -55,6 +61,11 @@ pub trait Probing {
 
     /// Ends it with the cycles that are on their way.
     fn stop(&self);
+
+    /// What only this probe has, for the settings of its run: complete when it is over.
+    fn more(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
 
     /// Waits for its threads; what they found.
     ///

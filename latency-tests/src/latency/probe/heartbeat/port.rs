@@ -34,12 +34,12 @@ pub(super) fn open(option: &str, interface: &str) -> Result<StampedSocket, Failu
 
 /// Refuses what no frame can leave by.
 pub(in super::super) fn look_at(option: &str, interface: &str) -> Result<(), Failure> {
-    let link = Links::open()
-        .and_then(|mut links| links.by_name(interface))
-        .map_err(|error: LinkError| {
+    let link = Links::open().and_then(|mut links| links.by_name(interface)).map_err(
+        |error: LinkError| {
             let error = io::Error::from_raw_os_error(error.errno());
             refusal(option, interface, &error)
-        })?;
+        },
+    )?;
     if !link.ethernet || link.loopback {
         let what = format!("{option}: {interface} carries no Ethernet frames");
         return Err(Failure::usage(what, "name the network card of that LAN"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use clap::Args;
-use nix::poll::{PollFd, PollFlags, poll, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rt_core::os::clock::{MonotonicClock, realtime_ns};
 use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::thread::{Policy, RtThread, RtThreadPlan, ThreadReport};
@@ -309,8 +309,8 @@ mod tests {
         assert_eq!(passes(&mut bound, 3_600_000), 0);
         // As many as are allowed, evenly: all of them.
         let mut even = Bound::new(1_000);
-        assert!((0..5_000).all(|ms| {
-            even.admits(begin + rt_core::time::Duration::from_millis(ms))
-        }));
+        assert!(
+            (0..5_000).all(|ms| { even.admits(begin + rt_core::time::Duration::from_millis(ms)) })
+        );
     }
 }
