@@ -15,9 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
 use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, getsockname, send, socket,
-};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, send, socket};
 use rt_core::os::clock::{MonotonicClock, realtime_ns};
 use rt_core::time::Instant;
 
@@ -98,8 +96,26 @@ impl StampedSocket {
     /// # Errors
     /// `ENODEV`: the interface is gone, or has no such address.
     pub fn address(&self) -> io::Result<[u8; 6]> {
-        let name: LinkAddr = getsockname(self.descriptor.as_raw_fd())?;
-        name.addr().ok_or_else(|| Errno::ENODEV.into())
+        const ETHERNET_OCTETS: u8 = 6;
+        // SAFETY: all-zero is a valid value of this plain C structure.
+        let mut name: libc::sockaddr_ll = unsafe { mem::zeroed() };
+        let mut octets = length_of(&name);
+        // SAFETY: the descriptor is open while `self` lives; the kernel writes at most `octets`
+        // octets to `name`, which is that long.
+        let done = unsafe {
+            libc::getsockname(
+                self.descriptor.as_raw_fd(),
+                ptr::from_mut(&mut name).cast(),
+                &raw mut octets,
+            )
+        };
+        Errno::result(done)?;
+        let [a, b, c, d, e, f, ..] = name.sll_addr;
+        if name.sll_halen == ETHERNET_OCTETS {
+            Ok([a, b, c, d, e, f])
+        } else {
+            Err(Errno::ENODEV.into())
+        }
     }
 
     /// Has the kernel send this socket's frames before ordinary ones, where a queue knows classes.

@@ -5,6 +5,7 @@
 //! | [`shm`] | from the publication of an image to its being observed by another process |
 //! | [`heartbeat`] | how long a beat takes to the peer and back, on each LAN |
 //! | [`wakeup`] | how late a thread wakes that asked to be woken at a certain instant |
+//! | [`wire`] | how long a frame takes through host port, LANs and discard, by stage |
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ mod flights;
 pub mod heartbeat;
 mod usage;
 pub mod wakeup;
+pub mod wire;
 
 /// What every probe is asked.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -30,10 +30,9 @@ pub(super) struct Alone {
 pub(super) fn build(plan: &Plan) -> Result<(Alone, Vec<StampedSocket>), Failure> {
     let (near, far) = namespaces().map_err(|error| failure(&error))?;
     let open = |namespace: &NetNs| -> Result<Vec<StampedSocket>, Failure> {
-        let sockets = namespace
+        namespace
             .run(|| LANS.iter().map(|(lan, name)| port::open(lan, name)).collect())
-            .map_err(|error| failure(&error.into()))?;
-        sockets
+            .map_err(|error| failure(&error.into()))?
     };
     let responder = Responder::start(open(&far)?, plan)?;
     let sockets = open(&near)?;

@@ -230,7 +230,7 @@ impl Beater {
         for _ in 0..BUDGET {
             match port::take(&lan.socket, buffer) {
                 Look::Nothing | Look::Down => return,
-                Look::Refused(_) => count(&told.malformed),
+                Look::Refused => count(&told.malformed),
                 Look::NotForUs => {}
                 Look::Frame(frame, _) => {
                     let now = MonotonicClock::now();

@@ -295,7 +295,7 @@ fn ports(
     let cpu = asked.cpus.iter().find(|cpu| Some(*cpu) != asked.cpus.first());
     let plan = respond::Plan {
         policy: asked.policy,
-        cpu: cpu.or(asked.cpus.first()).copied(),
+        cpu: cpu.or_else(|| asked.cpus.first()).copied(),
         rate: u32::MAX,
         allow_degraded: asked.allow_non_rt,
     };

@@ -4,7 +4,7 @@ use std::io;
 
 use nix::errno::Errno;
 use prp::os::link::{LinkError, Links};
-use rt_core::probe_frame::{ETHERTYPE, Fault, MAGIC, ProbeFrame, SUBTYPE};
+use rt_core::probe_frame::{ETHERTYPE, MAGIC, ProbeFrame, SUBTYPE};
 use tools::exit::Failure;
 
 use crate::os::stamped::{Arrival, Heard, StampedSocket, Toward};
@@ -94,7 +94,7 @@ pub(super) enum Look {
     /// A frame of the probe, for us or for all.
     Frame(ProbeFrame, Arrival),
     /// A frame that was not taken.
-    Refused(Fault),
+    Refused,
     /// One for another station.
     NotForUs,
     /// The interface is down or gone.
@@ -113,6 +113,6 @@ pub(super) fn take(socket: &StampedSocket, buffer: &mut Buffer) -> Look {
     }
     match ProbeFrame::parse(buffer.get(..arrival.octets).unwrap_or_default()) {
         Ok(frame) => Look::Frame(frame, arrival),
-        Err(fault) => Look::Refused(fault),
+        Err(_) => Look::Refused,
     }
 }

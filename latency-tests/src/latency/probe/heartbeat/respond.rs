@@ -197,7 +197,7 @@ impl Lan {
         for _ in 0..BUDGET {
             match port::take(&self.port, buffer) {
                 Look::Nothing | Look::Down => return,
-                Look::Refused(_) => self.answers.malformed += 1,
+                Look::Refused => self.answers.malformed += 1,
                 Look::NotForUs => self.answers.ignored += 1,
                 Look::Frame(frame, arrival) => {
                     self.answer(&frame, &arrival, buffer);
@@ -208,7 +208,7 @@ impl Lan {
     }
 
     fn answer(&mut self, frame: &ProbeFrame, arrival: &Arrival, buffer: &mut Buffer) {
-        if frame.kind == Kind::Answer {
+        if frame.kind == Kind::Answer || frame.source[0] & 1 == 1 {
             self.answers.ignored += 1;
             return;
         }

@@ -1,0 +1,282 @@
+//! The wire probe beside live daemons whose cables lose and delay, and alone with daemons of its
+//! own.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use latency_tests::latency::probe::wire::{Wire, WireOptions};
+use latency_tests::latency::probe::{Asked, Probing};
+use latency_tests::latency::report::{Measure, Series};
+use rt_core::os::freeze::{TrapAllocator, frozen_allocations, is_installed};
+use rt_core::os::thread::Policy;
+use rt_core::time::Duration;
+use serde_json::json;
+use support::traffic::{Traffic, flows};
+use support::{Cluster, can_run, ip, wait_until};
+use tools::exit::ExitCode;
+use tools::netlab::Toward;
+
+#[global_allocator]
+static ALLOCATOR: TrapAllocator = TrapAllocator::system();
+
+const ALL: [&str; 8] =
+    ["sent", "host out", "tag", "lan a", "lan b", "discard", "host in", "round trip"];
+
+fn asked(cycles: u64) -> Asked {
+    Asked {
+        cpus: vec![2],
+        policy: Policy::Fifo(50),
+        interval: Duration::from_millis(2),
+        distance: Duration::ZERO,
+        cycles,
+        allow_non_rt: true,
+    }
+}
+
+/// Generous: nothing here is lost because the machine is busy.
+fn options() -> WireOptions {
+    WireOptions { wait: 2_000, ..WireOptions::default() }
+}
+
+/// From node 1 to node 2.
+fn beside(cluster: &Cluster) -> WireOptions {
+    let runtime_dir = Some(cluster.runtime_dir(1));
+    WireOptions { peer: Some(IpAddr::V4(ip(2))), runtime_dir, ..options() }
+}
+
+fn started(cluster: &Cluster, asked: &Asked, options: &WireOptions) -> Wire {
+    cluster.host(1).run(|| Wire::start(asked, options)).unwrap().unwrap()
+}
+
+fn finished(wire: Wire) -> Vec<Series> {
+    wait_until("the end of the echoes", || wire.is_over().then_some(()));
+    println!("{:?}", wire.more());
+    let found = Box::new(wire).finish().unwrap();
+    for it in &found {
+        let us = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e3);
+        let (least, half) = (us(it.seen.min_ns), us(it.seen.p50_ns));
+        println!("{:10} {:5} min {least:?} p50 {half:?} {:?}", it.name, it.seen.samples, it.counts);
+    }
+    found
+}
+
+fn of<'a>(series: &'a [Series], name: &str) -> &'a Series {
+    series.iter().find(|it| it.name == name).unwrap()
+}
+
+fn mean(series: &[Series], name: &str) -> f64 {
+    of(series, name).seen.mean_ns.unwrap()
+}
+
+/// That each planned echo is accounted for in each series.
+fn check_accounts(series: &[Series], cycles: u64) {
+    for it in series {
+        let counts = &it.counts;
+        let all = it.seen.samples + counts.swallowed + counts.lost;
+        assert_eq!((all, counts.skipped), (cycles, 0), "{}: {counts:?}", it.name);
+    }
+}
+
+#[test]
+fn alone_a_round_trip_is_split_and_its_stages_add_up() {
+    if !can_run("alone_a_round_trip_is_split_and_its_stages_add_up") {
+        return;
+    }
+    assert!(is_installed());
+    let wire = Wire::start(&asked(500), &options()).unwrap();
+    assert!(wire.more()["link"].contains("software"));
+    wait_until("the end of the echoes", || wire.is_over().then_some(()));
+    let (progress, more) = (wire.progress(), wire.more());
+    assert_eq!((progress.over, progress.planned, progress.lost), (500, 500, 0));
+    // Each frame's instants in order, and its stages within its round trip.
+    let contradictions = more.keys().filter(|key| key.contains("contradict"));
+    assert_eq!(contradictions.count(), 0, "{more:?}");
+    let series = finished(wire);
+    check_accounts(&series, 500);
+    let names: Vec<_> = series.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ALL);
+    assert_eq!(of(&series, "round trip").measure, Measure::RoundTrip);
+    for it in &series {
+        assert_eq!((it.counts.lost, it.counts.repeated), (0, 0), "{}", it.name);
+    }
+    let way: f64 =
+        ["host out", "tag", "discard", "host in"].iter().map(|it| mean(&series, it)).sum();
+    let lan = mean(&series, "lan a").min(mean(&series, "lan b"));
+    let whole = mean(&series, "round trip");
+    // What came first is no later than either LAN's; sending on two LANs takes some time, too.
+    assert!(way < whole && way + lan > whole * 0.5, "{way} + {lan} of {whole}");
+    assert_eq!(frozen_allocations().count, 0, "{:?}", frozen_allocations().first);
+}
+
+#[test]
+fn a_network_of_its_own_is_gone_with_the_run_however_it_ends() {
+    if !can_run("a_network_of_its_own_is_gone_with_the_run_however_it_ends") {
+        return;
+    }
+    let daemons = || {
+        // Children of this process that are called so.
+        let own = std::process::id().to_string();
+        let of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
+        let is_daemon = |stat: String| {
+            let parent =
+                stat.rsplit(") ").next().and_then(|it| it.split(' ').nth(1).map(str::to_owned));
+            stat.contains("(bumplessd)") && parent.is_some_and(|it| it == own)
+        };
+        names.filter(|it| it.parse::<u32>().is_ok()).filter(|it| is_daemon(of(it))).count()
+    };
+    // Other tests of this program have daemons, too.
+    let slow = Asked { interval: Duration::from_secs(30), ..asked(1_000) };
+    let wire = Wire::start(&slow, &options()).unwrap();
+    assert!(daemons() >= 2);
+    wait_until("an echo", || (wire.progress().over > 0).then_some(()));
+    wire.stop();
+    let series = finished(wire);
+    assert_eq!(of(&series, "sent").seen.samples, 1);
+    assert_eq!(of(&series, "round trip").counts.lost, 0);
+    // Dropped in the middle.
+    let wire = Wire::start(&slow, &options()).unwrap();
+    drop(wire);
+    let limit = tools_scratch_daemons();
+    wait_until("the end of its daemons", || (limit() == 0).then_some(()));
+}
+
+/// Counts the daemons of networks that this thread's run made: they serve from a folder on their
+/// command line that is gone when the run is.
+fn tools_scratch_daemons() -> impl Fn() -> usize {
+    || {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let orphan = |pid: PathBuf| {
+            let line = fs::read(pid.join("cmdline")).unwrap_or_default();
+            let words: Vec<_> = line.split(|octet| *octet == 0).collect();
+            let at = words.iter().position(|word| *word == b"--runtime-dir");
+            let folder = at.and_then(|at| words.get(at + 1)).map(|it| String::from_utf8_lossy(it));
+            let is_ours = words.first().is_some_and(|it| it.ends_with(b"bumplessd"))
+                && line.windows(5).any(|it| it == b"host1");
+            let status = fs::read_to_string(pid.join("status")).unwrap_or_default();
+            let own = format!("PPid:\t{}", std::process::id());
+            is_ours
+                && status.lines().any(|it| it == own)
+                && folder.is_some_and(|it| !PathBuf::from(it.as_ref()).exists())
+        };
+        entries.map(|it| it.path()).filter(|it| orphan(it.clone())).count()
+    }
+}
+
+#[test]
+fn what_one_lan_loses_is_lost_in_its_stage_and_in_no_round_trip() {
+    if !can_run("what_one_lan_loses_is_lost_in_its_stage_and_in_no_round_trip") {
+        return;
+    }
+    let cluster = Cluster::running(2, 8, "");
+    let wire = started(&cluster, &asked(1_000), &beside(&cluster));
+    let cable = cluster.net.impairment("n1", "lan_a").unwrap();
+    // Only what comes to the host: each answer that is lost is one that the tap does not see.
+    cable.set(Toward::Host, &json!({"lose": {"probability": 0.1}})).unwrap();
+    wait_until("the end of the echoes", || wire.is_over().then_some(()));
+    let counters = cable.counters().unwrap();
+    let lost = counters[1]["lost"].as_u64().unwrap();
+    let series = finished(wire);
+    check_accounts(&series, 1_000);
+    let found = of(&series, "lan a").counts.lost;
+    // The daemons' own supervision frames meet the same fault: one in 2 s from the other node.
+    assert!(found > 20 && (found..=found + 3).contains(&lost), "{found} of {lost}");
+    for name in ["round trip", "lan b", "host out", "tag", "discard", "host in"] {
+        assert_eq!(of(&series, name).counts.lost, 0, "{name}");
+    }
+}
+
+#[test]
+fn a_delay_of_one_lan_shows_in_its_stage_only() {
+    const DELAY_MS: u64 = 20;
+    if !can_run("a_delay_of_one_lan_shows_in_its_stage_only") {
+        return;
+    }
+    let cluster = Cluster::running(2, 9, "");
+    let cable = cluster.net.impairment("n1", "lan_a").unwrap();
+    cable.set(Toward::Host, &json!({"delay_us": DELAY_MS * 1_000})).unwrap();
+    let series = finished(started(&cluster, &asked(300), &beside(&cluster)));
+    check_accounts(&series, 300);
+    let delay_ns = DELAY_MS * 1_000_000;
+    assert!(of(&series, "lan a").seen.min_ns >= Some(delay_ns));
+    for name in ["lan b", "round trip", "tag", "discard", "host out", "host in"] {
+        assert!(of(&series, name).seen.p50_ns < Some(delay_ns / 2), "{name}");
+        assert_eq!(of(&series, name).counts.lost, 0, "{name}");
+    }
+}
+
+#[test]
+fn beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs() {
+    if !can_run("beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs") {
+        return;
+    }
+    let cluster = Cluster::running(2, 10, "");
+    let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 2.0);
+    let wire = started(&cluster, &asked(500), &beside(&cluster));
+    let more = wire.more();
+    let named = ["peer", "interface", "interface a", "interface b"].map(|it| more[it].as_str());
+    assert_eq!(named, ["10.50.0.2", "prp0", "lan_a", "lan_b"]);
+    let series = finished(wire);
+    check_accounts(&series, 500);
+    let outcome = traffic.finish();
+    println!("{outcome}");
+    assert!(outcome.is_seamless(), "{:?}\n{}", outcome.complaints, cluster.describe());
+    assert_eq!(of(&series, "round trip").counts.lost, 0);
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
+    if !can_run("what_cannot_be_measured_is_refused_with_the_reason_and_its_code") {
+        return;
+    }
+    let cluster = Cluster::running(2, 11, "");
+    let refused = |options: WireOptions| {
+        let start = || Wire::start(&asked(1), &options).map(drop);
+        let failure = cluster.host(1).run(start).unwrap().unwrap_err();
+        (failure.code, failure.to_string())
+    };
+    let name = |name: &str| Some(name.to_owned());
+    let beside = beside(&cluster);
+
+    let silent = WireOptions { peer: Some(Ipv4Addr::new(10, 50, 0, 99).into()), ..beside.clone() };
+    let (code, text) = refused(silent);
+    assert_eq!(code, ExitCode::Failed);
+    assert!(text.starts_with("--peer: 10.50.0.99 does not answer on prp0"), "{text}");
+
+    let elsewhere =
+        WireOptions { peer: Some(Ipv4Addr::new(203, 0, 113, 9).into()), ..beside.clone() };
+    let (code, text) = refused(elsewhere);
+    assert!(text.starts_with("--peer: 203.0.113.9"), "{code:?} {text}");
+
+    let (code, text) = refused(WireOptions { interface: name("eth7"), ..beside.clone() });
+    assert_eq!(code, ExitCode::Usage);
+    assert!(text.contains("host interface is prp0"), "{text}");
+
+    let named = WireOptions {
+        interface: name("prp0"),
+        lan_a: name("lan_a"),
+        lan_b: name("no_such"),
+        runtime_dir: None,
+        ..beside.clone()
+    };
+    let (code, text) = refused(named.clone());
+    assert_eq!(code, ExitCode::Usage);
+    assert!(text.starts_with("--lan-b: there is no interface no_such"), "{text}");
+    let (code, text) = refused(WireOptions { interface: name("prp9"), ..named.clone() });
+    assert_eq!(code, ExitCode::Usage);
+    assert!(text.starts_with("--interface: there is no interface prp9"), "{text}");
+    // With all three named no daemon is asked.
+    let right = WireOptions { lan_b: name("lan_b"), ..named };
+    check_accounts(&finished(started(&cluster, &asked(20), &right)), 20);
+
+    let empty = cluster.net.folder().join("nobody");
+    let (code, text) = refused(WireOptions { runtime_dir: Some(empty), ..beside });
+    assert_eq!(code, ExitCode::Failed);
+    assert!(text.contains("nobody"), "{text}");
+}
