@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration as StdDuration;
 
 use latency_tests::latency::probe::heartbeat::{
@@ -25,6 +26,14 @@ use tools::netlab::Toward;
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();
+
+/// One after the other: a process that starts others shares its pages with them for a while, and
+/// the thread that beats would fault on them.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn asked(cycles: u64) -> Asked {
     Asked {
@@ -89,6 +98,7 @@ fn alone_each_beat_is_accounted_for_and_a_round_trip_splits() {
     if !can_run("alone_each_beat_is_accounted_for_and_a_round_trip_splits") {
         return;
     }
+    let _turn = turn();
     // As the program does before it measures.
     let _tuned = memory::tune_allocator();
     let locked = memory::lock_all().is_ok();
@@ -131,6 +141,7 @@ fn what_a_cable_loses_or_repeats_is_counted_as_the_cable_counts_it() {
     if !can_run("what_a_cable_loses_or_repeats_is_counted_as_the_cable_counts_it") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::hosts(2, 5);
     let _responder = responder(&cluster);
     let beats = started(&cluster, &asked(1_000), &lans());
@@ -158,6 +169,7 @@ fn a_delay_shows_on_its_lan_only_and_beyond_the_wait_it_is_loss() {
     if !can_run("a_delay_shows_on_its_lan_only_and_beyond_the_wait_it_is_loss") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::hosts(2, 6);
     let _responder = responder(&cluster);
     let cable = cluster.net.impairment("n1", "lan_a").unwrap();
@@ -188,6 +200,7 @@ fn beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs_on_both_la
     if !can_run("beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::running(2, 7, "");
     let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 2.0);
     let _responder = responder(&cluster);
@@ -227,6 +240,7 @@ fn the_far_end_answers_what_is_asked_of_it_once_and_nothing_else() {
     if !can_run("the_far_end_answers_what_is_asked_of_it_once_and_nothing_else") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::plain_hosts(2);
     let responder = cluster
         .host(2)
@@ -278,6 +292,7 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
     if !can_run("what_cannot_be_measured_is_refused_with_the_reason_and_its_code") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::plain_hosts(2);
     let refused = |options: HeartbeatOptions| {
         let start = || Heartbeat::start(&asked(1), &options).map(drop);
@@ -312,6 +327,7 @@ fn two_far_ends_on_a_lan_have_to_be_told_apart() {
     if !can_run("two_far_ends_on_a_lan_have_to_be_told_apart") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::plain_hosts(3);
     let answers = |n: u8| cluster.host(n).run(|| heartbeat::respond(&respond()).unwrap()).unwrap();
     let _both = [answers(2), answers(3)];
@@ -332,6 +348,7 @@ fn a_run_that_is_stopped_ends_with_the_beats_on_their_way() {
     if !can_run("a_run_that_is_stopped_ends_with_the_beats_on_their_way") {
         return;
     }
+    let _turn = turn();
     let slow = Asked { interval: Duration::from_secs(30), ..asked(1_000) };
     let beats = Heartbeat::start(&slow, &options()).unwrap();
     wait_until("a beat", || (beats.progress().over > 0).then_some(()));

@@ -8,6 +8,7 @@ mod support;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use latency_tests::latency::probe::wire::{Wire, WireOptions};
 use latency_tests::latency::probe::{Asked, Probing};
@@ -23,6 +24,15 @@ use tools::netlab::Toward;
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();
+
+/// Ways that taps see.
+const SEEN: &str = "lan_receive = \"ring\"\nlan_transmit = \"packet\"";
+/// Measurements one after the other, so that each can have the processors.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 const ALL: [&str; 8] =
     ["sent", "host out", "tag", "lan a", "lan b", "discard", "host in", "round trip"];
@@ -87,6 +97,7 @@ fn alone_a_round_trip_is_split_and_its_stages_add_up() {
     if !can_run("alone_a_round_trip_is_split_and_its_stages_add_up") {
         return;
     }
+    let _turn = turn();
     assert!(is_installed());
     let wire = Wire::start(&asked(500), &options()).unwrap();
     assert!(wire.more()["link"].contains("software"));
@@ -118,55 +129,44 @@ fn a_network_of_its_own_is_gone_with_the_run_however_it_ends() {
     if !can_run("a_network_of_its_own_is_gone_with_the_run_however_it_ends") {
         return;
     }
-    let daemons = || {
-        // Children of this process that are called so.
-        let own = std::process::id().to_string();
-        let of = |pid: &str| fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
-        let is_daemon = |stat: String| {
-            let parent =
-                stat.rsplit(") ").next().and_then(|it| it.split(' ').nth(1).map(str::to_owned));
-            stat.contains("(bumplessd)") && parent.is_some_and(|it| it == own)
-        };
-        names.filter(|it| it.parse::<u32>().is_ok()).filter(|it| is_daemon(of(it))).count()
-    };
-    // Other tests of this program have daemons, too.
+    let _turn = turn();
     let slow = Asked { interval: Duration::from_secs(30), ..asked(1_000) };
     let wire = Wire::start(&slow, &options()).unwrap();
-    assert!(daemons() >= 2);
+    let ours = daemons();
+    assert!(ours.len() >= 2, "{ours:?}");
     wait_until("an echo", || (wire.progress().over > 0).then_some(()));
     wire.stop();
     let series = finished(wire);
     assert_eq!(of(&series, "sent").seen.samples, 1);
     assert_eq!(of(&series, "round trip").counts.lost, 0);
+    wait_until("the end of its daemons", || ours.iter().all(|it| !is_there(it)).then_some(()));
     // Dropped in the middle.
     let wire = Wire::start(&slow, &options()).unwrap();
+    let ours = daemons();
+    assert!(ours.len() >= 2 && ours.iter().all(is_there), "{ours:?}");
     drop(wire);
-    let limit = tools_scratch_daemons();
-    wait_until("the end of its daemons", || (limit() == 0).then_some(()));
+    wait_until("the end of its daemons", || ours.iter().all(|it| !is_there(it)).then_some(()));
 }
 
-/// Counts the daemons of networks that this thread's run made: they serve from a folder on their
-/// command line that is gone when the run is.
-fn tools_scratch_daemons() -> impl Fn() -> usize {
-    || {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let orphan = |pid: PathBuf| {
-            let line = fs::read(pid.join("cmdline")).unwrap_or_default();
-            let words: Vec<_> = line.split(|octet| *octet == 0).collect();
-            let at = words.iter().position(|word| *word == b"--runtime-dir");
-            let folder = at.and_then(|at| words.get(at + 1)).map(|it| String::from_utf8_lossy(it));
-            let is_ours = words.first().is_some_and(|it| it.ends_with(b"bumplessd"))
-                && line.windows(5).any(|it| it == b"host1");
-            let status = fs::read_to_string(pid.join("status")).unwrap_or_default();
-            let own = format!("PPid:\t{}", std::process::id());
-            is_ours
-                && status.lines().any(|it| it == own)
-                && folder.is_some_and(|it| !PathBuf::from(it.as_ref()).exists())
-        };
-        entries.map(|it| it.path()).filter(|it| orphan(it.clone())).count()
-    }
+/// The daemons that this process has started, by the folders that they serve from.
+fn daemons() -> Vec<PathBuf> {
+    let folder = |process: PathBuf| {
+        let status = fs::read_to_string(process.join("status")).ok()?;
+        let own = format!("PPid:\t{}", std::process::id());
+        let line = fs::read(process.join("cmdline")).ok()?;
+        let words: Vec<_> =
+            line.split(|octet| *octet == 0).map(|it| String::from_utf8_lossy(it)).collect();
+        let at = words.iter().position(|word| word == "--runtime-dir")?;
+        let is_daemon = words.first()?.ends_with("bumplessd");
+        let is_ours = is_daemon && status.lines().any(|it| it == own);
+        is_ours.then(|| words.get(at + 1).map(|it| PathBuf::from(it.as_ref())))?
+    };
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|it| folder(it.path())).collect()
+}
+
+/// Whether a daemon still serves from this folder.
+fn is_there(folder: &PathBuf) -> bool {
+    daemons().contains(folder) || folder.exists()
 }
 
 #[test]
@@ -174,7 +174,8 @@ fn what_one_lan_loses_is_lost_in_its_stage_and_in_no_round_trip() {
     if !can_run("what_one_lan_loses_is_lost_in_its_stage_and_in_no_round_trip") {
         return;
     }
-    let cluster = Cluster::running(2, 8, "");
+    let _turn = turn();
+    let cluster = Cluster::running(2, 8, SEEN);
     let wire = started(&cluster, &asked(1_000), &beside(&cluster));
     let cable = cluster.net.impairment("n1", "lan_a").unwrap();
     // Only what comes to the host: each answer that is lost is one that the tap does not see.
@@ -198,7 +199,8 @@ fn a_delay_of_one_lan_shows_in_its_stage_only() {
     if !can_run("a_delay_of_one_lan_shows_in_its_stage_only") {
         return;
     }
-    let cluster = Cluster::running(2, 9, "");
+    let _turn = turn();
+    let cluster = Cluster::running(2, 9, SEEN);
     let cable = cluster.net.impairment("n1", "lan_a").unwrap();
     cable.set(Toward::Host, &json!({"delay_us": DELAY_MS * 1_000})).unwrap();
     let series = finished(started(&cluster, &asked(300), &beside(&cluster)));
@@ -216,18 +218,43 @@ fn beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs() {
     if !can_run("beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs") {
         return;
     }
-    let cluster = Cluster::running(2, 10, "");
+    let _turn = turn();
+    seamless(SEEN, &ALL, false);
+}
+
+#[test]
+fn what_leaves_past_the_taps_is_split_as_far_as_it_is_seen_and_the_run_says_so() {
+    if !can_run("what_leaves_past_the_taps_is_split_as_far_as_it_is_seen") {
+        return;
+    }
+    let _turn = turn();
+    let names =
+        ["sent", "host out", "tag, lan a", "tag, lan b", "discard", "host in", "round trip"];
+    seamless("lan_receive = \"ring\"\nlan_transmit = \"xdp\"", &names, true);
+}
+
+/// With traffic beside it.
+fn seamless(config: &str, names: &[&str], hidden: bool) {
+    let cluster = Cluster::running(2, 10, config);
     let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 2.0);
     let wire = started(&cluster, &asked(500), &beside(&cluster));
     let more = wire.more();
     let named = ["peer", "interface", "interface a", "interface b"].map(|it| more[it].as_str());
     assert_eq!(named, ["10.50.0.2", "prp0", "lan_a", "lan_b"]);
+    assert_eq!(
+        more.get("not split").is_some_and(|it| it.contains("sends on LAN B by xdp")),
+        hidden
+    );
     let series = finished(wire);
     check_accounts(&series, 500);
+    let found: Vec<_> = series.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(found, names);
     let outcome = traffic.finish();
     println!("{outcome}");
     assert!(outcome.is_seamless(), "{:?}\n{}", outcome.complaints, cluster.describe());
-    assert_eq!(of(&series, "round trip").counts.lost, 0);
+    for it in &series {
+        assert_eq!(it.counts.lost, 0, "{}", it.name);
+    }
 }
 
 #[test]
@@ -235,6 +262,7 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
     if !can_run("what_cannot_be_measured_is_refused_with_the_reason_and_its_code") {
         return;
     }
+    let _turn = turn();
     let cluster = Cluster::running(2, 11, "");
     let refused = |options: WireOptions| {
         let start = || Wire::start(&asked(1), &options).map(drop);

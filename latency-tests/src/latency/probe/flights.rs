@@ -10,6 +10,8 @@ use rt_core::time::{Duration, Instant};
 
 /// Most that can be on their way.
 pub(super) const FLIGHTS_MAX: u64 = 1 << 16;
+/// How many are known at least, those that are over too.
+const KNOWN_MIN: u64 = 1 << 10;
 
 /// A cycle that has left.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +36,14 @@ pub(super) enum Standing {
 /// The cycles on their way, numbered from 0.
 #[derive(Debug)]
 pub(super) struct Flights<T> {
-    /// Twice as many as can be on their way: the other half is over.
+    /// At least twice as many as can be on their way: the others are over.
     slots: Box<[Option<Flight<T>>]>,
     /// The oldest that is waited for.
     first: u64,
     /// The number that leaves next.
     next: u64,
+    /// How many can be on their way.
+    at_once: u64,
     patience: Duration,
 }
 
@@ -51,11 +55,11 @@ impl<T: Copy> Flights<T> {
         if at_once > FLIGHTS_MAX {
             return None;
         }
-        let slots = usize::try_from(2 * at_once).ok()?;
+        let slots = usize::try_from((2 * at_once).max(KNOWN_MIN)).ok()?;
         // Written, not left to the kernel's zeroes: a later access faults on nothing.
         let mut slots = vec![None; slots].into_boxed_slice();
         std::hint::black_box(&mut slots).fill(None);
-        Some(Self { slots, first: 0, next: 0, patience })
+        Some(Self { slots, first: 0, next: 0, at_once, patience })
     }
 
     /// The number of the cycle that leaves next.
@@ -71,7 +75,7 @@ impl<T: Copy> Flights<T> {
     /// A cycle leaves. Those that are over by now were taken out before ([`Self::take`]); should
     /// there be no room, the oldest one is given up: it is returned.
     pub(super) fn launch(&mut self, flight: Flight<T>) -> Option<Flight<T>> {
-        let full = self.next - self.first >= self.slots.len() as u64 / 2;
+        let full = self.next - self.first >= self.at_once;
         let given_up = if full { self.take_first() } else { None };
         let at = self.place(self.next);
         self.slots[at] = Some(flight);
@@ -163,13 +167,19 @@ mod tests {
     #[test]
     fn without_room_the_oldest_is_given_up_and_what_is_long_past_is_not_known() {
         let mut flights = Flights::new(MS.saturating_mul(2), MS).unwrap();
-        let given_up: Vec<_> = (0..20).filter_map(|ms| flights.launch(flight(ms))).collect();
-        assert_eq!(given_up.len(), 16);
+        let given_up: Vec<_> = (0..3_000).filter_map(|ms| flights.launch(flight(ms))).collect();
+        assert_eq!(given_up.len(), 2_996);
         assert!(given_up.iter().zip(0..).all(|(it, ms)| it.planned == at(ms)));
-        assert!(flights.find(11).is_none() && flights.find(20).is_none());
+        assert!(flights.find(3_000 - KNOWN_MIN - 1).is_none() && flights.find(3_000).is_none());
         assert!(flights.find(u64::MAX).is_none());
-        assert_eq!(flights.find(12).unwrap().0, Standing::Over);
-        assert_eq!(flights.find(16).unwrap().0, Standing::Awaited);
+        for (number, standing) in [
+            (3_000 - KNOWN_MIN, Standing::Over),
+            (2_995, Standing::Over),
+            (2_996, Standing::Awaited),
+        ] {
+            let found = flights.find(number).unwrap();
+            assert_eq!((found.0, found.1.planned), (standing, at(number)));
+        }
     }
 
     #[test]

@@ -235,11 +235,19 @@ impl Beater {
                 Look::Frame(frame, _) => {
                     let now = MonotonicClock::now();
                     let is_ours = frame.kind == Kind::Answer && frame.run == self.run;
+                    let has_left = is_ours && frame.number < self.flights.next();
                     let found = if is_ours { self.flights.find(frame.number) } else { None };
                     let beat = found.and_then(|(standing, flight)| {
                         Some((standing, flight.state.get_mut(at)?.as_mut()?))
                     });
-                    take_answer(lan, told, &frame, now, beat);
+                    match beat {
+                        Some((standing, beat)) => {
+                            take_answer(lan, told, &frame, now, standing, beat);
+                        }
+                        // So late that nothing is known of its beat any more.
+                        None if has_left => count(&told.too_late),
+                        None => count(&told.foreign),
+                    }
                 }
             }
         }
@@ -295,20 +303,18 @@ fn take_answer(
     told: &Told,
     frame: &ProbeFrame,
     now: Instant,
-    beat: Option<(Standing, &mut OnLan)>,
+    standing: Standing,
+    beat: &mut OnLan,
 ) {
-    match beat {
+    if beat.sent.as_nanos() != frame.sent_at_ns {
         // What does not say when its request left is no answer to it.
-        Some((standing, beat)) if beat.sent.as_nanos() == frame.sent_at_ns => {
-            if beat.answer.is_some() {
-                lan.repeated += 1;
-                return;
-            }
-            beat.answer = Some((now.since(beat.sent), frame.turned_ns()));
-            if standing == Standing::Over {
-                count(&told.too_late);
-            }
+        count(&told.foreign);
+    } else if beat.answer.is_some() {
+        lan.repeated += 1;
+    } else {
+        beat.answer = Some((now.since(beat.sent), frame.turned_ns()));
+        if standing == Standing::Over {
+            count(&told.too_late);
         }
-        _ => count(&told.foreign),
     }
 }

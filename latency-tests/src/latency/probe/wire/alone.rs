@@ -1,6 +1,7 @@
 //! The probe without a daemon to be beside: two hosts, two LANs, a daemon on each, all in network
 //! namespaces that end with it.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ const HOSTS: [&str; 2] = ["host1", "host2"];
 const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 1), Ipv4Addr::new(10, 77, 0, 2)];
 const LANS: [&str; 2] = ["lan_a", "lan_b"];
 /// The host interface of both.
-pub(super) const INTERFACE: &str = "prp0";
+const INTERFACE: &str = "prp0";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The network and its daemons.
@@ -51,10 +52,18 @@ impl Alone {
         host: &str,
         address: Ipv4Addr,
     ) -> Result<(), NetLabError> {
+        let file = self.net.folder().join(format!("{host}.toml"));
+        // By the ways that taps see.
+        let config = format!(
+            "name = \"{INTERFACE}\"\nprotocol = \"prp\"\nlan_a = \"{}\"\nlan_b = \"{}\"\n\
+             lan_receive = \"ring\"\nlan_transmit = \"packet\"\n",
+            LANS[0], LANS[1],
+        );
+        fs::write(&file, config)
+            .map_err(|error| NetLabError::Io { what: file.display().to_string(), error })?;
         let mut command = self.net.host(host)?.command(programs.path(DAEMON)?)?;
         end_with_parent(&mut command);
-        command.args(["--name", INTERFACE, "--protocol", "prp", "--allow-non-rt"]);
-        command.args(["--lan-a", LANS[0], "--lan-b", LANS[1], "--runtime-dir"]);
+        command.arg("--config").arg(file).arg("--allow-non-rt").arg("--runtime-dir");
         command.arg(self.net.folder().join(host));
         let name = format!("{DAEMON} on {host}");
         self.daemons.push(Process::spawn_ready(name, command, PATIENCE)?);

@@ -16,8 +16,9 @@
 //!
 //! The stages add up to the round trip but for the time between the sending on one LAN and the
 //! other, where the second one's answer came first. A stage of which an end was not seen is `lost`
-//! in its series. Frames that a daemon sends or receives by AF_XDP pass no tap: then `lans` stands
-//! for all that is between the host interface's two, and the run says so.
+//! in its series. Frames that a daemon sends or receives by AF_XDP pass no tap, and the run says so:
+//! where it sends so, `tag, lan a` and `tag, lan b` begin at the host interface; where it receives
+//! so, `lans` stands for all between the host interface's two.
 //!
 //! Taps take nothing away and wake nobody: a filter in the kernel keeps all but these echoes out,
 //! and what they saw is taken when an answer has come.
@@ -58,11 +59,11 @@ use tools::control::client::ask;
 use tools::control::instance::{Selection, select};
 use tools::control::protocol::Request;
 use tools::exit::Failure;
-use tools::report::{Document, Status};
+use tools::report::{Document, Port, Status};
 
 use self::alone::Alone;
 use self::echo::{ECHO_OCTETS_MAX, Echo, Echoes, Family, MARK_OCTETS};
-use self::stages::Stage;
+use self::stages::{Sight, Stage};
 use self::walk::{Place, Steering, Tap, Walked, Walker};
 use super::super::report::{Measure, Series, ThreadFacts};
 use super::heartbeat::port::{look_at, refusal};
@@ -154,7 +155,9 @@ pub fn start(asked: &Asked, options: &WireOptions) -> Result<Box<dyn Probing>, F
 struct Way {
     host: String,
     lans: [String; 2],
-    /// Why the LANs cannot be watched.
+    /// What of the LANs can be watched.
+    sight: Sight,
+    /// Why not all.
     hidden: Option<String>,
 }
 
@@ -189,10 +192,9 @@ impl Wire {
         };
         let steering = Arc::new(Steering::new()?);
         let first = MonotonicClock::now() + RUN_UP;
-        let split = way.hidden.is_none();
-        let all: &[Stage] = if split { &Stage::SPLIT } else { &Stage::WHOLE };
+        let all = way.sight.stages().iter();
         let stages: Result<_, Failure> =
-            all.iter().map(|stage| Ok((*stage, recorder(asked, first)?))).collect();
+            all.map(|stage| Ok((*stage, recorder(asked, first)?))).collect();
         let walker = Walker {
             socket,
             taps,
@@ -202,7 +204,7 @@ impl Wire {
             end: first + asked.interval.saturating_mul(asked.cycles),
             lateness: recorder(asked, first)?,
             stages: stages?,
-            split,
+            sight: way.sight,
             flights,
             steering: Arc::clone(&steering),
         };
@@ -289,7 +291,8 @@ fn way(options: &WireOptions, alone: Option<&Alone>) -> Result<Way, Failure> {
     let WireOptions { interface, runtime_dir, lan_a, lan_b, .. } = options;
     if let (None, Some(host), Some(a), Some(b)) = (alone, interface, lan_a, lan_b) {
         let lans = [a.clone(), b.clone()];
-        return Ok(Way { host: host.clone(), lans, hidden: None });
+        let (host, sight) = (host.clone(), Sight::Full);
+        return Ok(Way { host, lans, sight, hidden: None });
     }
     let folder = match alone {
         Some(alone) => alone.runtime_dir(),
@@ -308,21 +311,29 @@ fn way(options: &WireOptions, alone: Option<&Alone>) -> Result<Way, Failure> {
         return Err(Failure::usage(what, "name the daemon's with --runtime-dir"));
     }
     let lans = [&status.ports.a, &status.ports.b].map(|port| port.interface.clone());
-    Ok(Way { host, lans, hidden: hidden(&status) })
+    let (sight, hidden) = sight(&status);
+    Ok(Way { host, lans, sight, hidden })
 }
 
-/// Why frames pass a LAN unseen.
-fn hidden(status: &Status) -> Option<String> {
+/// What of the LANs can be watched, and why not all.
+fn sight(status: &Status) -> (Sight, Option<String>) {
     let ports = [("A", &status.ports.a), ("B", &status.ports.b)];
-    let told = ports.into_iter().flat_map(|(lan, port)| {
-        let by_xdp = |path: &Option<String>, word: &str| {
-            let path = path.as_deref().filter(|path| path.starts_with("xdp"));
-            path.map(|path| format!("the daemon {word} LAN {lan} by {path}, past the taps"))
-        };
-        [by_xdp(&port.transmit_path, "sends on"), by_xdp(&port.receive_path, "receives from")]
-    });
-    let told: Vec<String> = told.flatten().collect();
-    (!told.is_empty()).then(|| told.join("; "))
+    let hidden = |word: &str, path: fn(&Port) -> &Option<String>| -> Vec<String> {
+        let told = ports.iter().filter_map(|(lan, port)| {
+            let path = path(port).as_deref().filter(|path| path.starts_with("xdp"))?;
+            Some(format!("the daemon {word} LAN {lan} by {path}, past the taps"))
+        });
+        told.collect()
+    };
+    let outgoing = hidden("sends on", |port| &port.transmit_path);
+    let incoming = hidden("receives from", |port| &port.receive_path);
+    let sight = match (outgoing.is_empty(), incoming.is_empty()) {
+        (true, true) => Sight::Full,
+        (false, true) => Sight::Incoming,
+        (_, false) => Sight::None,
+    };
+    let all = [outgoing, incoming].concat();
+    (sight, (!all.is_empty()).then(|| all.join("; ")))
 }
 
 /// Opens the socket and the taps in the caller's network namespace, and waits for an answer.
@@ -340,7 +351,7 @@ fn open(
         Ok(Tap { place, socket })
     };
     let mut taps = vec![tap("--interface", &way.host, Place::Host)?];
-    if way.hidden.is_none() {
+    if way.sight != Sight::None {
         for (at, (option, lan)) in ["--lan-a", "--lan-b"].into_iter().zip(&way.lans).enumerate() {
             taps.push(tap(option, lan, Place::Lan(at))?);
         }
@@ -423,7 +434,7 @@ fn settings(
     peer: IpAddr,
     alone: bool,
 ) -> BTreeMap<String, String> {
-    let Way { host, lans: [a, b], hidden } = way;
+    let Way { host, lans: [a, b], hidden, .. } = way;
     let told = [
         ("peer", peer.to_string()),
         ("interface", host.clone()),
@@ -440,6 +451,8 @@ fn settings(
     if alone {
         let link = "in software: two hosts with a daemon each, in network namespaces of this host";
         more.insert("link".to_owned(), link.to_owned());
+        let path = "packet sockets, which taps see; a daemon left to itself sends by AF_XDP here";
+        more.insert("data path".to_owned(), path.to_owned());
     }
     more
 }

@@ -32,6 +32,11 @@ pub(super) enum Stage {
     LanB,
     /// From the first LAN's answer to the host interface.
     Discard,
+    /// From leaving by the host interface to the answer's coming by LAN A, where what leaves by the
+    /// LANs cannot be watched.
+    ByLanA,
+    /// The same of LAN B.
+    ByLanB,
     /// From leaving by the host interface to coming there, where the LANs cannot be watched.
     Lans,
     /// From the host interface to the program.
@@ -40,20 +45,30 @@ pub(super) enum Stage {
     RoundTrip,
 }
 
-impl Stage {
-    /// Where the LANs can be watched.
-    pub(super) const SPLIT: [Self; 7] = [
-        Self::HostOut,
-        Self::Tag,
-        Self::LanA,
-        Self::LanB,
-        Self::Discard,
-        Self::HostIn,
-        Self::RoundTrip,
-    ];
-    /// Where they cannot.
-    pub(super) const WHOLE: [Self; 4] = [Self::HostOut, Self::Lans, Self::HostIn, Self::RoundTrip];
+/// What of the LANs can be watched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Sight {
+    /// All.
+    Full,
+    /// What comes.
+    Incoming,
+    /// Nothing.
+    None,
+}
 
+impl Sight {
+    /// The stages that can be told.
+    pub(super) const fn stages(self) -> &'static [Stage] {
+        use Stage::{ByLanA, ByLanB, Discard, HostIn, HostOut, LanA, LanB, Lans, RoundTrip, Tag};
+        match self {
+            Self::Full => &[HostOut, Tag, LanA, LanB, Discard, HostIn, RoundTrip],
+            Self::Incoming => &[HostOut, ByLanA, ByLanB, Discard, HostIn, RoundTrip],
+            Self::None => &[HostOut, Lans, HostIn, RoundTrip],
+        }
+    }
+}
+
+impl Stage {
     /// Its series.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -62,6 +77,8 @@ impl Stage {
             Self::LanA => "lan a",
             Self::LanB => "lan b",
             Self::Discard => "discard",
+            Self::ByLanA => "tag, lan a",
+            Self::ByLanB => "tag, lan b",
             Self::Lans => "lans",
             Self::HostIn => "host in",
             Self::RoundTrip => "round trip",
@@ -79,6 +96,8 @@ impl Marks {
             Stage::LanA => (self.lan_out[0], self.lan_in[0]),
             Stage::LanB => (self.lan_out[1], self.lan_in[1]),
             Stage::Discard => (first(self.lan_in), self.host_in),
+            Stage::ByLanA => (self.host_out, self.lan_in[0]),
+            Stage::ByLanB => (self.host_out, self.lan_in[1]),
             Stage::Lans => (self.host_out, self.host_in),
             Stage::HostIn => (self.host_in, self.answered),
             Stage::RoundTrip => (self.sent, self.answered),
@@ -88,29 +107,30 @@ impl Marks {
     }
 
     /// Whether all is known that can become known.
-    pub(super) fn is_complete(&self, split: bool) -> bool {
-        let host = self.answered.is_some() && self.host_out.is_some() && self.host_in.is_some();
-        let lans = self.lan_out.iter().chain(&self.lan_in).all(Option::is_some);
-        host && (lans || !split)
+    pub(super) fn is_complete(&self, sight: Sight) -> bool {
+        let host = [self.sent, self.host_out, self.host_in, self.answered];
+        let is_known = |of: &[Option<Instant>]| of.iter().all(Option::is_some);
+        is_known(&host)
+            && (sight == Sight::None || is_known(&self.lan_in))
+            && (sight != Sight::Full || is_known(&self.lan_out))
     }
 
     /// Whether what is known can be: nothing ends before it began, and the stages that the first
     /// answer went through are no longer than the whole.
-    pub(super) fn is_consistent(&self, split: bool) -> bool {
+    pub(super) fn is_consistent(&self, sight: Sight) -> bool {
         let ends = [self.sent, self.host_out, first(self.lan_out), first(self.lan_in)];
         let ends = ends.into_iter().chain([self.host_in, self.answered]).flatten();
         let in_order = ends.is_sorted();
-        let lan = if self.lan_in[1].is_some() && self.lan_in[1] == first(self.lan_in) {
-            Stage::LanB
-        } else {
-            Stage::LanA
+        let by_b = self.lan_in[1].is_some() && self.lan_in[1] == first(self.lan_in);
+        // Of the two LANs the one whose answer came first.
+        let is_of_way = |stage: &&Stage| match stage {
+            Stage::LanA | Stage::ByLanA => !by_b,
+            Stage::LanB | Stage::ByLanB => by_b,
+            Stage::RoundTrip => false,
+            _ => true,
         };
-        let way: &[Stage] = if split {
-            &[Stage::HostOut, Stage::Tag, lan, Stage::Discard, Stage::HostIn]
-        } else {
-            &[Stage::HostOut, Stage::Lans, Stage::HostIn]
-        };
-        let sum = way.iter().filter_map(|stage| self.took(*stage));
+        let way = sight.stages().iter().filter(is_of_way);
+        let sum = way.filter_map(|stage| self.took(*stage));
         let sum = sum.fold(Duration::ZERO, |sum, it| sum + it);
         in_order && self.took(Stage::RoundTrip).is_none_or(|whole| sum <= whole)
     }
@@ -145,17 +165,26 @@ mod tests {
         }
     }
 
+    const ALL: [Sight; 3] = [Sight::Full, Sight::Incoming, Sight::None];
+
+    fn took(marks: &Marks, sight: Sight) -> Vec<Option<Duration>> {
+        sight.stages().iter().map(|stage| marks.took(*stage)).collect()
+    }
+
     #[test]
     fn a_round_trip_is_split_and_its_stages_add_up() {
         let marks = whole();
-        let took = Stage::SPLIT.map(|stage| marks.took(stage));
-        assert_eq!(took, [us(3), us(7), us(50), us(38), us(8), us(7), us(65)]);
+        let split = took(&marks, Sight::Full);
+        assert_eq!(split, [us(3), us(7), us(50), us(38), us(8), us(7), us(65)]);
         // All but the 2 µs between the two LANs' sending.
-        let way = [0, 1, 3, 4, 5].map(|at| took[at].map_or(0, Duration::as_micros));
+        let way = [0, 1, 3, 4, 5].map(|at| split[at].map_or(0, Duration::as_micros));
         assert_eq!(way.iter().sum::<u64>(), 63);
-        assert_eq!(Stage::WHOLE.map(|stage| marks.took(stage)), [us(3), us(55), us(7), us(65)]);
-        assert!(marks.is_complete(true) && marks.is_consistent(true));
-        assert!(marks.is_complete(false) && marks.is_consistent(false));
+        let incoming = took(&marks, Sight::Incoming);
+        assert_eq!(incoming, [us(3), us(57), us(47), us(8), us(7), us(65)]);
+        assert_eq!(took(&marks, Sight::None), [us(3), us(55), us(7), us(65)]);
+        for sight in ALL {
+            assert!(marks.is_complete(sight) && marks.is_consistent(sight), "{sight:?}");
+        }
     }
 
     #[test]
@@ -163,22 +192,23 @@ mod tests {
         let marks = Marks { lan_in: [None, at(50)], lan_out: [None, at(12)], ..whole() };
         assert_eq!(marks.took(Stage::LanA), None);
         assert_eq!((marks.took(Stage::Tag), marks.took(Stage::Discard)), (us(9), us(8)));
-        assert!(!marks.is_complete(true) && marks.is_complete(false));
-        assert!(marks.is_consistent(true));
+        assert_eq!(ALL.map(|sight| marks.is_complete(sight)), [false, false, true]);
+        let hidden = Marks { lan_out: [None, None], ..whole() };
+        assert_eq!(ALL.map(|sight| hidden.is_complete(sight)), [false, true, true]);
         let lost = Marks { answered: None, host_in: None, ..whole() };
         assert_eq!((lost.took(Stage::RoundTrip), lost.took(Stage::LanA)), (None, us(50)));
-        assert!(lost.is_consistent(true));
-        assert!(Marks::default().is_consistent(true));
+        for marks in [marks, hidden, lost, Marks::default()] {
+            assert!(ALL.into_iter().all(|sight| marks.is_consistent(sight)), "{marks:?}");
+        }
     }
 
     #[test]
     fn what_cannot_be_is_seen() {
         let back = Marks { host_out: at(70), ..whole() };
         assert_eq!(back.took(Stage::HostIn), us(7));
-        assert!(!back.is_consistent(true) && !back.is_consistent(false));
-        // A later LAN's stamps hide behind the first one's order, but not in its stage.
+        assert!(ALL.into_iter().all(|sight| !back.is_consistent(sight)));
         let lan = Marks { lan_in: [at(4), None], ..whole() };
         assert_eq!(lan.took(Stage::LanA), None);
-        assert!(!lan.is_consistent(true));
+        assert!(!lan.is_consistent(Sight::Full));
     }
 }

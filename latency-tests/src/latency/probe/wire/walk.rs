@@ -21,7 +21,7 @@ use tools::exit::Failure;
 use super::super::flights::{Flight, Flights, Standing};
 use super::super::usage::Usage;
 use super::echo::{Echo, Echoes};
-use super::stages::{Marks, Stage};
+use super::stages::{Marks, Sight, Stage};
 use crate::os::stamped::{Offset, StampedSocket, Toward};
 use crate::os::wait::wait;
 
@@ -114,8 +114,8 @@ pub(super) struct Walker {
     pub(super) lateness: Recorder,
     /// Each with what it records.
     pub(super) stages: Vec<(Stage, Recorder)>,
-    /// Whether the LANs are watched.
-    pub(super) split: bool,
+    /// What of the LANs is watched.
+    pub(super) sight: Sight,
     pub(super) flights: Flights<Walk>,
     pub(super) steering: Arc<Steering>,
 }
@@ -237,15 +237,15 @@ impl Walker {
 
     /// Accounts for the echoes that are over.
     fn settle(&mut self, now: Instant) {
-        let split = self.split;
-        while let Some(flight) = self.flights.take(now, |it| it.marks.is_complete(split)) {
+        let sight = self.sight;
+        while let Some(flight) = self.flights.take(now, |it| it.marks.is_complete(sight)) {
             self.account(&flight);
         }
     }
 
     fn account(&mut self, flight: &Flight<Walk>) {
         let Walk { marks, stepped, .. } = flight.state;
-        let is_consistent = marks.is_consistent(self.split);
+        let is_consistent = marks.is_consistent(self.sight);
         let steering = &self.steering;
         steering.stepped.fetch_add(u64::from(stepped), Ordering::Relaxed);
         let contradicts = !is_consistent && !stepped;
