@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration as StdDuration;
 
@@ -20,9 +21,9 @@ use rt_core::probe_frame::{Kind, ProbeFrame};
 use rt_core::time::Duration;
 use serde_json::json;
 use support::traffic::{Traffic, flows};
-use support::{Cluster, can_run, mac, mac_b, wait_until};
+use support::{Cluster, PATIENCE, can_run, mac, mac_b, wait_until};
 use tools::exit::ExitCode;
-use tools::netlab::Toward;
+use tools::netlab::{Process, Toward};
 
 #[global_allocator]
 static ALLOCATOR: TrapAllocator = TrapAllocator::system();
@@ -79,7 +80,14 @@ fn started(cluster: &Cluster, asked: &Asked, options: &HeartbeatOptions) -> Hear
 
 fn finished(beats: Heartbeat) -> Vec<Series> {
     wait_until("the end of the beats", || beats.is_over().then_some(()));
-    Box::new(beats).finish().unwrap()
+    println!("{:?}", beats.more());
+    let found = Box::new(beats).finish().unwrap();
+    for it in &found {
+        let us = [it.seen.min_ns, it.seen.p50_ns, it.seen.p99_ns, it.seen.max_ns]
+            .map(|ns| ns.map(|ns| ns as f64 / 1e3));
+        println!("{:8} {:5} min, p50, p99, max {us:?} {:?}", it.name, it.seen.samples, it.counts);
+    }
+    found
 }
 
 fn of<'a>(series: &'a [Series], name: &str) -> &'a Series {
@@ -106,7 +114,7 @@ fn alone_each_beat_is_accounted_for_and_a_round_trip_splits() {
     let beats = Heartbeat::start(&asked(500), &options()).unwrap();
     wait_until("the end of the beats", || beats.is_over().then_some(()));
     let (progress, more) = (beats.progress(), beats.more());
-    let series = Box::new(beats).finish().unwrap();
+    let series = finished(beats);
     assert_eq!((progress.over, progress.planned, progress.lost), (500, 500, 0));
     assert!(more["link"].contains("software"), "{more:?}");
     let names: Vec<_> = series.iter().map(|it| it.name.as_str()).collect();
@@ -203,19 +211,25 @@ fn beside_live_daemons_their_traffic_is_seamless_while_the_probe_runs_on_both_la
     let _turn = turn();
     let cluster = Cluster::running(2, 7, "");
     let traffic = Traffic::start(&cluster, 2, &flows(&[(1, 2), (2, 1)]), 500, 2.0);
-    let _responder = responder(&cluster);
+    // Both nodes answer, and both ask.
+    let _near = cluster.host(1).run(|| heartbeat::respond(&respond()).unwrap()).unwrap();
+    let _far = responder(&cluster);
+    let back = Asked { cpus: vec![1], ..asked(500) };
+    let back = cluster.host(2).run(|| Heartbeat::start(&back, &lans()).unwrap()).unwrap();
     let beats = started(&cluster, &asked(500), &lans());
     let more = beats.more();
     // The daemon has put one address on both of its ports.
     assert_eq!([&more["peer a"], &more["peer b"]], [&mac(2).to_string(), &mac(2).to_string()]);
-    let series = finished(beats);
+    let all = [finished(beats), finished(back)];
     let outcome = traffic.finish();
     println!("{outcome}");
     assert!(outcome.is_seamless(), "{:?}\n{}", outcome.complaints, cluster.describe());
-    for lan in ["lan a", "lan b"] {
-        let it = of(&series, lan);
+    for (series, lan) in all.iter().flat_map(|it| [(it, "lan a"), (it, "lan b")]) {
+        let it = of(series, lan);
         assert_eq!(it.seen.samples + it.counts.swallowed, 500, "{lan}: {:?}", it.counts);
+        assert_eq!(it.counts.repeated, 0, "{lan}");
     }
+    println!("{}", cluster.describe());
 }
 
 /// A frame that somebody else makes.
@@ -320,6 +334,44 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
     let failure = Heartbeat::start(&often, &long).map(drop).unwrap_err();
     assert_eq!(failure.code, ExitCode::Usage);
     assert!(failure.to_string().starts_with("--wait: too many"), "{failure}");
+}
+
+/// Set for the process that has no privilege.
+const UNPRIVILEGED: &str = "BUMPLESS_TEST_UNPRIVILEGED";
+
+/// No test, unless this program was started without privilege.
+#[test]
+fn ask_without_privilege() {
+    if std::env::var_os(UNPRIVILEGED).is_none() {
+        return;
+    }
+    let named = Heartbeat::start(&asked(1), &lans()).map(drop).unwrap_err();
+    let alone = Heartbeat::start(&asked(1), &options()).map(drop).unwrap_err();
+    for failure in [named, alone] {
+        println!("\n{} {failure}", failure.code as u8);
+    }
+}
+
+#[test]
+fn without_privilege_it_is_said_what_is_missing() {
+    if !can_run("without_privilege_it_is_said_what_is_missing") {
+        return;
+    }
+    let _turn = turn();
+    let cluster = Cluster::plain_hosts(1);
+    // Nobody may not look where this program was built.
+    let program = std::env::temp_dir().join(format!("bumpless-heartbeat-{}", std::process::id()));
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut command = cluster.host(1).command("setpriv").unwrap();
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    command.args(["--exact", "ask_without_privilege", "--nocapture"]).env(UNPRIVILEGED, "1");
+    let ended = Process::spawn("nobody", command).unwrap().finish(PATIENCE);
+    fs::remove_file(&program).unwrap();
+    let output = ended.unwrap().out;
+    let told: Vec<_> = output.lines().filter(|line| line.starts_with("3 ")).collect();
+    let [named, alone] = told.as_slice() else { panic!("{output}") };
+    assert!(named.contains("--lan-a") && named.contains("CAP_NET_RAW"), "{named}");
+    assert!(alone.contains("CAP_SYS_ADMIN"), "{alone}");
 }
 
 #[test]

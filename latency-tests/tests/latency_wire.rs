@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ use rt_core::os::thread::Policy;
 use rt_core::time::Duration;
 use serde_json::json;
 use support::traffic::{Traffic, flows};
-use support::{Cluster, can_run, ip, wait_until};
+use support::{Cluster, can_run, ip, mac, wait_until};
 use tools::exit::ExitCode;
 use tools::netlab::Toward;
 
@@ -252,6 +252,32 @@ fn seamless(config: &str, names: &[&str], hidden: bool) {
     let outcome = traffic.finish();
     println!("{outcome}");
     assert!(outcome.is_seamless(), "{:?}\n{}", outcome.complaints, cluster.describe());
+    for it in &series {
+        assert_eq!(it.counts.lost, 0, "{}", it.name);
+    }
+}
+
+#[test]
+fn over_ip_version_6_it_is_the_same() {
+    if !can_run("over_ip_version_6_it_is_the_same") {
+        return;
+    }
+    let _turn = turn();
+    let cluster = Cluster::running(2, 12, SEEN);
+    let address = |n: u8| IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, u16::from(n)));
+    for (n, other) in [(1, 2), (2, 1)] {
+        let host = cluster.host(n);
+        let switch_on = || fs::write("/proc/sys/net/ipv6/conf/prp0/disable_ipv6", "0");
+        if let Err(error) = host.run(switch_on).unwrap() {
+            println!("SKIP: over_ip_version_6_it_is_the_same: no IPv6 here: {error}");
+            return;
+        }
+        host.add_address("prp0", address(n), 64).unwrap();
+        host.add_neighbour("prp0", address(other), mac(other)).unwrap();
+    }
+    let options = WireOptions { peer: Some(address(2)), ..beside(&cluster) };
+    let series = finished(started(&cluster, &asked(200), &options));
+    check_accounts(&series, 200);
     for it in &series {
         assert_eq!(it.counts.lost, 0, "{}", it.name);
     }

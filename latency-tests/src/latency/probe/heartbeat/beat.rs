@@ -232,9 +232,11 @@ impl Beater {
                 Look::Nothing | Look::Down => return,
                 Look::Refused => count(&told.malformed),
                 Look::NotForUs => {}
+                // For whoever answers here.
+                Look::Frame(frame, _) if frame.kind == Kind::Request => {}
                 Look::Frame(frame, _) => {
                     let now = MonotonicClock::now();
-                    let is_ours = frame.kind == Kind::Answer && frame.run == self.run;
+                    let is_ours = frame.run == self.run;
                     let has_left = is_ours && frame.number < self.flights.next();
                     let found = if is_ours { self.flights.find(frame.number) } else { None };
                     let beat = found.and_then(|(standing, flight)| {
