@@ -327,7 +327,12 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
     assert!(text.starts_with("--interface: there is no interface prp9"), "{text}");
     // With all three named no daemon is asked.
     let right = WireOptions { lan_b: name("lan_b"), ..named };
-    check_accounts(&finished(started(&cluster, &asked(20), &right)), 20);
+    let wire = started(&cluster, &asked(20), &right);
+    let path = cluster.node(1).status().ports.a.transmit_path;
+    assert_eq!(wire.more().contains_key("not split"), path.as_deref() == Some("xdp"), "{path:?}");
+    let series = finished(wire);
+    check_accounts(&series, 20);
+    assert!(series.iter().all(|it| it.counts.lost == 0));
 
     let empty = cluster.net.folder().join("nobody");
     let (code, text) = refused(WireOptions { runtime_dir: Some(empty), ..beside });

@@ -70,7 +70,7 @@ use super::heartbeat::port::{look_at, refusal};
 use super::heartbeat::{flights, recorder, refused_thread, swallowed_not_skipped};
 use super::{Asked, Probing, Progress};
 use crate::os::net::bind_to_interface;
-use crate::os::stamped::{Heard, StampedSocket};
+use crate::os::stamped::{Heard, StampedSocket, Toward};
 use crate::os::wait::wait;
 
 /// From the start of the thread to the first planned instant.
@@ -157,8 +157,18 @@ struct Way {
     lans: [String; 2],
     /// What of the LANs can be watched.
     sight: Sight,
+    /// Whether the daemon told so; else it has to be tried.
+    is_told: bool,
     /// Why not all.
     hidden: Option<String>,
+}
+
+/// What an echo is sent and followed by.
+#[derive(Debug)]
+struct Opened {
+    socket: OwnedFd,
+    taps: Vec<Tap>,
+    sight: Sight,
 }
 
 impl Wire {
@@ -178,18 +188,19 @@ impl Wire {
                 (Some(alone), peer)
             }
         };
-        let way = way(options, alone.as_ref())?;
+        let mut way = way(options, alone.as_ref())?;
         let family = if peer.is_ipv4() { Family::V4 } else { Family::V6 };
         let echoes = Echoes { family, run: RandomState::new().build_hasher().finish() };
         let octets = usize::from(options.octets);
         let open = || open(&way, peer, echoes, octets);
-        let (socket, taps) = match &alone {
+        let Opened { socket, taps, sight } = match &alone {
             None => open()?,
             Some(alone) => {
                 let inside = alone.namespace()?.run(open);
                 inside.map_err(|it| Failure::failed(it.to_string(), ""))??
             }
         };
+        way.see(sight);
         let steering = Arc::new(Steering::new()?);
         let first = MonotonicClock::now() + RUN_UP;
         let all = way.sight.stages().iter();
@@ -214,6 +225,20 @@ impl Wire {
         let thread = RtThread::spawn(thread, move || walker.run()).map_err(refused_thread)?;
         let more = settings(options, &way, peer, alone.is_some());
         Ok(Self { thread: Some(thread), steering, planned: asked.cycles, more, _alone: alone })
+    }
+}
+
+impl Way {
+    /// Takes what was found by trying.
+    fn see(&mut self, sight: Sight) {
+        let hidden = match sight {
+            _ if self.is_told => return,
+            Sight::Full => None,
+            Sight::Incoming => Some("no echo was seen to leave by the LANs (by AF_XDP?)"),
+            Sight::None => Some("no echo was seen on the LANs (by AF_XDP, or are these others?)"),
+        };
+        self.sight = sight;
+        self.hidden = hidden.map(str::to_owned);
     }
 }
 
@@ -292,7 +317,7 @@ fn way(options: &WireOptions, alone: Option<&Alone>) -> Result<Way, Failure> {
     if let (None, Some(host), Some(a), Some(b)) = (alone, interface, lan_a, lan_b) {
         let lans = [a.clone(), b.clone()];
         let (host, sight) = (host.clone(), Sight::Full);
-        return Ok(Way { host, lans, sight, hidden: None });
+        return Ok(Way { host, lans, sight, is_told: false, hidden: None });
     }
     let folder = match alone {
         Some(alone) => alone.runtime_dir(),
@@ -312,7 +337,7 @@ fn way(options: &WireOptions, alone: Option<&Alone>) -> Result<Way, Failure> {
     }
     let lans = [&status.ports.a, &status.ports.b].map(|port| port.interface.clone());
     let (sight, hidden) = sight(&status);
-    Ok(Way { host, lans, sight, hidden })
+    Ok(Way { host, lans, sight, is_told: true, hidden })
 }
 
 /// What of the LANs can be watched, and why not all.
@@ -337,12 +362,7 @@ fn sight(status: &Status) -> (Sight, Option<String>) {
 }
 
 /// Opens the socket and the taps in the caller's network namespace, and waits for an answer.
-fn open(
-    way: &Way,
-    peer: IpAddr,
-    echoes: Echoes,
-    octets: usize,
-) -> Result<(OwnedFd, Vec<Tap>), Failure> {
+fn open(way: &Way, peer: IpAddr, echoes: Echoes, octets: usize) -> Result<Opened, Failure> {
     look_at("--interface", &way.host)?;
     let socket = echo_socket(&way.host, peer)?;
     let tap = |option: &str, interface: &str, place| -> Result<Tap, Failure> {
@@ -356,10 +376,39 @@ fn open(
             taps.push(tap(option, lan, Place::Lan(at))?);
         }
     }
-    // In a run of its own: a late answer to a request from there is none to an echo.
-    let greeting = Echoes { run: !echoes.run, ..echoes };
+    // In a run of its own, which the taps let pass: a late answer from there is none to an echo.
+    let greeting = Echoes { run: echoes.run ^ (1 << 63), ..echoes };
     greet(&socket, way, peer, greeting, octets)?;
-    Ok((socket, taps))
+    if way.is_told {
+        return Ok(Opened { socket, taps, sight: way.sight });
+    }
+    let sight = seen(&taps, greeting);
+    Ok(Opened { socket, taps, sight })
+}
+
+/// What of the LANs was seen of a greeting that has been answered.
+fn seen(taps: &[Tap], greeting: Echoes) -> Sight {
+    /// Of the second LAN's answer, after the first one's.
+    const MORE: std::time::Duration = std::time::Duration::from_millis(50);
+    const FRAMES_MAX: usize = 1_024;
+    std::thread::sleep(MORE);
+    let mut buffer = [0; 2_048];
+    let (mut leaves, mut comes) = (false, false);
+    for tap in taps.iter().filter(|tap| tap.place != Place::Host) {
+        for _ in 0..FRAMES_MAX {
+            let Ok(Some(arrival)) = tap.socket.receive(&mut buffer) else { break };
+            let frame = buffer.get(..arrival.octets).unwrap_or_default();
+            let Some(echo) = greeting.in_frame(frame) else { continue };
+            let away = arrival.toward == Toward::Away;
+            leaves |= away && !echo.is_reply;
+            comes |= !away && echo.is_reply;
+        }
+    }
+    match (leaves, comes) {
+        (true, true) => Sight::Full,
+        (false, true) => Sight::Incoming,
+        _ => Sight::None,
+    }
 }
 
 /// A raw ICMP socket kept to an interface and a peer.
