@@ -8,6 +8,7 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration as StdDuration;
 
+use latency_tests::latency::options::Options;
 use latency_tests::latency::probe::heartbeat::{
     self, Heartbeat, HeartbeatOptions, RespondOptions, Responder,
 };
@@ -99,6 +100,26 @@ fn lost_and_repeated(cluster: &Cluster, lan: &str) -> (u64, u64) {
     let counters = cluster.net.impairment("n1", lan).unwrap().counters().unwrap();
     let of = |lane: usize, key: &str| counters[lane][key].as_u64().unwrap();
     (of(0, "lost"), of(1, "repeated"))
+}
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    _options: Options,
+    #[command(flatten)]
+    probe: HeartbeatOptions,
+}
+
+#[test]
+fn its_options_stand_beside_the_common_ones() {
+    <Line as clap::CommandFactory>::command().debug_assert();
+    let line = |words: &str| <Line as clap::Parser>::try_parse_from(words.split(' '));
+    assert_eq!(line("it -i 500").unwrap().probe, HeartbeatOptions::default());
+    let named = line("it --lan-a eth1 --peer-a 02:00:5e:10:00:01 --octets 200").unwrap().probe;
+    assert_eq!((named.lan_a.as_deref(), named.octets), (Some("eth1"), 200));
+    for wrong in ["--octets 69", "--octets 1515", "--peer-a 02:00:5e:10:00:01", "--wait 0"] {
+        assert!(line(&format!("it {wrong}")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

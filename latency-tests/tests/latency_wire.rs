@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use latency_tests::latency::options::Options;
 use latency_tests::latency::probe::wire::{Wire, WireOptions};
 use latency_tests::latency::probe::{Asked, Probing};
 use latency_tests::latency::report::{Measure, Series};
@@ -89,6 +90,26 @@ fn check_accounts(series: &[Series], cycles: u64) {
         let counts = &it.counts;
         let all = it.seen.samples + counts.swallowed + counts.lost;
         assert_eq!((all, counts.skipped), (cycles, 0), "{}: {counts:?}", it.name);
+    }
+}
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    _options: Options,
+    #[command(flatten)]
+    probe: WireOptions,
+}
+
+#[test]
+fn its_options_stand_beside_the_common_ones() {
+    <Line as clap::CommandFactory>::command().debug_assert();
+    let line = |words: &str| <Line as clap::Parser>::try_parse_from(words.split(' '));
+    assert_eq!(line("it -i 500").unwrap().probe, WireOptions::default());
+    let named = line("it --interface prp0 --peer 10.0.0.2").unwrap().probe;
+    assert_eq!(named.interface.as_deref(), Some("prp0"));
+    for wrong in ["--octets 23", "--octets 1453", "--interface prp0", "--peer nobody"] {
+        assert!(line(&format!("it {wrong}")).is_err(), "{wrong}");
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`shm`] | from the publication of an image to its being observed by another process |
 //! | [`heartbeat`] | how long a beat takes to the peer and back, on each LAN |
+//! | [`shm`] | from the publication of an image to its being observed by another process |
 //! | [`wakeup`] | how late a thread wakes that asked to be woken at a certain instant |
 //! | [`wire`] | how long a frame takes through host port, LANs and discard, by stage |
 
@@ -15,9 +15,9 @@ use tools::exit::Failure;
 
 use super::report::Series;
 
-pub mod shm;
 mod flights;
 pub mod heartbeat;
+pub mod shm;
 mod usage;
 pub mod wakeup;
 pub mod wire;
