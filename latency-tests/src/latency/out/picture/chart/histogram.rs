@@ -79,15 +79,21 @@ fn columns(across: &Scale) -> String {
     }
 }
 
-fn bins(view: &Distribution, across: &Scale) -> Vec<u64> {
+/// Resolved samples by column.
+pub(super) fn bins(view: &Distribution, across: &Scale) -> Vec<u64> {
     let mut bins = vec![0_u64; BINS];
-    for bucket in &view.histogram {
-        let middle = f64::midpoint(bucket.lowest_ns as f64, bucket.highest_ns as f64);
+    for (at, bucket) in view.histogram.iter().enumerate() {
+        // The last bucket holds what is above the bound, too, which has a place of its own here.
+        let is_last = at + 1 == view.histogram.len();
+        let overflow = if is_last { view.overflow } else { 0 };
+        let resolved = bucket.count.saturating_sub(overflow);
+        let highest_ns = if overflow > 0 { bucket.lowest_ns } else { bucket.highest_ns };
+        let middle = f64::midpoint(bucket.lowest_ns as f64, highest_ns as f64);
         let part = across.part(middle);
         // The first column whose end is not before it.
         let place = (0..BINS - 1).find(|it| part * (BINS as f64) < *it as f64 + 1.0);
         if let Some(bin) = bins.get_mut(place.unwrap_or(BINS - 1)) {
-            *bin = bin.saturating_add(bucket.count);
+            *bin = bin.saturating_add(resolved);
         }
     }
     bins

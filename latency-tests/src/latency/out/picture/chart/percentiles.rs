@@ -8,7 +8,7 @@ use super::Subject;
 use super::frame::{
     BELOW, LEFT, Plot, TOP, Words, heading, legend, named, numbers, upright, views,
 };
-use crate::latency::report::Distribution;
+use crate::latency::report::{Distribution, Series};
 
 const HEIGHT: f64 = 240.0;
 
@@ -56,7 +56,13 @@ pub(super) fn draw(subject: &Subject<'_>, width: f64) -> Drawing {
     }
     numbers(&mut drawing, &plot, ends);
     plot.box_around(&mut drawing);
-    let remarks: Vec<String> = views(subject).into_iter().collect();
+    let mut remarks: Vec<String> = views(subject).into_iter().collect();
+    let overflow = subject.drawn().find(|it| it.owed.overflow > 0);
+    let remark = |it: &Series| {
+        let bound = tick(it.owed.highest_ns as f64);
+        format!("above the recorder's bound of {bound}: not resolved, drawn at the maximum")
+    };
+    remarks.extend(overflow.map(remark));
     legend(&mut drawing, subject, &remarks);
     drawing
 }

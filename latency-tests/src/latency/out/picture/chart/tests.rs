@@ -103,6 +103,11 @@ fn samples_above_the_bound_have_a_place_of_their_own() {
     // The sample itself and those of the swallowed cycles.
     let overflow = with.runs.first().unwrap().series.first().unwrap().owed.overflow;
     assert!(overflow > 1 && texts(&drawing).contains(&overflow.to_string().as_str()));
+    // They are in the plot no second time, although the last bucket holds them, too.
+    let owed = &with.runs.first().unwrap().series.first().unwrap().owed;
+    let across = super::super::scale::Scale::of_values(3_000.0, 1e7);
+    let in_plot: u64 = histogram::bins(owed, &across).into_iter().sum();
+    assert_eq!(in_plot, owed.samples - owed.overflow);
     let without = drawn("histogram", &report(vec![series("cpu 0", [3, 4, 5])]));
     assert!(texts(&without).contains(&"none above the recorder's bound of 10 ms"));
 }
