@@ -1,7 +1,7 @@
 //! J, the lateness that the timers of a takeover reckon with: from recordings to the value that is
 //! stored, and back to the question whether it is still that of this host.
 //!
-//! The way: [`derive`] takes what both hosts and both LANs recorded and what the plant asks
+//! The way: [`derive()`] takes what both hosts and both LANs recorded and what the plant asks
 //! for; it gives a [`Derivation`]: bounds with the horizons that they cover, the timers, the
 //! inequalities between them ([`margins`](crate::margins)), and the mean time between false
 //! suspicions that the recordings support. [`Stored`] is what is kept of it in the daemon's

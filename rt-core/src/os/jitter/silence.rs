@@ -6,8 +6,8 @@
 //! thread was late and the frame that came then was slow; the last one is taken into the first by
 //! taking the whole spread of the round trip off what is borne.
 //!
-//! **A late thread.** A thread that is stopped sends nothing, whatever its period is: so lateness in
-//! time is compared with the silence that is borne. The first beat that falls into a stall is as
+//! **A late thread.** A thread that is stopped sends nothing, whatever its period is: so lateness
+//! in time is compared with the silence that is borne. The first beat that falls into a stall is as
 //! late as what is left of it. Where beats are rarer than the recorded cycles, this is on average
 //! less than what was recorded, so that the recording errs to the safe side. Where they come more
 //! often, a stall may be longer by a recorded period than was seen, and there are more beats that
