@@ -1,7 +1,7 @@
 //! `bumpless-latency`: how late a host is, told so that it can be believed.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process;
 
@@ -11,12 +11,17 @@ use latency_tests::latency::derive;
 use latency_tests::latency::files::Files;
 use latency_tests::latency::options::{Options, Outputs};
 use latency_tests::latency::out::json;
+use latency_tests::latency::probe::heartbeat::{self, Answers, HeartbeatOptions, RespondOptions};
 use latency_tests::latency::probe::shm::{self, ShmOptions};
 use latency_tests::latency::probe::wakeup;
+use latency_tests::latency::probe::wire::{self, WireOptions};
 use latency_tests::latency::report::Probe;
 use latency_tests::latency::session::{self, Part};
 use latency_tests::latency::stress::worker;
+use latency_tests::os::wait::EndSignals;
+use rt_core::os::clock::MonotonicClock;
 use rt_core::os::freeze::{TrapAction, TrapAllocator, set_trap_action};
+use rt_core::time::Duration;
 use tools::exit::{self, ExitCode, Failure};
 
 /// Counts what a thread that measures allocates: nothing, or the run is invalid.
@@ -43,6 +48,13 @@ struct Arguments {
 enum Command {
     /// How late a thread wakes that asked to be woken at a certain instant: cyclictest's cycle
     Wakeup(Options),
+    /// How long a heartbeat takes to the peer and back on each LAN, and how late it left
+    Heartbeat {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        heartbeat: HeartbeatOptions,
+    },
     /// From the publication of an image in shared memory to its being seen by another process
     Shm {
         #[command(flatten)]
@@ -50,13 +62,22 @@ enum Command {
         #[command(flatten)]
         shm: ShmOptions,
     },
+    /// How long a frame takes through host port, tag, LANs and discard, and back, by stage
+    Wire {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        wire: WireOptions,
+    },
     /// All of these, one after the other
     All {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        shm: ShmOptions,
+        ways: Ways,
     },
+    /// Send heartbeats back to who measures them, until SIGINT or SIGTERM
+    Respond(RespondOptions),
     /// From results of both hosts and both LANs to the timers of a takeover, and the J that the
     /// daemon checks
     Derive(derive::Options),
@@ -64,6 +85,26 @@ enum Command {
     Compare(CompareArgs),
     /// Tell a result that was kept, and make pages and tables of it
     Report(ReportArgs),
+}
+
+/// Where `all` measures what leaves the host.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Network")]
+struct Ways {
+    /// The network interface on LAN A, where `bumpless-latency respond` runs on the peer [default:
+    /// LANs in software]
+    #[arg(long, value_name = "IF", requires = "lan_b")]
+    lan_a: Option<String>,
+    /// The network interface on LAN B
+    #[arg(long, value_name = "IF", requires = "lan_a")]
+    lan_b: Option<String>,
+    /// An IP address behind the daemon's host interface [default: a network of its own, with a
+    /// daemon on each of two hosts]
+    #[arg(long, value_name = "ADDRESS")]
+    peer: Option<IpAddr>,
+    /// The daemon's host interface [default: that of the only daemon that runs]
+    #[arg(long, value_name = "IF", requires = "peer")]
+    interface: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -111,34 +152,78 @@ fn main() -> process::ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Wakeup(options) => session::run(&options, vec![wakeup_part()]),
-        Command::Shm { options, shm } => {
-            only_wakeup_watches(&options, "shm")?;
-            session::run(&options, vec![shm_part(&shm)])
-        }
-        Command::All { options, shm } => {
-            only_wakeup_watches(&options, "all")?;
-            session::run(&options, vec![wakeup_part(), shm_part(&shm)])
-        }
+        Command::Heartbeat { options, heartbeat } => alone(&options, heartbeat_part(&heartbeat)),
+        Command::Shm { options, shm } => alone(&options, shm_part(&shm)),
+        Command::Wire { options, wire } => alone(&options, wire_part(&wire)),
+        Command::All { options, ways } => all(&options, ways),
+        Command::Respond(options) => respond(&options),
         Command::Derive(options) => derive::run(&options),
         Command::Compare(args) => compared(&args),
         Command::Report(args) => told(args),
     }
 }
 
+/// A run of one probe that is not `wakeup`.
+fn alone(options: &Options, part: Part<'_>) -> Result<ExitCode, Failure> {
+    only_wakeup_watches(options, part.probe.name())?;
+    session::run(options, vec![part])
+}
+
+fn all(options: &Options, ways: Ways) -> Result<ExitCode, Failure> {
+    only_wakeup_watches(options, "all")?;
+    let Ways { lan_a, lan_b, peer, interface } = ways;
+    let heartbeat = HeartbeatOptions { lan_a, lan_b, ..HeartbeatOptions::default() };
+    let wire = WireOptions { peer, interface, ..WireOptions::default() };
+    let shm = ShmOptions::default();
+    let mut parts = vec![wakeup_part(), heartbeat_part(&heartbeat)];
+    parts.extend([shm_part(&shm), wire_part(&wire)]);
+    session::run(options, parts)
+}
+
 fn wakeup_part<'a>() -> Part<'a> {
-    Part { probe: Probe::Wakeup, more: BTreeMap::new(), start: Box::new(wakeup::start) }
+    Part { probe: Probe::Wakeup, start: Box::new(wakeup::start) }
+}
+
+fn heartbeat_part(options: &HeartbeatOptions) -> Part<'_> {
+    let start = Box::new(move |asked: &_, _| heartbeat::start(asked, options));
+    Part { probe: Probe::Heartbeat, start }
 }
 
 fn shm_part(options: &ShmOptions) -> Part<'_> {
-    let what = match &options.region {
-        Some(name) => ("region".to_owned(), name.clone()),
-        None => ("octets".to_owned(), options.octets.to_string()),
-    };
-    Part {
-        probe: Probe::Shm,
-        more: BTreeMap::from([what]),
-        start: Box::new(move |asked, _| shm::start(asked, options)),
+    Part { probe: Probe::Shm, start: Box::new(move |asked: &_, _| shm::start(asked, options)) }
+}
+
+fn wire_part(options: &WireOptions) -> Part<'_> {
+    Part { probe: Probe::Wire, start: Box::new(move |asked: &_, _| wire::start(asked, options)) }
+}
+
+/// Answers until a signal ends it; then says what was done.
+fn respond(options: &RespondOptions) -> Result<ExitCode, Failure> {
+    let failed = |error| Failure::failed(format!("signals cannot be waited for: {error}"), "");
+    let signals = EndSignals::block().map_err(failed)?;
+    session::lock_memory(options.allow_non_rt, 1)?;
+    let responder = heartbeat::respond(options)?;
+    print("ready\n");
+    while !responder.is_over() {
+        let next = MonotonicClock::now() + Duration::from_millis(200);
+        if signals.sleep_until(next).map_err(failed)? {
+            break;
+        }
     }
+    let is_over = responder.is_over();
+    let names = [("lan a", &options.lan_a), ("lan b", &options.lan_b)];
+    let names = names.into_iter().filter(|(_, lan)| lan.is_some()).map(|(name, _)| name);
+    for (name, done) in names.zip(responder.finish()?) {
+        let Answers { answered, above_rate, malformed, ignored, not_sent, dropped } = done;
+        print(&format!(
+            "{name}: {answered} answered, {above_rate} above the rate, {malformed} malformed, \
+             {ignored} for others, {not_sent} not sent, {dropped} dropped by the kernel\n"
+        ));
+    }
+    if is_over {
+        return Err(Failure::failed("the thread that answers has ended by itself", ""));
+    }
+    Ok(ExitCode::Fine)
 }
 
 fn only_wakeup_watches(options: &Options, probe: &str) -> Result<(), Failure> {

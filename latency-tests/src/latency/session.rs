@@ -36,8 +36,6 @@ pub type Start<'a> = Box<dyn FnOnce(&Asked, Trigger) -> Result<Box<dyn Probing>,
 pub struct Part<'a> {
     /// Which.
     pub probe: Probe,
-    /// What is told of its settings beside those that all have.
-    pub more: BTreeMap<String, String>,
     /// Starts it.
     pub start: Start<'a>,
 }
@@ -120,11 +118,7 @@ impl<'a> Stage<'a> {
         options.stay_on()?;
         // An allocator that cannot be tuned costs the ordinary threads of this program, only.
         let _tuned = memory::tune_allocator();
-        let locked = match memory::lock_all_with_room(room(&asked)) {
-            Ok(_) => true,
-            Err(_) if options.allow_non_rt => false,
-            Err(error) => return Err(Failure::missing(error.to_string(), ALLOW)),
-        };
+        let locked = lock_memory(options.allow_non_rt, asked.cpus.len())?;
         let awake = (!options.default_system).then(|| DmaLatency::hold(options.latency));
         let awake = awake.transpose().map_err(|error| format!("idle states: {error}"));
         let mut settings = options.settings(&asked, locked);
@@ -141,12 +135,13 @@ impl<'a> Stage<'a> {
         signals: &EndSignals,
         report: &mut Report,
     ) -> Result<Run, Failure> {
-        let Part { probe, more, start } = part;
+        let Part { probe, start } = part;
         let threshold = self.options.threshold().map(|plan| Threshold::arm(&plan)).transpose()?;
         let trigger = threshold.as_ref().map(Threshold::trigger).unwrap_or_default();
         let before = (Look::at(&self.asked.cpus), suspended());
         let probing = start(&self.asked, trigger)?;
         let was_ended = self.wait(probe, &*probing, signals)?;
+        let more = probing.more();
         let series = probing.finish()?;
         let outcome = threshold.map(Threshold::finish).unwrap_or_default();
         report.cautions.extend(outcome.caution);
@@ -221,11 +216,19 @@ fn tripped(options: &Options, probe: Probe, event: &Event) -> Gate {
     }
 }
 
-/// What the threads that measure and their records take, at most.
-fn room(asked: &Asked) -> u64 {
-    const ALL: u64 = 64 << 20;
+/// Locks all memory, where there is room for so many threads that measure; whether it is locked.
+///
+/// # Errors
+/// It is not granted, and has to be.
+pub fn lock_memory(allow_non_rt: bool, threads: usize) -> Result<bool, Failure> {
+    /// What a thread and its records take, at most, and all else.
     const EACH: u64 = 16 << 20;
-    ALL + EACH * asked.cpus.len() as u64
+    const ALL: u64 = 64 << 20;
+    match memory::lock_all_with_room(ALL + EACH * threads as u64) {
+        Ok(_) => Ok(true),
+        Err(_) if allow_non_rt => Ok(false),
+        Err(error) => Err(Failure::missing(error.to_string(), ALLOW)),
+    }
 }
 
 /// What to do where real time is not granted.

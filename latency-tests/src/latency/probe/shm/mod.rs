@@ -37,6 +37,7 @@ pub mod talk;
 mod watch;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -186,7 +187,7 @@ pub fn start_with(program: &Program, asked: &Asked, options: &ShmOptions) -> Res
         begin: orders.begin(),
     };
     let writer = writing.start(segment, Arc::clone(&stops))?;
-    Ok(Shm { writer, watch, stops, course: orders.course })
+    Ok(Shm { writer, watch, stops, course: orders.course, octets: options.octets })
 }
 
 /// Where writer and reader run, and how the reader waits.
@@ -239,6 +240,7 @@ pub struct Shm {
     watch: Watch,
     stops: Arc<AtomicBool>,
     course: Course,
+    octets: u32,
 }
 
 impl Shm {
@@ -250,6 +252,10 @@ impl Shm {
 }
 
 impl Probing for Shm {
+    fn more(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("octets".to_owned(), self.octets.to_string())])
+    }
+
     fn progress(&self) -> Progress {
         let [over, lost, max_ns] = self.watch.so_far();
         Progress { over, planned: self.course.images(), lost, max_ns }

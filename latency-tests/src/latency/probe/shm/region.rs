@@ -10,6 +10,7 @@
 //! has published nothing meanwhile, and no reader is late for it. An image that a new owner commits
 //! again after a takeover has been published before, and does not count.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +58,7 @@ pub struct Live {
     so_far: Arc<SoFar>,
     stops: Arc<AtomicBool>,
     images: u64,
+    name: String,
 }
 
 /// Starts to measure on the first of the processors that are asked for, as long as is asked for.
@@ -96,10 +98,14 @@ pub fn start(asked: &Asked, options: &ShmOptions, name: &str) -> Result<Live, Fa
     };
     let thread = RtThread::spawn(plan, move || reader.run())
         .map_err(|error| Failure::missing(format!("shm: {error}"), ""))?;
-    Ok(Live { thread, participant, so_far, stops, images })
+    Ok(Live { thread, participant, so_far, stops, images, name: name.to_owned() })
 }
 
 impl Probing for Live {
+    fn more(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("region".to_owned(), self.name.clone())])
+    }
+
     fn progress(&self) -> Progress {
         let [over, lost, max_ns] = self.so_far.get();
         Progress { over, planned: self.images, lost, max_ns }
