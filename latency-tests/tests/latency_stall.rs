@@ -2,9 +2,9 @@
 //! cycle that it swallowed, where the usual way of counting, cyclictest's, shows one sample.
 //!
 //! A stall is made by stopping the process that measures, and by a thread of a higher priority on
-//! its processor. Who makes it measures it, from an instant at which the other thread cannot run any
-//! more to one at which it cannot run yet. The cycle that is stalled was planned within a period of
-//! the first instant and begins after the second one, whatever else the machine does.
+//! its processor. Who makes it measures it, from an instant at which the other thread cannot run
+//! any more to one at which it cannot run yet. The cycle that is stalled was planned within a
+//! period of the first instant and begins after the second one, whatever else the machine does.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

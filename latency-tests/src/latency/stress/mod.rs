@@ -4,12 +4,17 @@
 //! locks and interrupts. [`Load::start`] starts processes that want them, with ordinary scheduling
 //! and nice 0, on all processors that it is given, those that are measured among them.
 //!
-//! | Word | Load | Bound |
+//! | Word | Each process | Processes |
 //! |---|---|---|
-//! | `cpu` | a process on each processor that computes | none: that is what it is for |
-//! | `mem` | one on each that copies through the caches, maps, touches and unmaps | together an eighth of the available memory, 64 MiB each |
-//! | `net` | one on each that sends datagrams over the loopback of a network namespace of its own | the socket's buffers |
-//! | `disk` | one that writes a file, has it reach the disk, and gives it up | 16 MiB, a sixteenth of what is free, 64 MiB/s |
+//! | `cpu` | computes | one on each processor |
+//! | `mem` | copies through the caches, maps, touches, unmaps | one on each processor |
+//! | `net` | sends datagrams over a loopback of its own | one on each processor |
+//! | `disk` | writes a file, has it reach the disk, gives it up | one |
+//!
+//! Bounds: `mem` takes 64 MiB in each process, and an eighth of the available memory in all of
+//! them; `net` has a network namespace for each, and what its socket's buffers hold; `disk` has a
+//! file of 16 MiB, or of a sixteenth of what is free, and writes 64 MiB/s. `cpu` has none: that is
+//! what it is for.
 //!
 //! Where `stress-ng` is on the PATH it makes the load of `cpu` (`--cpu N`), `mem` (`--vm N
 //! --vm-bytes OCTETS --memcpy N`, the same bounds) and `net` (`--udp N --udp-domain ipv4`, in a
