@@ -43,7 +43,8 @@ pub(super) struct Lan {
     pub(super) repeated: u64,
 }
 
-/// Events on a LAN beside the samples. Written by the thread that beats, read by whoever tells them.
+/// Events on a LAN beside the samples. Written by the thread that beats, read by whoever tells
+/// them.
 #[derive(Default, Debug)]
 pub(super) struct Told {
     /// Answers that came when they had been given up.

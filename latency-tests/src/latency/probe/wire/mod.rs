@@ -16,9 +16,9 @@
 //!
 //! The stages add up to the round trip but for the time between the sending on one LAN and the
 //! other, where the second one's answer came first. A stage of which an end was not seen is `lost`
-//! in its series. Frames that a daemon sends or receives by AF_XDP pass no tap, and the run says so:
-//! where it sends so, `tag, lan a` and `tag, lan b` begin at the host interface; where it receives
-//! so, `lans` stands for all between the host interface's two.
+//! in its series. Frames that a daemon sends or receives by AF_XDP pass no tap, and the run says
+//! so: where it sends so, `tag, lan a` and `tag, lan b` begin at the host interface; where it
+//! receives so, `lans` stands for all between the host interface's two.
 //!
 //! Taps take nothing away and wake nobody: a filter in the kernel keeps all but these echoes out,
 //! and what they saw is taken when an answer has come.
@@ -39,6 +39,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -75,6 +76,7 @@ use crate::os::wait::wait;
 
 /// From the start of the thread to the first planned instant.
 const RUN_UP: Duration = Duration::from_millis(20);
+const OCTETS: RangeInclusive<i64> = MARK_OCTETS as i64..=ECHO_OCTETS_MAX as i64;
 const OCTETS_DEFAULT: u16 = 56;
 const WAIT_MS_DEFAULT: u64 = 100;
 
@@ -105,7 +107,7 @@ pub struct WireOptions {
 
     /// Octets behind the ICMP header
     #[arg(long, value_name = "NUM", default_value_t = OCTETS_DEFAULT)]
-    #[arg(value_parser = clap::value_parser!(u16).range(MARK_OCTETS as i64..=ECHO_OCTETS_MAX as i64))]
+    #[arg(value_parser = clap::value_parser!(u16).range(OCTETS))]
     pub octets: u16,
 
     /// How long an answer is waited for, in ms; what comes later is lost
