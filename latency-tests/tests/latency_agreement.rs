@@ -13,7 +13,8 @@ use std::process::{Command, Stdio};
 
 use latency_tests::lab::{self, Machine};
 use latency_tests::latency::out::histogram_text;
-use latency_tests::latency::probe::wakeup::{Plan, Wakeup};
+use latency_tests::latency::probe::Asked;
+use latency_tests::latency::probe::wakeup::Wakeup;
 use latency_tests::latency::report::{Measure, Series};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::{Pid, geteuid};
@@ -45,13 +46,13 @@ fn median(mut samples: Vec<u64>) -> u64 {
 
 /// The middle lateness that our probe finds, in ns.
 fn ours(cpu: usize, cycles: u64) -> u64 {
-    let run = Wakeup::start(&Plan {
+    let run = Wakeup::start(&Asked {
         cpus: vec![cpu],
         policy: Policy::Fifo(PRIORITY),
-        period: PERIOD,
+        interval: PERIOD,
         distance: Duration::ZERO,
         cycles,
-        allow_degraded: false,
+        allow_non_rt: false,
     });
     let measured = run.unwrap().finish().unwrap();
     measured[0].recording.totals.seen.quantile_ns(1, 2).unwrap()

@@ -19,7 +19,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use basics::wait_until;
 use latency_tests::lab::{self, Machine};
-use latency_tests::latency::probe::wakeup::{Plan, Wakeup};
+use latency_tests::latency::probe::Asked;
+use latency_tests::latency::probe::wakeup::Wakeup;
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
@@ -79,13 +80,13 @@ fn measure() {
     if is_root {
         memory::lock_all().unwrap();
     }
-    let plan = Plan {
+    let plan = Asked {
         cpus: vec![cpu],
         policy: if is_root { Policy::Fifo(PRIORITY) } else { Policy::Other },
-        period: PERIOD,
+        interval: PERIOD,
         distance: Duration::ZERO,
         cycles: 3_600_000,
-        allow_degraded: false,
+        allow_non_rt: false,
     };
     let run = Wakeup::start(&plan).unwrap();
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();

@@ -116,6 +116,18 @@ pub fn lock_all_with_room(room_octets: u64) -> Result<LockReport, LockError> {
     }
 }
 
+/// Makes locked memory ours alone again after a process was started by a fork: that left each page
+/// shared until somebody writes to it, and who does faults, locked or not. To be called before a
+/// real-time thread starts that uses what was there before. Where nothing is locked it does nothing.
+/// Not for a real-time thread.
+pub fn unshare_after_fork() {
+    if locked_octets().is_ok_and(|octets| octets > 0) {
+        // The kernel goes through all that is mapped and writes to it on our behalf. What it does
+        // not reach faults later, as it would without this.
+        let _as_far_as_it_goes = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
+    }
+}
+
 fn judge(errno: Errno, needed: u64, limit: Option<u64>, user_namespace: bool) -> LockError {
     match (errno, limit) {
         (Errno::ENOMEM | Errno::EPERM | Errno::EAGAIN, Some(limit_octets)) => {

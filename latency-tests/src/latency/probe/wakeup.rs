@@ -12,9 +12,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use rt_core::os::clock::{MonotonicClock, sleep_until};
 use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Plan as Recorded, PlanError, Recorder, Recording};
-use rt_core::os::thread::{
-    Policy, RtThread, RtThreadError, RtThreadPanic, RtThreadPlan, ThreadReport,
-};
+use rt_core::os::thread::{RtThread, RtThreadError, RtThreadPanic, RtThreadPlan, ThreadReport};
 use rt_core::time::{Duration, Instant};
 use thiserror::Error;
 use tools::exit::Failure;
@@ -23,27 +21,10 @@ use super::super::report::{Measure, Series, ThreadFacts};
 use super::super::threshold::Trigger;
 use super::{Asked, Probing, Progress};
 
-/// From the start of the first thread to the first planned instant: time for all to be there.
+/// From when all threads are there to the first planned instant: more than they take to see it.
 const RUN_UP: Duration = Duration::from_millis(20);
 /// Most threads of one run.
 const THREADS_MAX: usize = 1_024;
-
-/// What is to be measured.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Plan {
-    /// A thread on each; one that stands there twice has two.
-    pub cpus: Vec<usize>,
-    /// Of all threads.
-    pub policy: Policy,
-    /// From one planned instant to the next.
-    pub period: Duration,
-    /// By so much each thread's instants come after those of the one before.
-    pub distance: Duration,
-    /// Planned instants of each thread.
-    pub cycles: u64,
-    /// Whether threads run, and say what they lack, where the kernel grants less.
-    pub allow_degraded: bool,
-}
 
 /// Why nothing was measured.
 #[derive(Debug, Error)]
@@ -90,11 +71,27 @@ pub struct Wakeup {
 #[derive(Debug, Default)]
 struct Steering {
     stops: AtomicBool,
+    /// The run's begin, when all threads are there; zero before.
+    begin_ns: AtomicU64,
     /// Cycles that are over, of all threads.
     over: AtomicU64,
     /// The latest so far, in ns.
     max_ns: AtomicU64,
     trigger: Trigger,
+}
+
+impl Steering {
+    /// Waits for the run's begin, or its end before that.
+    fn begin(&self) -> Instant {
+        const LOOK: Duration = Duration::from_millis(1);
+        loop {
+            let begin_ns = self.begin_ns.load(Ordering::Acquire);
+            if begin_ns > 0 || self.stops.load(Ordering::Relaxed) {
+                return Instant::from_nanos(begin_ns);
+            }
+            sleep_until(MonotonicClock::now() + LOOK);
+        }
+    }
 }
 
 /// What a thread ends with.
@@ -112,15 +109,7 @@ struct Usage {
 /// # Errors
 /// Usage, or what is missing for real-time threads.
 pub fn start(asked: &Asked, trigger: Trigger) -> Result<Box<dyn Probing>, Failure> {
-    let plan = Plan {
-        cpus: asked.cpus.clone(),
-        policy: asked.policy,
-        period: asked.interval,
-        distance: asked.distance,
-        cycles: asked.cycles,
-        allow_degraded: asked.allow_non_rt,
-    };
-    Ok(Box::new(Wakeup::start_watched(&plan, trigger)?))
+    Ok(Box::new(Wakeup::start_watched(asked, trigger)?))
 }
 
 impl Probing for Wakeup {
@@ -173,48 +162,48 @@ impl Wakeup {
     ///
     /// # Errors
     /// See [`WakeupError`]; those that were started end by themselves.
-    pub fn start(plan: &Plan) -> Result<Self, WakeupError> {
-        Self::start_watched(plan, Trigger::default())
+    pub fn start(asked: &Asked) -> Result<Self, WakeupError> {
+        Self::start_watched(asked, Trigger::default())
     }
 
     /// The same; what is later than a threshold pulls the trigger.
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn start_watched(plan: &Plan, trigger: Trigger) -> Result<Self, WakeupError> {
-        if !(1..=THREADS_MAX).contains(&plan.cpus.len()) {
-            return Err(WakeupError::Threads(plan.cpus.len()));
+    pub fn start_watched(asked: &Asked, trigger: Trigger) -> Result<Self, WakeupError> {
+        if !(1..=THREADS_MAX).contains(&asked.cpus.len()) {
+            return Err(WakeupError::Threads(asked.cpus.len()));
         }
-        let begin = MonotonicClock::now() + RUN_UP;
-        let planned = plan.cycles.saturating_mul(plan.cpus.len() as u64);
+        let planned = asked.cycles.saturating_mul(asked.cpus.len() as u64);
         let steering = Arc::new(Steering { trigger, ..Steering::default() });
         let mut run = Self { threads: Vec::new(), planned, steering };
-        for (number, &cpu) in (0..).zip(&plan.cpus) {
-            let started =
-                run.start_one(plan, cpu, begin, begin + plan.distance.saturating_mul(number));
-            if let Err(error) = started {
+        for (number, &cpu) in (0..).zip(&asked.cpus) {
+            if let Err(error) = run.start_one(asked, cpu, asked.distance.saturating_mul(number)) {
                 run.stop();
                 return Err(error);
             }
         }
+        // Making a thread takes longer than any run-up that could be planned before.
+        let begin = MonotonicClock::now() + RUN_UP;
+        run.steering.begin_ns.store(begin.as_nanos(), Ordering::Release);
         Ok(run)
     }
 
     fn start_one(
         &mut self,
-        plan: &Plan,
+        asked: &Asked,
         cpu: usize,
-        begin: Instant,
-        first: Instant,
+        distance: Duration,
     ) -> Result<(), WakeupError> {
-        let cycles = Some(plan.cycles);
-        let recorder = Recorder::new(Recorded { cycles, ..Recorded::new(begin, plan.period) })?;
-        let mut thread = RtThreadPlan::new(&format!("wakeup/{cpu}"), plan.policy);
+        let cycles = Some(asked.cycles);
+        let plan = Recorded::new(Instant::from_nanos(0), asked.interval);
+        let recorder = Recorder::new(Recorded { cycles, ..plan })?;
+        let mut thread = RtThreadPlan::new(&format!("wakeup/{cpu}"), asked.policy);
         thread.cpu = Some(cpu);
-        thread.allow_degraded = plan.allow_degraded;
-        let end = first + plan.period.saturating_mul(plan.cycles);
+        thread.allow_degraded = asked.allow_non_rt;
+        let span = asked.interval.saturating_mul(asked.cycles);
         let steering = Arc::clone(&self.steering);
-        let body = move || cycles_until(cpu, end, first, recorder, &steering);
+        let body = move || cycles_of(cpu, distance, span, recorder, &steering);
         self.threads.push(RtThread::spawn(thread, body)?);
         Ok(())
     }
@@ -262,16 +251,19 @@ fn measured(thread: RtThread<Body>) -> Result<Measured, WakeupError> {
 
 /// The body of a thread. Real-time class: from the first look at what it used to the second it
 /// makes no system call but the wait.
-fn cycles_until(
+fn cycles_of(
     cpu: usize,
-    end: Instant,
-    first: Instant,
+    distance: Duration,
+    span: Duration,
     mut recorder: Recorder,
     steering: &Steering,
 ) -> Body {
+    let begin = steering.begin();
     let before = used()?;
     let frozen = freeze_this_thread();
-    let mut planned = first;
+    recorder.begin_at(begin);
+    let mut planned = begin + distance;
+    let end = planned + span;
     while planned < end && !steering.stops.load(Ordering::Relaxed) {
         sleep_until(planned);
         let woken = MonotonicClock::now();
@@ -307,14 +299,14 @@ fn used() -> io::Result<Usage> {
 mod tests {
     use super::*;
 
-    fn plan(cpus: Vec<usize>, cycles: u64) -> Plan {
-        Plan {
+    fn plan(cpus: Vec<usize>, cycles: u64) -> Asked {
+        Asked {
             cpus,
             policy: Policy::Other,
-            period: Duration::from_millis(1),
+            interval: Duration::from_millis(1),
             distance: Duration::from_micros(500),
             cycles,
-            allow_degraded: false,
+            allow_non_rt: false,
         }
     }
 
@@ -352,11 +344,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_measured_is_refused_with_the_reason() {
-        let refused = |plan: Plan| Wakeup::start(&plan).unwrap_err().to_string();
+        let refused = |plan: Asked| Wakeup::start(&plan).unwrap_err().to_string();
         assert!(refused(plan(Vec::new(), 1)).contains("name 1 to 1024 processors"));
         let beyond = refused(plan(vec![0, 100_000], 1));
         assert!(beyond.contains("CPU 100000"), "{beyond}");
-        let never = refused(Plan { period: Duration::ZERO, ..plan(vec![0], 1) });
+        let never = refused(Asked { interval: Duration::ZERO, ..plan(vec![0], 1) });
         assert!(never.contains("a period of 0 ns"), "{never}");
     }
 }

@@ -53,6 +53,7 @@ use nix::sys::socket::{
     send, socket,
 };
 use rt_core::os::clock::MonotonicClock;
+use rt_core::os::memory;
 use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::time::Duration;
 use tools::config::RUNTIME_ROOT;
@@ -224,6 +225,8 @@ impl Wire {
         let mut thread = RtThreadPlan::new(&format!("wire/{cpu}"), asked.policy);
         thread.cpu = Some(cpu);
         thread.allow_degraded = asked.allow_non_rt;
+        // Daemons of our own were started by a fork.
+        memory::unshare_after_fork();
         let thread = RtThread::spawn(thread, move || walker.run()).map_err(refused_thread)?;
         let more = settings(options, &way, peer, alone.is_some());
         Ok(Self { thread: Some(thread), steering, planned: asked.cycles, more, _alone: alone })
