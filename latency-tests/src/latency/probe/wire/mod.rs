@@ -77,7 +77,8 @@ use crate::os::wait::wait;
 
 /// From the start of the thread to the first planned instant.
 const RUN_UP: Duration = Duration::from_millis(20);
-const OCTETS: RangeInclusive<i64> = MARK_OCTETS as i64..=ECHO_OCTETS_MAX as i64;
+const OCTETS: RangeInclusive<i64> = 24..=1_452;
+const _: () = assert!(MARK_OCTETS == 24 && ECHO_OCTETS_MAX == 1_452);
 const OCTETS_DEFAULT: u16 = 56;
 const WAIT_MS_DEFAULT: u64 = 100;
 
