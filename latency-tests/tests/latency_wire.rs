@@ -15,6 +15,7 @@ use latency_tests::latency::probe::wire::{Wire, WireOptions};
 use latency_tests::latency::probe::{Asked, Probing};
 use latency_tests::latency::report::{Measure, Series};
 use rt_core::os::freeze::{TrapAllocator, frozen_allocations, is_installed};
+use rt_core::os::memory;
 use rt_core::os::thread::Policy;
 use rt_core::time::Duration;
 use serde_json::json;
@@ -120,6 +121,9 @@ fn alone_a_round_trip_is_split_and_its_stages_add_up() {
     }
     let _turn = turn();
     assert!(is_installed());
+    // As the program does before it measures.
+    let _tuned = memory::tune_allocator();
+    let locked = memory::lock_all().is_ok();
     let wire = Wire::start(&asked(500), &options()).unwrap();
     assert!(wire.more()["link"].contains("software"));
     wait_until("the end of the echoes", || wire.is_over().then_some(()));
@@ -143,6 +147,12 @@ fn alone_a_round_trip_is_split_and_its_stages_add_up() {
     // What came first is no later than either LAN's; sending on two LANs takes some time, too.
     assert!(way < whole && way + lan > whole * 0.5, "{way} + {lan} of {whole}");
     assert_eq!(frozen_allocations().count, 0, "{:?}", frozen_allocations().first);
+    let thread = series[0].thread.as_ref().unwrap();
+    if locked {
+        assert_eq!(thread.page_faults, 0);
+    } else {
+        println!("SKIP: page faults of the thread that sends: memory cannot be locked");
+    }
 }
 
 #[test]

@@ -223,6 +223,9 @@ impl Wire {
             flights,
             steering: Arc::clone(&steering),
         };
+        if alone.is_some() {
+            own_pages_again()?;
+        }
         let mut thread = RtThreadPlan::new(&format!("wire/{cpu}"), asked.policy);
         thread.cpu = Some(cpu);
         thread.allow_degraded = asked.allow_non_rt;
@@ -315,6 +318,15 @@ impl Drop for Wire {
             let _ended = thread.join();
         }
     }
+}
+
+/// Starting a daemon shares each page with it until it runs its own program, and the next write to
+/// one faults, locked or not. Locking again makes them this process's own.
+fn own_pages_again() -> Result<(), Failure> {
+    if memory::locked_octets().is_ok_and(|octets| octets > 0) {
+        memory::lock_all().map_err(|error| Failure::missing(error.to_string(), ""))?;
+    }
+    Ok(())
 }
 
 /// The interfaces, as they were named or as the daemon says.
