@@ -40,8 +40,10 @@ fn heading(run: &Run) -> String {
     if !settings.stress.is_empty() {
         words.push(format!("under load: {}", settings.stress.join(", ")));
     }
-    words.extend(settings.more.iter().map(|(name, value)| format!("{name} {value}")));
-    words.join(" · ")
+    let more: Vec<_> =
+        settings.more.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    let more = if more.is_empty() { String::new() } else { format!("\n{}", more.join(" · ")) };
+    words.join(" · ") + &more
 }
 
 /// All figures in µs, one unit for all, so that they can be compared at a glance.
@@ -62,7 +64,7 @@ fn table(run: &Run) -> Table {
     ]);
     for series in &run.series {
         table.row(row(&series.name, series, &series.owed));
-        if series.counts.swallowed > 0 {
+        if series.seen != series.owed {
             table.row(row("  as cyclictest counts", series, &series.seen));
         }
     }

@@ -104,7 +104,8 @@ fn reasons(run: &Run, has_gates: bool) -> Vec<String> {
     if run.series.is_empty() {
         found.push(format!("{probe}: nothing was measured"));
     }
-    found.extend(run.environment.disturbances(run.duration_ns));
+    let disturbances = run.environment.disturbances(run.duration_ns).into_iter();
+    found.extend(disturbances.map(|it| format!("{probe}: {it}")));
     found.extend(run.series.iter().flat_map(|series| defects(run.probe, series)));
     found
 }
@@ -155,7 +156,9 @@ fn cautions(report: &Report) -> Vec<String> {
     }
     found.extend(doctors(&report.findings));
     for run in &report.runs {
-        found.extend(run.environment.cautions(run.duration_ns));
+        let probe = run.probe.name();
+        let cautions = run.environment.cautions(run.duration_ns).into_iter();
+        found.extend(cautions.map(|it| format!("{probe}: {it}")));
         if run.ended_early && report.gates.is_empty() {
             found.push(format!("{}: it was ended before its time", run.probe.name()));
         }

@@ -19,10 +19,8 @@ use tools::exit::Failure;
 
 use super::super::report::{Measure, Series, ThreadFacts};
 use super::super::threshold::Trigger;
-use super::{Asked, Probing, Progress};
+use super::{Asked, Probing, Progress, RUN_UP};
 
-/// From when all threads are there to the first planned instant: more than they take to see it.
-const RUN_UP: Duration = Duration::from_millis(20);
 /// Most threads of one run.
 const THREADS_MAX: usize = 1_024;
 
@@ -297,6 +295,8 @@ fn used() -> io::Result<Usage> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use rt_core::os::thread::Policy;
+
     use super::*;
 
     fn plan(cpus: Vec<usize>, cycles: u64) -> Asked {

@@ -18,6 +18,7 @@ use rt_core::probe_frame::{Kind, ProbeFrame};
 use rt_core::time::{Duration, Instant};
 use tools::exit::Failure;
 
+use super::super::RUN_UP;
 use super::super::flights::{Flight, Flights, Standing};
 use super::super::usage::Usage;
 use super::port::{self, BUDGET, Buffer, Look};
@@ -126,8 +127,8 @@ pub(super) struct Beater {
     pub(super) lans: Vec<Lan>,
     pub(super) run: u64,
     pub(super) octets: usize,
-    pub(super) first: Instant,
-    pub(super) end: Instant,
+    /// From the first planned instant on.
+    pub(super) span: Duration,
     /// How late each beat left.
     pub(super) lateness: Recorder,
     pub(super) flights: Flights<Beat>,
@@ -171,9 +172,16 @@ impl Beater {
     }
 
     fn beat(&mut self, buffer: &mut Buffer) -> io::Result<()> {
-        let mut planned = self.first;
+        // Here, where nothing is left that could take long.
+        let mut planned = MonotonicClock::now() + RUN_UP;
+        let end = planned + self.span;
+        self.lateness.begin_at(planned);
+        for lan in &mut self.lans {
+            lan.round_trips.begin_at(planned);
+            lan.turns.begin_at(planned);
+        }
         loop {
-            let goes_on = planned < self.end && !self.steering.stops.load(Ordering::Relaxed);
+            let goes_on = planned < end && !self.steering.stops.load(Ordering::Relaxed);
             if !goes_on && self.flights.is_empty() {
                 return Ok(());
             }

@@ -37,7 +37,6 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 use prp::types::MacAddress;
-use rt_core::os::clock::MonotonicClock;
 use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
 use rt_core::os::thread::{RtThread, RtThreadError, RtThreadPlan};
 use rt_core::probe_frame::{OCTETS_MAX, OCTETS_MIN};
@@ -54,8 +53,6 @@ use super::flights::Flights;
 use super::{Asked, Probing, Progress};
 use crate::os::stamped::StampedSocket;
 
-/// From the start of the thread to the first planned instant.
-const RUN_UP: Duration = Duration::from_millis(20);
 const OCTETS_DEFAULT: u16 = 128;
 const WAIT_MS_DEFAULT: u64 = 100;
 
@@ -143,17 +140,15 @@ impl Heartbeat {
             found.push((socket, peer));
         }
         let steering = Arc::new(Steering::new()?);
-        let first = MonotonicClock::now() + RUN_UP;
         let lans: Result<_, Failure> =
-            found.into_iter().map(|(socket, peer)| lan(asked, first, socket, peer)).collect();
+            found.into_iter().map(|(socket, peer)| lan(asked, socket, peer)).collect();
         let lans = lans?;
         let beater = Beater {
             lans,
             run,
             octets,
-            first,
-            end: first + asked.interval.saturating_mul(asked.cycles),
-            lateness: recorder(asked, first)?,
+            span: asked.interval.saturating_mul(asked.cycles),
+            lateness: recorder(asked)?,
             flights,
             steering: Arc::clone(&steering),
         };
@@ -260,8 +255,9 @@ pub(super) fn flights<T: Copy>(wait_ms: u64, period: Duration) -> Result<Flights
 }
 
 /// For the cycles that were asked for, from `first` on.
-pub(super) fn recorder(asked: &Asked, first: Instant) -> Result<Recorder, Failure> {
-    let plan = Recorded { cycles: Some(asked.cycles), ..Recorded::new(first, asked.interval) };
+pub(super) fn recorder(asked: &Asked) -> Result<Recorder, Failure> {
+    let plan = Recorded::new(Instant::from_nanos(0), asked.interval);
+    let plan = Recorded { cycles: Some(asked.cycles), ..plan };
     Recorder::new(plan).map_err(|error| Failure::usage(format!("--interval: {error}"), ""))
 }
 
@@ -304,20 +300,15 @@ fn ports(
     Ok((Some(alone), ['a', 'b'].into_iter().zip(sockets).map(named).collect()))
 }
 
-fn lan(
-    asked: &Asked,
-    first: Instant,
-    socket: StampedSocket,
-    peer: MacAddress,
-) -> Result<Lan, Failure> {
+fn lan(asked: &Asked, socket: StampedSocket, peer: MacAddress) -> Result<Lan, Failure> {
     let own = socket.address();
     let own = own.map_err(|error| Failure::failed(format!("the card's address: {error}"), ""))?;
     Ok(Lan {
         socket,
         own,
         peer: peer.0,
-        round_trips: recorder(asked, first)?,
-        turns: recorder(asked, first)?,
+        round_trips: recorder(asked)?,
+        turns: recorder(asked)?,
         repeated: 0,
     })
 }

@@ -7,7 +7,7 @@ use rt_core::os::clock::{MonotonicClock, sleep_until};
 use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
 use rt_core::os::thread::{Policy, RtThread, RtThreadError, RtThreadPlan};
-use rt_core::time::{Duration, Instant};
+use rt_core::time::Instant;
 use shm_replica::crc::Crc;
 use shm_replica::image::{ImageWriter, Stamp, WrongSize};
 use shm_replica::os::mapping::Mapping;
@@ -17,6 +17,7 @@ use shm_replica::ring::Place;
 use thiserror::Error;
 use tools::exit::Failure;
 
+use super::super::RUN_UP;
 use super::account::{Course, Way};
 use super::talk::Usage;
 
@@ -24,8 +25,6 @@ use super::talk::Usage;
 pub(super) const EPOCH: u64 = 1;
 /// In the stamp's cycle beside the number: there are no more images.
 pub(super) const END: u64 = 1 << 63;
-/// From the writer's start to the first planned instant.
-const RUN_UP: Duration = Duration::from_millis(20);
 
 /// How the writer runs.
 #[derive(Clone, Debug)]

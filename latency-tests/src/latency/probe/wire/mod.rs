@@ -75,8 +75,6 @@ use crate::os::net::bind_to_interface;
 use crate::os::stamped::{Heard, StampedSocket, Toward};
 use crate::os::wait::wait;
 
-/// From the start of the thread to the first planned instant.
-const RUN_UP: Duration = Duration::from_millis(20);
 const OCTETS: RangeInclusive<i64> = 24..=1_452;
 const _: () = assert!(MARK_OCTETS == 24 && ECHO_OCTETS_MAX == 1_452);
 const OCTETS_DEFAULT: u16 = 56;
@@ -206,26 +204,20 @@ impl Wire {
         };
         way.see(sight);
         let steering = Arc::new(Steering::new()?);
-        let first = MonotonicClock::now() + RUN_UP;
         let all = way.sight.stages().iter();
-        let stages: Result<_, Failure> =
-            all.map(|stage| Ok((*stage, recorder(asked, first)?))).collect();
+        let stages: Result<_, Failure> = all.map(|stage| Ok((*stage, recorder(asked)?))).collect();
         let walker = Walker {
             socket,
             taps,
             echoes,
             octets,
-            first,
-            end: first + asked.interval.saturating_mul(asked.cycles),
-            lateness: recorder(asked, first)?,
+            span: asked.interval.saturating_mul(asked.cycles),
+            lateness: recorder(asked)?,
             stages: stages?,
             sight: way.sight,
             flights,
             steering: Arc::clone(&steering),
         };
-        if alone.is_some() {
-            own_pages_again()?;
-        }
         let mut thread = RtThreadPlan::new(&format!("wire/{cpu}"), asked.policy);
         thread.cpu = Some(cpu);
         thread.allow_degraded = asked.allow_non_rt;
@@ -318,15 +310,6 @@ impl Drop for Wire {
             let _ended = thread.join();
         }
     }
-}
-
-/// Starting a daemon shares each page with it until it runs its own program, and the next write to
-/// one faults, locked or not. Locking again makes them this process's own.
-fn own_pages_again() -> Result<(), Failure> {
-    if memory::locked_octets().is_ok_and(|octets| octets > 0) {
-        memory::lock_all().map_err(|error| Failure::missing(error.to_string(), ""))?;
-    }
-    Ok(())
 }
 
 /// The interfaces, as they were named or as the daemon says.

@@ -18,6 +18,7 @@ use rt_core::os::wake::Wake;
 use rt_core::time::{Duration, Instant};
 use tools::exit::Failure;
 
+use super::super::RUN_UP;
 use super::super::flights::{Flight, Flights, Standing};
 use super::super::usage::Usage;
 use super::echo::{Echo, Echoes};
@@ -109,8 +110,8 @@ pub(super) struct Walker {
     pub(super) taps: Vec<Tap>,
     pub(super) echoes: Echoes,
     pub(super) octets: usize,
-    pub(super) first: Instant,
-    pub(super) end: Instant,
+    /// From the first planned instant on.
+    pub(super) span: Duration,
     pub(super) lateness: Recorder,
     /// Each with what it records.
     pub(super) stages: Vec<(Stage, Recorder)>,
@@ -146,9 +147,13 @@ impl Walker {
     }
 
     fn walk(&mut self, buffer: &mut Buffer) -> io::Result<()> {
-        let mut planned = self.first;
+        // Here, where nothing is left that could take long.
+        let mut planned = MonotonicClock::now() + RUN_UP;
+        let end = planned + self.span;
+        self.lateness.begin_at(planned);
+        self.stages.iter_mut().for_each(|(_, recorder)| recorder.begin_at(planned));
         loop {
-            let goes_on = planned < self.end && !self.steering.stops.load(Ordering::Relaxed);
+            let goes_on = planned < end && !self.steering.stops.load(Ordering::Relaxed);
             if !goes_on && self.flights.is_empty() {
                 return Ok(());
             }
