@@ -3,7 +3,7 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`compare`] | two results beside each other |
-//! | [`derive`] | timers that follow from results |
+//! | [`mod@derive`] | timers that follow from results |
 //! | [`environment`] | what else happened on the processors meanwhile |
 //! | [`options`] | how to measure, in cyclictest's words |
 //! | [`probe`] | what is measured |

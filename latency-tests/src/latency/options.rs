@@ -107,7 +107,8 @@ pub struct Options {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=3_600_000_000))]
     pub breaktrace: Option<u64>,
 
-    /// trace[:INSTANCE] (mark the kernel's trace and stop it), shell:COMMAND, signal[:SIG[:PID]]
+    /// trace or trace:INSTANCE (mark the kernel's trace and stop it), shell:COMMAND, signal,
+    /// signal:SIGNAL, signal:SIGNAL:PID
     #[arg(long, value_name = "ACTION", requires = "breaktrace")]
     pub on_threshold: Option<Action>,
 

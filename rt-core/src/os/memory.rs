@@ -118,8 +118,8 @@ pub fn lock_all_with_room(room_octets: u64) -> Result<LockReport, LockError> {
 
 /// Makes locked memory ours alone again after a process was started by a fork: that left each page
 /// shared until somebody writes to it, and who does faults, locked or not. To be called before a
-/// real-time thread starts that uses what was there before. Where nothing is locked it does nothing.
-/// Not for a real-time thread.
+/// real-time thread starts that uses what was there before. Where nothing is locked it does
+/// nothing. Not for a real-time thread.
 pub fn unshare_after_fork() {
     if locked_octets().is_ok_and(|octets| octets > 0) {
         // The kernel goes through all that is mapped and writes to it on our behalf. What it does

@@ -22,7 +22,7 @@ mod usage;
 pub mod wakeup;
 pub mod wire;
 
-/// From when a probe's threads are there to the first planned instant: more than what is left to do.
+/// From when a probe's threads are there to the first planned instant: more than is left to do.
 const RUN_UP: Duration = Duration::from_millis(20);
 
 /// What every probe is asked.

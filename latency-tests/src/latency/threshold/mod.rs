@@ -121,7 +121,7 @@ impl Threshold {
         self.shared.event().is_some()
     }
 
-    /// Waits for an action that is on its way, at most [`COMMAND_MAX`]; what came of it all. To be
+    /// Waits for an action that is on its way, at most a minute; what came of it all. To be
     /// called when no thread measures any more.
     #[must_use]
     pub fn finish(mut self) -> Outcome {

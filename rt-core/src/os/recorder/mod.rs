@@ -178,8 +178,8 @@ impl Recorder {
         })
     }
 
-    /// Moves the run's begin: for threads that are told when all of them are there. Before the first
-    /// record. Real-time class: one memory access.
+    /// Moves the run's begin: for threads that are told when all of them are there. Before the
+    /// first record. Real-time class: one memory access.
     pub fn begin_at(&mut self, begin: Instant) {
         debug_assert!(!self.begun, "what was recorded counts from the first begin");
         self.begin = begin;

@@ -2,12 +2,12 @@
 //!
 //! | Module | Holds |
 //! |---|---|
-//! | [`chart`] | the charts of a run |
-//! | [`drawing`] | what a picture is made of |
-//! | `scale`, [`units`] | where a value lies, and how it is told |
-//! | [`ink`] | colours by what they are for |
-//! | [`font`] | the letters |
-//! | [`svg`], `raster` | a drawing as text and as pixels |
+//! | `chart` | the charts of a run |
+//! | `drawing` | what a picture is made of |
+//! | `scale`, `units` | where a value lies, and how it is told |
+//! | `ink` | colours by what they are for |
+//! | `font` | the letters |
+//! | `svg`, `raster` | a drawing as text and as pixels |
 
 pub(super) mod chart;
 pub(super) mod drawing;
