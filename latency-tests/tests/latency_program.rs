@@ -174,7 +174,7 @@ fn who_may_not_run_real_time_threads_is_told_what_is_missing() {
     open(scratch.path());
     let as_nobody = |arguments: &[&str]| {
         let mut command = Command::new(&copy);
-        command.args(["wakeup", "-t1", "-l20"]).args(arguments).uid(NOBODY).gid(NOBODY);
+        command.args(["wakeup", "-t1", "-l20", "-p80"]).args(arguments).uid(NOBODY).gid(NOBODY);
         command.current_dir("/").stdin(Stdio::null()).output().unwrap()
     };
     let output = as_nobody(&[]);
