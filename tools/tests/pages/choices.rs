@@ -9,6 +9,7 @@ const LAB: &str = "docs/lab.md";
 const OPERATOR: &str = "docs/man/bumpless.1";
 const FILE: &str = "docs/man/bumpless.toml.5";
 const DAEMON: &str = "docs/man/bumplessd.8";
+const MEASURES: &str = "docs/man/bumpless-latency.1";
 const EBPF: &str = "docs/design/ebpf.md";
 
 /// Starts a daemon: run here until it says `ready`, and ended by SIGTERM with 0.
@@ -65,10 +66,14 @@ const fn elsewhere(
 
 /// Pages that another test follows from their first block to their last, and where it says so.
 pub(crate) const FOLLOWED: &[(&str, &str)] =
-    &[("docs/c-api.md", "tools/xtask/tests/install/main.rs")];
+    &[("docs/c-api.md", "tools/xtask/tests/install/main.rs"), ("docs/latency.md", LATENCY_TEST)];
 
 const DEMO_TEST: &str = "tools/tests/demo.rs";
 const LAB_TEST: &str = "latency-tests/tests/lab.rs";
+const LATENCY_TEST: &str = "latency-tests/tests/latency_manual.rs";
+/// Where commands are run that this test cannot build, in runs of a second.
+const MEASURED: (&str, &str) = (LATENCY_TEST, "what_readme_and_the_manual_show_is_run");
+const MEASURES_THERE: &str = "the program is in a package that this one cannot build";
 
 pub(crate) const ELSEWHERE: &[Elsewhere] = &[
     elsewhere(
@@ -80,6 +85,42 @@ pub(crate) const ELSEWHERE: &[Elsewhere] = &[
         (README, "longest          round trip in µs"),
         (DEMO_TEST, "README.md"),
         "what the demo prints is compared there, but for its figures",
+    ),
+    elsewhere(
+        (README, "sudo target/release/bumpless latency wakeup -D 40 --stress cpu,mem --max-us 200"),
+        MEASURED,
+        MEASURES_THERE,
+    ),
+    elsewhere(
+        (
+            MEASURES,
+            "bumpless-latency wakeup -a 2,3 -D 24h --stress cpu,mem,net,disk --max-us 100 \
+             --json day.json --junit day.xml",
+        ),
+        MEASURED,
+        MEASURES_THERE,
+    ),
+    elsewhere(
+        (
+            MEASURES,
+            "bumpless-latency heartbeat --lan-a eth1 --lan-b eth2 -i 1000 -D 1h \
+             --json host-a.json",
+        ),
+        MEASURED,
+        MEASURES_THERE,
+    ),
+    elsewhere(
+        (MEASURES, "bumpless-latency derive host-a.json host-b.json --write jitter.toml"),
+        MEASURED,
+        MEASURES_THERE,
+    ),
+    elsewhere(
+        (
+            README,
+            "wakeup · 40.0 s · every 1000.0 µs · SCHED_FIFO 80 · under load: cpu: stress-ng …",
+        ),
+        (README, "Here on a"),
+        "shortened, and of one machine; latency_program.rs and latency_outputs.rs read such words",
     ),
     elsewhere(
         (README, "cargo xtask test"),
