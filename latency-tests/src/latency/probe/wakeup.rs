@@ -241,8 +241,8 @@ impl Wakeup {
 }
 
 fn measured(thread: RtThread<Body>) -> Result<Measured, WakeupError> {
-    let report = thread.report().clone();
-    let (recording, usage) = thread.join()?.map_err(WakeupError::Usage)?;
+    let (body, report) = thread.join_with_report()?;
+    let (recording, usage) = body.map_err(WakeupError::Usage)?;
     let Usage { preemptions, faults } = usage;
     Ok(Measured { thread: report, recording, preemptions, faults })
 }

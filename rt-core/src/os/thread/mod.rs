@@ -173,7 +173,8 @@ impl fmt::Display for ThreadReport {
 #[derive(Debug)]
 pub struct RtThread<T = ()> {
     report: ThreadReport,
-    handle: JoinHandle<Option<T>>,
+    /// The body's value, and how the kernel scheduled the thread when the body was over.
+    handle: JoinHandle<Option<(T, Option<Scheduling>)>>,
 }
 
 impl<T: Send + 'static> RtThread<T> {
@@ -201,7 +202,10 @@ impl<T: Send + 'static> RtThread<T> {
                 // and there is nobody left to run for.
                 let heard = sender.send(report).is_ok();
                 drop(sender);
-                (runs && heard).then(body)
+                (runs && heard).then(|| {
+                    let value = body();
+                    (value, scheduling_of(gettid().as_raw()).ok())
+                })
             })
             .map_err(|source| RtThreadError::Create { name: name.clone(), source })?;
         match receiver.recv() {
@@ -234,9 +238,26 @@ impl<T: Send + 'static> RtThread<T> {
     /// # Errors
     /// The body panicked (in a release build a panic ends the process before).
     pub fn join(self) -> Result<T, RtThreadPanic> {
-        let name = self.report.asked.name;
-        match self.handle.join() {
-            Ok(Some(value)) => Ok(value),
+        self.join_with_report().map(|(value, _)| value)
+    }
+
+    /// The same, with what the thread was, to its end: where the kernel scheduled it otherwise then
+    /// than at its start, that is one more shortfall (somebody changed its policy or its CPUs, or
+    /// its CPU went offline). What was changed and changed back meanwhile is not seen.
+    ///
+    /// # Errors
+    /// As [`RtThread::join`].
+    pub fn join_with_report(self) -> Result<(T, ThreadReport), RtThreadPanic> {
+        let Self { mut report, handle } = self;
+        let name = report.asked.name.clone();
+        match handle.join() {
+            Ok(Some((value, at_end))) => {
+                if let Some(found) = at_end.filter(|at_end| *at_end != report.found) {
+                    let (thread, asked) = (name, report.asked.to_string());
+                    report.shortfalls.push(RtShortfall::NotKept { thread, asked, found });
+                }
+                Ok((value, report))
+            }
             Ok(None) => Err(RtThreadPanic { name, message: "the body did not run".to_owned() }),
             Err(payload) => {
                 let message = panic_message(payload.as_ref());
@@ -332,6 +353,30 @@ mod tests {
         assert!(report.stack_touched_octets > THREAD_STACK_OCTETS / 2);
         assert!(report.to_string().starts_with("ordinary (tid "), "{report}");
         assert_eq!(thread.join().unwrap().as_deref(), Some("ordinary"));
+    }
+
+    #[test]
+    fn a_thread_that_is_moved_while_it_runs_says_so_at_its_end() {
+        let mut plan = RtThreadPlan::new("moved", Policy::Other);
+        plan.cpu = Some(0);
+        let still = RtThread::spawn(plan.clone(), || ()).unwrap().join_with_report().unwrap().1;
+        assert_eq!(still.shortfalls, []);
+        if still.found.cpus != [0] {
+            eprintln!("SKIP: a thread that is moved: CPU 0 cannot be had");
+            return;
+        }
+        let moved = RtThread::spawn(plan, || scheduling::pin_to(1)).unwrap();
+        let (outcome, report) = moved.join_with_report().unwrap();
+        if outcome.is_err() {
+            eprintln!("SKIP: a thread that is moved: there is no CPU 1");
+            return;
+        }
+        assert_eq!(report.found.cpus, [0]);
+        let said: Vec<_> = report.shortfalls.iter().map(ToString::to_string).collect();
+        assert!(
+            matches!(&*said, [only] if only.contains("reports SCHED_OTHER on CPU 1")),
+            "{said:?}"
+        );
     }
 
     #[test]

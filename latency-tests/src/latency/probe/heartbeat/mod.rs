@@ -197,8 +197,8 @@ impl Probing for Heartbeat {
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Series>, Failure> {
         let Some(thread) = self.thread.take() else { return Ok(Vec::new()) };
-        let report = thread.report().clone();
-        let beaten = thread.join().map_err(|it| Failure::failed(it.to_string(), ""))?;
+        let joined = thread.join_with_report();
+        let (beaten, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
         let Beaten { lateness, lans, usage } =
             beaten.map_err(|error| Failure::failed(format!("heartbeat: {error}"), ""))?;
         let facts = ThreadFacts::new(&report, usage.preemptions, usage.faults);

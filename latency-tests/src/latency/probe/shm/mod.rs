@@ -271,8 +271,8 @@ impl Probing for Shm {
 
     fn finish(self: Box<Self>) -> Result<Vec<Series>, Failure> {
         let Self { writer, watch, course, .. } = *self;
-        let report = writer.report().clone();
-        let written = writer.join().map_err(|panic| failed(&panic))?;
+        let joined = writer.join_with_report();
+        let (written, report) = joined.map_err(|panic| failed(&panic))?;
         let published = written.map_err(|error| failed(&error))?;
         let mut series = watch.finish(&course, published.images)?;
         let facts = published.used.facts(&report);

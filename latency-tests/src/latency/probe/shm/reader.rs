@@ -74,8 +74,8 @@ fn read(orders: &str) -> Result<Vec<Series>, Failure> {
         std::thread::sleep(SO_FAR);
         say(&Told::SoFar(so_far.get())).map_err(gone)?;
     }
-    let report = thread.report().clone();
-    let (account, used) = thread.join().map_err(|panic| failed(&panic))?.map_err(failure_of)?;
+    let (ended, report) = thread.join_with_report().map_err(|panic| failed(&panic))?;
+    let (account, used) = ended.map_err(failure_of)?;
     let mut facts = used.facts(&report);
     facts.shortfalls.extend(unlocked);
     Ok(series_of(account, &facts))

@@ -121,8 +121,8 @@ impl Probing for Live {
 
     fn finish(self: Box<Self>) -> Result<Vec<Series>, Failure> {
         let Self { thread, participant, .. } = *self;
-        let report = thread.report().clone();
-        let ended = thread.join().map_err(|panic| failed(&panic))?;
+        let joined = thread.join_with_report();
+        let (ended, report) = joined.map_err(|panic| failed(&panic))?;
         participant.deactivate();
         let (account, used) = ended.map_err(failure_of)?;
         Ok(series_of(account, &used.facts(&report)))

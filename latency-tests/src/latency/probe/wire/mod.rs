@@ -283,8 +283,8 @@ impl Probing for Wire {
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Series>, Failure> {
         let Some(thread) = self.thread.take() else { return Ok(Vec::new()) };
-        let report = thread.report().clone();
-        let walked = thread.join().map_err(|it| Failure::failed(it.to_string(), ""))?;
+        let joined = thread.join_with_report();
+        let (walked, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
         let Walked { lateness, stages, usage } =
             walked.map_err(|error| Failure::failed(format!("wire: {error}"), ""))?;
         let facts = ThreadFacts::new(&report, usage.preemptions, usage.faults);
