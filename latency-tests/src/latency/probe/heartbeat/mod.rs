@@ -12,8 +12,8 @@
 //! | `lan a`, `lan b` | from a beat's leaving to its answer; `lost`: none within the wait |
 //! | `peer a`, `peer b` | from its coming to the peer to the answer's leaving, by that clock |
 //!
-//! A beat that was swallowed (the thread was late by more than a period) never left; it is told in
-//! `sent` alone. Answers that come later than the wait are lost, those that come again
+//! A beat that was swallowed (the thread was late by more than a period) never left: `sent` tells it
+//! as swallowed, and the others, to whom it never came, as skipped. Answers that come later than the wait are lost, those that come again
 //! are `repeated`; both are found by number.
 //!
 //! | Module | Holds |
@@ -210,7 +210,7 @@ impl Probing for Heartbeat {
             let mut trips = make(format!("lan {letter}"), Measure::RoundTrip, &lan.round_trips);
             trips.counts.repeated = lan.repeated;
             let turns = make(format!("peer {letter}"), Measure::Span, &lan.turns);
-            series.extend([trips, turns].map(of_what_left));
+            series.extend([trips, turns]);
         }
         Ok(series)
     }
@@ -224,13 +224,6 @@ impl Drop for Heartbeat {
             let _ended = thread.join();
         }
     }
-}
-
-/// What never left is told in `sent`, whose lateness swallowed it: here it is neither left out by the
-/// probe nor late.
-pub(super) fn of_what_left(mut series: Series) -> Series {
-    series.counts.skipped = 0;
-    series
 }
 
 /// Why a thread is not what it has to be.

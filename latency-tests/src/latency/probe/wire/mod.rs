@@ -69,7 +69,7 @@ use self::stages::{Sight, Stage};
 use self::walk::{Place, Steering, Tap, Walked, Walker};
 use super::super::report::{Measure, Series, ThreadFacts};
 use super::heartbeat::port::{look_at, refusal};
-use super::heartbeat::{flights, of_what_left, recorder, refused_thread};
+use super::heartbeat::{flights, recorder, refused_thread};
 use super::{Asked, Probing, Progress};
 use crate::os::net::bind_to_interface;
 use crate::os::stamped::{Heard, StampedSocket, Toward};
@@ -296,7 +296,7 @@ impl Probing for Wire {
             if whole {
                 one.counts.repeated = self.steering.repeated.load(Ordering::Relaxed);
             }
-            series.push(of_what_left(one));
+            series.push(one);
         }
         Ok(series)
     }
