@@ -137,7 +137,7 @@ pub struct Gates {
     #[arg(long, value_name = "US", value_parser = positive)]
     pub max_us: Option<f64>,
 
-    /// 99.99 % of the planned cycles, swallowed ones too, within so many µs
+    /// 99.99 % of the planned cycles, swallowed and lost ones too, within so many µs
     #[arg(long, value_name = "US", value_parser = positive)]
     pub p9999_us: Option<f64>,
 

@@ -99,7 +99,8 @@ fn told(gate: &Gate, style: Style) -> String {
     let Gate { name, limit, found, series, exceeded } = gate;
     let is = match found {
         Some(found) => format!("{found} ({series})"),
-        None => "nothing was found".to_owned(),
+        None if series.is_empty() => "nothing was found".to_owned(),
+        None => format!("nothing was found, or too much was lost ({series})"),
     };
     let word = if *exceeded { style.bad("exceeded") } else { style.good("kept") };
     format!("--{} {limit}: {word}: {is}", name.replace('_', "-"))
@@ -139,6 +140,9 @@ mod tests {
         let said = told(&gate, Style::PLAIN);
         assert_eq!(said, "--p9999-us 50: exceeded: 61.25 (wakeup: cpu 3)");
         let none = told(&Gate { found: None, ..gate }, Style::PLAIN);
-        assert_eq!(none, "--p9999-us 50: exceeded: nothing was found");
+        assert_eq!(
+            none,
+            "--p9999-us 50: exceeded: nothing was found, or too much was lost (wakeup: cpu 3)"
+        );
     }
 }

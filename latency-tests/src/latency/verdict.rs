@@ -57,12 +57,27 @@ pub fn judge(report: &mut Report, gates: &Gates) {
 fn gates(report: &Report, asked: &Gates) -> Vec<Gate> {
     let us = |ns: u64| ns as f64 / 1e3;
     let of_max = |it: &Series| it.owed.max_ns.max(it.seen.max_ns).map(us);
-    let of_p9999 = |it: &Series| it.owed.p9999_ns.map(us);
+    let of_p9999 = |it: &Series| p9999_of_cycles_ns(it).map(us);
     let of_lost = |it: &Series| Some(it.counts.lost as f64);
     let max = asked.max_us.map(|limit| gate(report, "max_us", limit, of_max));
     let p9999 = asked.p9999_us.map(|limit| gate(report, "p9999_us", limit, of_p9999));
     let lost = asked.max_lost.map(|limit| gate(report, "max_lost", limit as f64, of_lost));
     [max, p9999, lost].into_iter().flatten().collect()
+}
+
+/// What 99.99 % of the cycles keep, where a lost one is later than any bound; none where as many are
+/// lost that they do not.
+fn p9999_of_cycles_ns(series: &Series) -> Option<u64> {
+    if series.counts.lost == 0 {
+        return series.owed.p9999_ns;
+    }
+    let rank = (u128::from(series.cycles()) * 9_999).div_ceil(10_000);
+    let mut up_to_here = 0u128;
+    let bucket = series.owed.histogram.iter().find(|bucket| {
+        up_to_here += u128::from(bucket.count);
+        up_to_here >= rank
+    })?;
+    Some(series.owed.max_ns.map_or(bucket.highest_ns, |max| max.min(bucket.highest_ns)))
 }
 
 /// One of them: the worst series decides, and one without a sample has kept no bound.
@@ -175,6 +190,11 @@ fn cautions(report: &Report) -> Vec<String> {
         if run.ended_early && report.gates.is_empty() {
             found.push(format!("{}: it was ended before its time", run.probe.name()));
         }
+    }
+    let lost: u64 = report.series().map(|(_, it)| it.counts.lost).max().unwrap_or(0);
+    let bounds_lost = report.gates.iter().any(|gate| gate.name == "max_lost");
+    if lost > 0 && !report.gates.is_empty() && !bounds_lost {
+        found.push(format!("{lost} were lost and are in no figure: --max-lost bounds them"));
     }
     let too_few = |it: &Series| it.owed.samples < SAMPLES_FOR_P9999;
     let asks_p9999 = report.gates.iter().any(|gate| gate.name == "p9999_us");
@@ -363,6 +383,24 @@ mod tests {
         assert_eq!(it.cautions.len(), begins.len(), "{:?}", it.cautions);
         for (said, begin) in it.cautions.iter().zip(begins) {
             assert!(said.starts_with(begin), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_lost_keeps_no_bound() {
+        // Of 30,000 cycles three may be worse.
+        for (lost, found, verdict) in [
+            (0, Some(9.0), Verdict::Pass),
+            (3, Some(9.0), Verdict::Pass),
+            (4, None, Verdict::Exceeded),
+        ] {
+            let mut it = series("lan a", &vec![9; 30_000 - lost]);
+            it.counts.lost = lost as u64;
+            let gates = Gates { p9999_us: Some(100.0), max_us: Some(100.0), ..NO_GATES };
+            let it = judged(report(vec![it]), &gates);
+            assert_eq!((it.gates[1].found, it.verdict), (found, verdict), "{lost} lost");
+            let said = it.cautions.iter().any(|it| it.contains("--max-lost bounds them"));
+            assert_eq!(said, lost > 0, "{:?}", it.cautions);
         }
     }
 
