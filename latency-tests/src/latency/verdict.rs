@@ -65,8 +65,8 @@ fn gates(report: &Report, asked: &Gates) -> Vec<Gate> {
     [max, p9999, lost].into_iter().flatten().collect()
 }
 
-/// What 99.99 % of the cycles keep, where a lost one is later than any bound; none where as many are
-/// lost that they do not.
+/// What 99.99 % of the cycles keep, where a lost one is later than any bound; none where so many
+/// are lost that they do not.
 fn p9999_of_cycles_ns(series: &Series) -> Option<u64> {
     if series.counts.lost == 0 {
         return series.owed.p9999_ns;
@@ -187,6 +187,9 @@ fn cautions(report: &Report) -> Vec<String> {
         let probe = run.probe.name();
         let cautions = run.environment.cautions(run.duration_ns).into_iter();
         found.extend(cautions.map(|it| format!("{probe}: {it}")));
+        if let Some(link) = run.settings.more.get("link") {
+            found.push(format!("{probe}: the link is {link}: no figure is one of a LAN"));
+        }
         if run.ended_early && report.gates.is_empty() {
             found.push(format!("{}: it was ended before its time", run.probe.name()));
         }

@@ -12,9 +12,9 @@
 //! | `lan a`, `lan b` | from a beat's leaving to its answer; `lost`: none within the wait |
 //! | `peer a`, `peer b` | from its coming to the peer to the answer's leaving, by that clock |
 //!
-//! A beat that was swallowed (the thread was late by more than a period) never left: `sent` tells it
-//! as swallowed, and the others, to whom it never came, as skipped. Answers that come later than the wait are lost, those that come again
-//! are `repeated`; both are found by number.
+//! A beat that was swallowed (the thread was late by more than a period) never left: `sent` tells
+//! it as swallowed, and the others, to whom it never came, as skipped. Answers that come later than
+//! the wait are lost, those that come again are `repeated`; both are found by number.
 //!
 //! | Module | Holds |
 //! |---|---|
