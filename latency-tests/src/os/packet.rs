@@ -128,7 +128,7 @@ impl PacketSocket {
             };
             socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
         }
-        socket.bind()?;
+        bind_to_all_protocols(socket.as_fd(), index)?;
         Ok(socket)
     }
 
@@ -219,28 +219,25 @@ impl PacketSocket {
         };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
+}
 
-    fn bind(&self) -> io::Result<()> {
-        let every_protocol = u16::try_from(libc::ETH_P_ALL).unwrap_or(3);
-        let address = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET).unwrap_or(0),
-            sll_protocol: every_protocol.to_be(),
-            sll_ifindex: i32::try_from(self.index).unwrap_or(0),
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 0,
-            sll_addr: [0; 8],
-        };
-        // SAFETY: `address` is a link-layer address of the length given; the kernel copies it.
-        let done = unsafe {
-            libc::bind(
-                self.descriptor.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                length_of(&address),
-            )
-        };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
+/// Binds a packet socket to an interface and to all protocols.
+pub(super) fn bind_to_all_protocols(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let every_protocol = u16::try_from(libc::ETH_P_ALL).unwrap_or(3);
+    let address = libc::sockaddr_ll {
+        sll_family: u16::try_from(libc::AF_PACKET).unwrap_or(0),
+        sll_protocol: every_protocol.to_be(),
+        sll_ifindex: i32::try_from(index).unwrap_or(0),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: `address` is a link-layer address of the length given; the kernel copies it.
+    let done = unsafe {
+        libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length_of(&address))
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl AsFd for PacketSocket {

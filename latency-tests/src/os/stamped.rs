@@ -20,6 +20,7 @@ use rt_core::os::clock::{MonotonicClock, realtime_ns};
 use rt_core::time::Instant;
 
 use super::net;
+use super::packet::bind_to_all_protocols;
 
 /// What waits in the kernel at most for each socket, as the kernel counts it, in octets.
 const BUFFER_OCTETS: usize = 1 << 20;
@@ -87,7 +88,8 @@ impl StampedSocket {
             filter: filter.as_ptr().cast_mut(),
         };
         socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
-        socket.bind(index)?;
+        // A socket for one protocol stands behind the ingress hook, where a daemon drops what came.
+        bind_to_all_protocols(socket.as_fd(), index)?;
         Ok(socket)
     }
 
@@ -210,30 +212,6 @@ impl StampedSocket {
                 option,
                 ptr::from_ref(value).cast(),
                 length_of(value),
-            )
-        };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
-
-    /// To all protocols: a socket for one of them stands behind the ingress hook, where a daemon
-    /// drops what came.
-    fn bind(&self, index: u32) -> io::Result<()> {
-        const ETH_P_ALL: u16 = 3;
-        let address = libc::sockaddr_ll {
-            sll_family: u16::try_from(libc::AF_PACKET).unwrap_or(0),
-            sll_protocol: ETH_P_ALL.to_be(),
-            sll_ifindex: i32::try_from(index).unwrap_or(0),
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 0,
-            sll_addr: [0; 8],
-        };
-        // SAFETY: `address` is a link-layer address of the length given; the kernel copies it.
-        let done = unsafe {
-            libc::bind(
-                self.descriptor.as_raw_fd(),
-                ptr::from_ref(&address).cast(),
-                length_of(&address),
             )
         };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
