@@ -27,6 +27,10 @@ enum Form {
     Png,
 }
 
+/// Names of standard output. The links are not followed: to whatever file it goes, the summary goes
+/// elsewhere.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 /// A place for one of them.
 #[derive(Debug)]
 enum Place {
@@ -74,7 +78,15 @@ impl Files {
             .into_iter()
             .filter_map(|(option, form, path)| Some((option, form, path?)))
             .collect();
-        let mut on_stdout = wanted.iter().filter(|(.., path)| path.as_os_str() == "-");
+        for (number, (option, _, path)) in wanted.iter().enumerate() {
+            if let Some((first, ..)) = wanted[..number].iter().find(|it| it.2 == *path)
+                && !is_stdout(path)
+            {
+                let what = format!("{first} and {option} both go to {}", path.display());
+                return Err(Failure::usage(what, "name a file for each"));
+            }
+        }
+        let mut on_stdout = wanted.iter().filter(|(.., path)| is_stdout(path));
         if let (Some((first, ..)), Some((second, ..))) = (on_stdout.next(), on_stdout.next()) {
             let what = format!("{first} and {second} both go to standard output");
             return Err(Failure::usage(what, "name files"));
@@ -138,9 +150,12 @@ impl Form {
 
 impl Place {
     fn at(path: &Path) -> io::Result<Self> {
-        if path.as_os_str() == "-" {
+        if is_stdout(path) {
             return Ok(Self::Stdout);
         }
+        // What a link stands for is written, and the link stays one.
+        let whole = fs::canonicalize(path);
+        let path = whole.as_deref().unwrap_or(path);
         match fs::metadata(path) {
             Ok(found) if found.is_dir() => Err(io::Error::other("it is a folder")),
             Ok(found) if !found.is_file() => {
@@ -177,10 +192,17 @@ impl Place {
             Self::New(mut file) => {
                 file.write_all(octets)?;
                 file.as_file().sync_all()?;
-                file.persist(path).map(|_| true).map_err(|error| error.error)
+                let whole = fs::canonicalize(path);
+                file.persist(whole.as_deref().unwrap_or(path))
+                    .map(|_| true)
+                    .map_err(|error| error.error)
             }
         }
     }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    STDOUT.iter().any(|it| path.as_os_str() == *it)
 }
 
 /// Whether somebody looks on.
