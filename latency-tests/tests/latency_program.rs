@@ -98,14 +98,16 @@ fn a_run_that_was_ended_has_kept_no_bound() {
     if !is_root("a_run_that_was_ended_has_kept_no_bound") {
         return;
     }
-    for (bounds, expected) in [(&["--max-us", "3600000000"][..], 4), (&[], 0)] {
+    let [gated, free] = [&["--max-us", "3600000000"][..], &[]];
+    let all = [(gated, Signal::SIGINT, 4), (free, Signal::SIGTERM, 0), (free, Signal::SIGHUP, 0)];
+    for (bounds, signal, expected) in all {
         let scratch = Scratch::new().unwrap();
         let file = scratch.path().join("result.json");
         let mut command = Command::new(PROGRAM);
         command.args(["wakeup", "-t1", "-D1h", "-q", "--json"]).arg(&file).args(bounds);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(500));
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         let output = child.wait_with_output().unwrap();
         let report: Report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         assert!(report.runs[0].ended_early && report.runs[0].duration_ns > 0);
@@ -114,6 +116,39 @@ fn a_run_that_was_ended_has_kept_no_bound() {
         let is_stolen = report.invalid.iter().any(|it| it.contains("the hypervisor took"));
         assert_eq!(code(&output), if is_stolen { 4 } else { expected }, "{told:?}");
     }
+}
+
+#[test]
+fn a_run_that_is_not_to_hear_of_its_terminal_s_end_goes_on() {
+    if !is_root("a_run_that_is_not_to_hear_of_its_terminal_s_end_goes_on") {
+        return;
+    }
+    let line = format!("trap '' HUP; exec {PROGRAM} wakeup -t1 -l1500 -q --json");
+    let mut command = Command::new("sh");
+    command.args(["-c", &line]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGHUP).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!report.runs[0].ended_early);
+}
+
+#[test]
+fn what_the_probes_before_found_is_kept_where_one_cannot_be_run() {
+    if !is_root("what_the_probes_before_found_is_kept_where_one_cannot_be_run") {
+        return;
+    }
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("all.json");
+    // A writer and a reader that polls need two processors.
+    let output = latency(&["all", "-t1", "-l50", "-q", "--json", file.to_str().unwrap()]);
+    assert_eq!(code(&output), 4, "{}", words(&output.stderr));
+    let report: Report = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let probes: Vec<_> = report.runs.iter().map(|it| it.probe.name()).collect();
+    assert!(probes.starts_with(&["wakeup", "heartbeat"]), "{probes:?}");
+    let said = |it: &String| it.starts_with("shm: ") && it.contains("need a processor each");
+    assert!(report.invalid.iter().any(said), "{:?}", report.invalid);
 }
 
 #[test]
@@ -226,6 +261,32 @@ fn a_file_is_there_when_it_is_whole_and_nothing_else_is() {
     assert!([0, 4].contains(&code(&output)), "{output:?}");
     let null = std::fs::metadata("/dev/null").unwrap();
     assert!(std::os::unix::fs::FileTypeExt::is_char_device(&null.file_type()));
+}
+
+#[test]
+fn names_of_standard_output_and_links_are_what_they_stand_for() {
+    let scratch = Scratch::new().unwrap();
+    let name = |file: &str| scratch.path().join(file).to_str().unwrap().to_owned();
+    let run = |arguments: &[&str]| {
+        latency(&[&["wakeup", "-t1", "-l5", "-q", "--allow-non-rt"], arguments].concat())
+    };
+    // Where it is a file it must not be replaced: as root that would be a file in /dev.
+    let before = std::fs::read_link("/dev/stdout").unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["wakeup", "-t1", "-l5", "-q", "--allow-non-rt", "--json", "/dev/stdout"]);
+    let whole = std::fs::File::create(name("whole.json")).unwrap();
+    command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(whole).status().unwrap();
+    assert_eq!(std::fs::read_link("/dev/stdout").unwrap(), before);
+    let octets = std::fs::read(name("whole.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Report>(&octets).unwrap().runs.len(), 1);
+    std::fs::write(name("latest.json"), "old").unwrap();
+    std::os::unix::fs::symlink(name("latest.json"), name("link.json")).unwrap();
+    run(&["--json", &name("link.json")]);
+    assert!(std::fs::symlink_metadata(name("link.json")).unwrap().is_symlink());
+    assert!(std::fs::read(name("latest.json")).unwrap().starts_with(b"{"));
+    let both = run(&["--json", &name("one"), "--html", &name("one")]);
+    assert_eq!(code(&both), 2);
+    assert!(words(&both.stderr).contains("--json and --html both go to"), "{both:?}");
 }
 
 #[test]

@@ -65,9 +65,18 @@ pub fn run(options: &Options, parts: Vec<Part<'_>>) -> Result<ExitCode, Failure>
             report.invalid.push(format!("{}: ended before it began", part.probe.name()));
             continue;
         }
-        let run = stage.measure(part, &signals, &mut report)?;
-        is_over = run.ended_early;
-        report.runs.push(run);
+        let probe = part.probe.name();
+        match stage.measure(part, &signals, &mut report) {
+            Ok(run) => {
+                is_over = run.ended_early;
+                report.runs.push(run);
+            }
+            // What the probes before found may have taken a day: it is kept.
+            Err(failure) if !report.runs.is_empty() => {
+                report.invalid.push(format!("{probe}: {failure}"));
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     if let Some(load) = load {
         let account = load.finish();

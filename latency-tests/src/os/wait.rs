@@ -1,7 +1,9 @@
 //! Waiting for descriptors, a deadline and the signals that end a program, in one call.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -12,12 +14,12 @@ use rt_core::time::{Duration, Instant};
 
 use super::clock;
 
-/// SIGTERM and SIGINT, read from a descriptor instead of interrupting whatever runs.
+/// SIGTERM, SIGINT and SIGHUP, read from a descriptor instead of interrupting whatever runs.
 #[derive(Debug)]
 pub struct EndSignals(SignalFd);
 
 impl EndSignals {
-    /// Blocks both signals in the calling thread (and in the threads it starts later) and opens the
+    /// Blocks these signals in the calling thread (and in the threads it starts later) and opens the
     /// descriptor that tells them. Also asks for the finest timer slack, without which the kernel
     /// may end a wait 50 µs late.
     ///
@@ -27,6 +29,11 @@ impl EndSignals {
         let mut set = SigSet::empty();
         set.add(Signal::SIGTERM);
         set.add(Signal::SIGINT);
+        // The terminal was closed: what was found so far is kept. Not where somebody said that it
+        // is to go on (nohup): a signal that is blocked comes also if it was ignored.
+        if !is_ignored(Signal::SIGHUP) {
+            set.add(Signal::SIGHUP);
+        }
         set.thread_block()?;
         // Waking up later than asked is a matter of quality, not of correctness.
         let _ = nix::sys::prctl::set_timerslack(1);
@@ -54,6 +61,17 @@ impl EndSignals {
             }
         }
     }
+}
+
+/// Whether this process was started to ignore a signal, or chose to.
+fn is_ignored(signal: Signal) -> bool {
+    let mut found = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: sets nothing, for there is no new disposition; the kernel writes the one that there is
+    // to a place that outlives the call.
+    let result = unsafe { libc::sigaction(signal as i32, ptr::null(), found.as_mut_ptr()) };
+    // SAFETY: all-zero octets are a `sigaction`, and at most the kernel wrote into it.
+    let found = unsafe { found.assume_init() };
+    result == 0 && found.sa_sigaction == libc::SIG_IGN
 }
 
 impl AsFd for EndSignals {
