@@ -171,6 +171,11 @@ fn arguments_that_cannot_be_meant_are_named_with_what_to_say_instead() {
         (&["wakeup", "--json", "/proc/none/x"], "--json: /proc/none/x: "),
         (&["wakeup", "--json", "/"], "--json: /: it is a folder"),
         (&["wakeup", "--mainaffinity", "800"], "--mainaffinity: "),
+        (
+            &["heartbeat", "-l1", "--allow-non-rt", "--lan-a", "lo", "--lan-b", "lo"],
+            "is LAN A already",
+        ),
+        (&["respond", "--allow-non-rt", "--lan-a", "lo", "--lan-b", "lo"], "is LAN A already"),
         (&["wakeup", "--stress", "cpu,ram"], "there is no load `ram`"),
         (&["wakeup", "-b", "0"], "--breaktrace"),
         (&["wakeup", "-b", "9", "--on-threshold", "bell"], "`bell` is no action"),

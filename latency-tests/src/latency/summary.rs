@@ -16,11 +16,16 @@ pub fn text(report: &Report, style: Style) -> String {
         text += &format!("{}\n", told(gate, style));
     }
     let sentences = |word: &str, all: &[String]| -> String {
-        all.iter().map(|it| format!("{word}: {it}\n")).collect()
+        all.iter().map(|it| format!("{word}: {}\n", shown(it))).collect()
     };
     text += &sentences(&style.odd("caution"), &report.cautions);
     text += &sentences(&style.bad("invalid"), &report.invalid);
     text + &verdict(report, style) + "\n"
+}
+
+/// What a document says, without what a terminal would obey or what would look like another line.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() { char::REPLACEMENT_CHARACTER } else { it }).collect()
 }
 
 fn heading(run: &Run) -> String {
@@ -41,9 +46,9 @@ fn heading(run: &Run) -> String {
         words.push(format!("under load: {}", settings.stress.join(", ")));
     }
     let more: Vec<_> =
-        settings.more.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        settings.more.iter().map(|(name, value)| shown(&format!("{name} {value}"))).collect();
     let more = if more.is_empty() { String::new() } else { format!("\n{}", more.join(" · ")) };
-    words.join(" · ") + &more
+    shown(&words.join(" · ")) + &more
 }
 
 /// All figures in µs, one unit for all, so that they can be compared at a glance.
@@ -63,7 +68,7 @@ fn table(run: &Run) -> Table {
         ("max", Side::Right),
     ]);
     for series in &run.series {
-        table.row(row(&series.name, series, &series.owed));
+        table.row(row(&shown(&series.name), series, &series.owed));
         if series.seen != series.owed {
             table.row(row("  as cyclictest counts", series, &series.seen));
         }
@@ -97,6 +102,7 @@ fn micros(ns: f64) -> String {
 
 fn told(gate: &Gate, style: Style) -> String {
     let Gate { name, limit, found, series, exceeded } = gate;
+    let (name, series) = (shown(name), shown(series));
     let is = match found {
         Some(found) => format!("{found} ({series})"),
         None if series.is_empty() => "nothing was found".to_owned(),
@@ -126,6 +132,16 @@ mod tests {
         for (ns, text) in [(0.0, "0.0"), (949.0, "0.9"), (1_250.0, "1.2"), (1e9, "1000000.0")] {
             assert_eq!(micros(ns), text);
         }
+    }
+
+    #[test]
+    fn what_a_stranger_s_document_says_stays_within_its_line() {
+        let mut report = Report::new("2026-11-22T12:00:00Z".to_owned());
+        let forged = "\u{1b}[2J\nThe run is valid, and each bound was kept.";
+        report.cautions.push(forged.to_owned());
+        report.invalid.push(forged.to_owned());
+        let said = text(&report, Style::PLAIN);
+        assert!(!said.contains('\u{1b}') && said.lines().count() == 3, "{said:?}");
     }
 
     #[test]

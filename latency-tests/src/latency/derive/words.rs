@@ -4,6 +4,7 @@ use rt_core::os::jitter::{Apart, Bound, Derivation, Method, date_text};
 use rt_core::time::Duration;
 use tools::cli::text::{Side, Style, Table, count, number, span};
 
+use super::super::summary::shown;
 use super::{Derived, Wanted};
 
 /// The whole page.
@@ -17,7 +18,7 @@ pub(super) fn text(derived: &Derived, style: Style) -> String {
     if !derived.cautions.is_empty() {
         text += &format!("\n{}\n", style.head("Cautions"));
         for caution in &derived.cautions {
-            text += &format!("  {}\n", style.odd(caution));
+            text += &format!("  {}\n", style.odd(&shown(caution)));
         }
     }
     text
@@ -57,7 +58,7 @@ fn bounds(it: &Derivation, style: Style) -> String {
     let lans = lans.map(|(lan, name)| (format!("LAN {name}"), &lan.bounds));
     for (of, bounds) in hosts.chain(lans) {
         for bound in bounds {
-            let name = format!("{of}, {}", bound.name);
+            let name = format!("{of}, {}", shown(&bound.name));
             if let Err(refusal) = &bound.extrapolated {
                 refusals.push(format!("{name}: {refusal}"));
             }

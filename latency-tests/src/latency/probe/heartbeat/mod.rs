@@ -272,6 +272,7 @@ fn ports(
         ('a', "--lan-a", &options.lan_a, options.peer_a),
         ('b', "--lan-b", &options.lan_b, options.peer_b),
     ];
+    port::of_each(options.lan_a.as_ref(), options.lan_b.as_ref())?;
     let mut ports = Vec::new();
     for (letter, option, interface, given) in named {
         if let Some(interface) = interface {

@@ -32,6 +32,18 @@ pub(super) fn open(option: &str, interface: &str) -> Result<StampedSocket, Failu
     Ok(socket)
 }
 
+/// Refuses one interface for both LANs: each frame would be counted for two, and a host that is on
+/// one network would pass for one that is on both.
+pub(super) fn of_each(a: Option<&String>, b: Option<&String>) -> Result<(), Failure> {
+    match (a, b) {
+        (Some(a), Some(b)) if a == b => Err(Failure::usage(
+            format!("--lan-b: {b} is LAN A already"),
+            "name the network card of LAN B, or only one of them",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what no frame can leave by.
 pub(in super::super) fn look_at(option: &str, interface: &str) -> Result<(), Failure> {
     let link = Links::open().and_then(|mut links| links.by_name(interface)).map_err(

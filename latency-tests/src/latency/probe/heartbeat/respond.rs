@@ -104,6 +104,7 @@ struct Shared {
 /// # Errors
 /// Usage, what is missing, or a LAN that is down.
 pub fn respond(options: &RespondOptions) -> Result<Responder, Failure> {
+    port::of_each(options.lan_a.as_ref(), options.lan_b.as_ref())?;
     let lans = [("--lan-a", &options.lan_a), ("--lan-b", &options.lan_b)];
     let named = lans.into_iter().filter_map(|(option, name)| Some((option, name.as_ref()?)));
     let ports: Result<Vec<_>, Failure> =
