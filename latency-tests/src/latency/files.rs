@@ -91,14 +91,20 @@ impl Files {
             let what = format!("{first} and {second} both go to standard output");
             return Err(Failure::usage(what, "name files"));
         }
-        let outputs = wanted.into_iter().map(|(option, form, path)| {
-            let place = Place::at(&path).map_err(|error| {
-                let what = format!("{option}: {}: {error}", path.display());
-                Failure::usage(what, "name a file in a folder that can be written to")
-            })?;
-            Ok(Output { form, path, place })
-        });
-        Ok(Self { outputs: outputs.collect::<Result<_, Failure>>()? })
+        let mut outputs = Vec::new();
+        for (option, form, path) in wanted {
+            match Place::at(&path) {
+                Ok(place) => outputs.push(Output { form, path, place }),
+                // Nobody asked for it: no reason not to measure.
+                Err(_) if form.is_by_itself(asked) => {}
+                Err(error) => {
+                    let what = format!("{option}: {}: {error}", path.display());
+                    let remedy = "name a file in a folder that can be written to";
+                    return Err(Failure::usage(what, remedy));
+                }
+            }
+        }
+        Ok(Self { outputs })
     }
 
     /// Whether one of them is standard output: what is for people goes elsewhere then.
@@ -130,6 +136,15 @@ impl Files {
 }
 
 impl Form {
+    /// Whether it is made although nobody named a file for it.
+    const fn is_by_itself(self, asked: &Outputs) -> bool {
+        match self {
+            Self::Html => asked.html.is_none(),
+            Self::Png => asked.png.is_none(),
+            _ => false,
+        }
+    }
+
     fn of(self, report: &Report) -> io::Result<Vec<u8>> {
         let text = match self {
             Self::Png => return picture::png(report).map_err(io::Error::other),
@@ -209,4 +224,18 @@ fn is_stdout(path: &Path) -> bool {
 #[must_use]
 pub fn has_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asked_for_is_left_out_where_nothing_can_be_written() {
+        let named = Some("/proc/none/page");
+        let files = Files::open(&Outputs::default(), named).map(|it| it.outputs.len());
+        assert!(matches!(files, Ok(0)), "{files:?}");
+        let asked = Outputs { html: Some("/proc/none/page.html".into()), ..Outputs::default() };
+        assert!(Files::open(&asked, named).is_err());
+    }
 }
