@@ -77,7 +77,12 @@ fn report(probe: Probe, series: Vec<Series>) -> Report {
     }
     report.runs.push(Run {
         probe,
-        settings: Settings::default(),
+        settings: Settings {
+            policy: "SCHED_FIFO".to_owned(),
+            priority: 80,
+            memory_locked: true,
+            ..Settings::default()
+        },
         planned_ns: 0,
         duration_ns: 0,
         ended_early: false,
@@ -228,6 +233,11 @@ fn what_proves_nothing_is_refused_with_the_reason() {
     let mut unsaid = quiet(us(125));
     unsaid.verdict = Verdict::Invalid;
     assert!(refused(of(unsaid, None, "")).1.contains("its verdict is invalid"));
+    // A verdict that was written by hand does not stand against what it rests on.
+    let mut edited = quiet(us(125));
+    edited.runs[0].settings.policy = "SCHED_OTHER".to_owned();
+    let (code, said) = refused(of(edited, None, ""));
+    assert!(code == ExitCode::Invalid && said.contains("SCHED_OTHER was asked for"), "{said}");
     // A bound that was exceeded says nothing against the figures.
     let mut exceeded = quiet(us(125));
     exceeded.verdict = Verdict::Exceeded;

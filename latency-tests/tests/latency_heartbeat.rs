@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration as StdDuration;
 
@@ -168,6 +169,32 @@ fn alone_each_beat_is_accounted_for_and_a_round_trip_splits() {
     } else {
         println!("SKIP: page faults of the thread that beats: memory cannot be locked");
     }
+}
+
+#[test]
+fn a_card_that_gets_another_address_makes_the_round_trips_of_its_lan_worth_nothing() {
+    const TEST: &str =
+        "a_card_that_gets_another_address_makes_the_round_trips_of_its_lan_worth_nothing";
+    if !can_run(TEST) {
+        return;
+    }
+    if Command::new("ip").arg("-V").output().is_err() {
+        println!("SKIP: {TEST}: the program ip (package iproute2)");
+        return;
+    }
+    let _turn = turn();
+    let cluster = Cluster::plain_hosts(2);
+    let _responder = responder(&cluster);
+    let beats = started(&cluster, &asked(500), &lans());
+    let change = || {
+        let address = ["link", "set", "lan_b", "address", "02:00:00:00:00:99"];
+        Command::new("ip").args(address).status().unwrap()
+    };
+    assert!(cluster.host(1).run(change).unwrap().success());
+    let series = finished(beats);
+    let told = |name| of(&series, name).thread.as_ref().unwrap().shortfalls.join(" ");
+    assert!(!told("lan a").contains("another address"), "{}", told("lan a"));
+    assert!(told("lan b").contains("another address"), "{}", told("lan b"));
 }
 
 #[test]

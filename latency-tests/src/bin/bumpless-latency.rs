@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process;
 
 use clap::{Args, Parser, Subcommand};
-use latency_tests::latency::compare::{self, Comparison, compare};
+use latency_tests::latency::compare::{self, Comparison, Figure, Pair, Row, compare};
 use latency_tests::latency::derive;
 use latency_tests::latency::files::Files;
 use latency_tests::latency::options::{Options, Outputs};
@@ -116,7 +116,8 @@ struct CompareArgs {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
-    /// Exit 1 where the second one is worse in a figure
+    /// Exit 1 where the second one is worse in a figure, and 4 where the data tell no percentile of
+    /// a series apart
     #[arg(long)]
     gate: bool,
 }
@@ -241,11 +242,28 @@ fn compared(args: &CompareArgs) -> Result<ExitCode, Failure> {
     let found = compare(&before, &after).map_err(|error| Failure::usage(error.to_string(), ""))?;
     print(&if args.json { json::text(&found) } else { compare::text(&found) });
     let is_invalid = [&before, &after].iter().any(|it| !it.invalid.is_empty());
-    Ok(match (is_invalid, args.gate && is_worse(&found)) {
-        (true, _) => ExitCode::Invalid,
+    let untold = found.pairs.iter().find(|pair| is_untold(pair)).filter(|_| args.gate);
+    if let Some(pair) = untold {
+        let what = format!("{}, {}: no percentile can be told apart", pair.probe.name(), pair.name);
+        eprintln!("{PROGRAM}: --gate: {what}: measure longer, undisturbed");
+    }
+    Ok(match (is_invalid || untold.is_some(), args.gate && is_worse(&found)) {
+        (true, false) => ExitCode::Invalid,
         (false, true) => ExitCode::Failed,
+        (true, true) if !is_invalid => ExitCode::Failed,
+        (true, true) => ExitCode::Invalid,
         (false, false) => ExitCode::Fine,
     })
+}
+
+/// Whether the data say of no percentile whether it is another one: nothing is kept by that.
+fn is_untold(pair: &Pair) -> bool {
+    let is_told = |row: &Row| {
+        use compare::Verdict::{Better, NoDifference, Worse};
+        let is_share = matches!(row.figure, Figure::LateShare | Figure::LostShare);
+        !is_share && matches!(row.verdict, Better | NoDifference | Worse)
+    };
+    !pair.rows.iter().any(is_told)
 }
 
 fn is_worse(found: &Comparison) -> bool {

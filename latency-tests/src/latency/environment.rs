@@ -154,7 +154,14 @@ impl Environment {
             let ms = steal_ns / 1_000_000;
             Some(format!("the hypervisor took CPU {} away for {ms} ms", it.cpu))
         };
-        self.cpus.iter().filter_map(told).collect()
+        let unknown = self.cpus.iter().filter(|it| it.steal_ns.is_none());
+        let unknown: Vec<_> = unknown.map(|it| it.cpu.to_string()).collect();
+        let mut found: Vec<_> = self.cpus.iter().filter_map(told).collect();
+        if !unknown.is_empty() {
+            let cpus = unknown.join(", ");
+            found.push(format!("what a hypervisor took of CPU {cpus} is not known"));
+        }
+        found
     }
 }
 

@@ -154,8 +154,8 @@ impl<'a> Stage<'a> {
         let series = probing.finish()?;
         let outcome = threshold.map(Threshold::finish).unwrap_or_default();
         report.cautions.extend(outcome.caution);
-        if let Some(event) = outcome.event {
-            report.gates.push(tripped(self.options, probe, &event));
+        if self.options.breaktrace.is_some() {
+            report.gates.push(watched(self.options, probe, &series, outcome.event.as_ref()));
         }
         let environment = before.0.until(&Look::at(&self.asked.cpus));
         let planned = self.asked.interval.saturating_mul(self.asked.cycles);
@@ -214,14 +214,23 @@ fn load(options: &Options, asked: &Asked) -> Result<Option<Load>, Failure> {
     Load::start(&options.stress, &cpus).map(Some)
 }
 
-/// The bound of `--breaktrace`, which was exceeded.
-fn tripped(options: &Options, probe: Probe, event: &Event) -> Gate {
+/// How it stands to the bound of `--breaktrace`: the sample that exceeded it, or the greatest one.
+fn watched(options: &Options, probe: Probe, series: &[Series], event: Option<&Event>) -> Gate {
+    let us = |ns: u64| ns as f64 / 1e3;
+    let greatest = series.iter().max_by_key(|it| it.seen.max_ns);
+    let (found, name) = match event {
+        Some(event) => (Some(us(event.late.as_nanos())), format!("cpu {}", event.cpu)),
+        None => (
+            greatest.and_then(|it| it.seen.max_ns).map(us),
+            greatest.map_or_else(String::new, |it| it.name.clone()),
+        ),
+    };
     Gate {
         name: "breaktrace".to_owned(),
         limit: options.breaktrace.unwrap_or(0) as f64,
-        found: Some(event.late.as_nanos() as f64 / 1e3),
-        series: format!("{}: cpu {}", probe.name(), event.cpu),
-        exceeded: true,
+        found,
+        series: format!("{}: {name}", probe.name()),
+        exceeded: event.is_some() || found.is_none(),
     }
 }
 

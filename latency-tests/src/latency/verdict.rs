@@ -92,6 +92,14 @@ fn gate(report: &Report, name: &str, limit: f64, of: impl Fn(&Series) -> Option<
     Gate { name: name.to_owned(), limit, found, series, exceeded }
 }
 
+/// Why a result proves nothing, as its figures and settings say, whatever its own verdict is. The
+/// bounds are those that it has.
+#[must_use]
+pub fn reasons_of(report: &Report) -> Vec<String> {
+    let has_gates = !report.gates.is_empty();
+    report.runs.iter().flat_map(|run| reasons(run, has_gates)).collect()
+}
+
 /// Why a run proves nothing.
 fn reasons(run: &Run, has_gates: bool) -> Vec<String> {
     let mut found = Vec::new();
@@ -166,6 +174,21 @@ fn never_left(run: &Run, series: &Series) -> u64 {
     }
 }
 
+/// That a good part of what was to be sent never was: it is lost to who waits for it, and stands in
+/// the lateness of the sender alone.
+fn never_sent(probe: Probe, series: &Series) -> Option<String> {
+    let sends = matches!(probe, Probe::Heartbeat | Probe::Wire);
+    let (swallowed, all) = (series.counts.swallowed, series.cycles());
+    let is_much = sends && series.measure == Measure::Lateness && swallowed > all / 100;
+    is_much.then(|| {
+        format!(
+            "{}: {swallowed} of {all} were never sent, because the sender was late: they are in \
+             no round trip, and not among the lost",
+            probe.name()
+        )
+    })
+}
+
 /// What has to be known to judge the figures.
 fn cautions(report: &Report) -> Vec<String> {
     let mut found = Vec::new();
@@ -187,6 +210,7 @@ fn cautions(report: &Report) -> Vec<String> {
         let probe = run.probe.name();
         let cautions = run.environment.cautions(run.duration_ns).into_iter();
         found.extend(cautions.map(|it| format!("{probe}: {it}")));
+        found.extend(run.series.iter().filter_map(|it| never_sent(run.probe, it)));
         if let Some(link) = run.settings.more.get("link") {
             found.push(format!("{probe}: the link is {link}: no figure is one of a LAN"));
         }

@@ -12,8 +12,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds each of `names` in the folder of the running program or, when that is a folder `deps`
-    /// or `examples` of cargo's, in the one above.
+    /// Finds each of `names` in the folder of the running program, and in `sbin` beside it where that
+    /// is `bin`; when it is a folder `deps` or `examples` of cargo's, in the one above.
     ///
     /// # Errors
     /// [`NetLabError::Missing`] with all that are not there and the command that builds them.
@@ -26,6 +26,11 @@ impl Programs {
     fn find_beside(own: &Path, names: &[&str]) -> Result<Self, NetLabError> {
         let folder = own.parent().unwrap_or_else(|| Path::new("/"));
         let mut folders = vec![folder];
+        // Where they are installed, daemons lie in a folder of their own.
+        let daemons = folder.with_file_name("sbin");
+        if folder.ends_with("bin") {
+            folders.push(&daemons);
+        }
         if folder.ends_with("deps") || folder.ends_with("examples") {
             // Above first: what lies beside a test may be a test binary of the same name.
             folders = folder.parent().into_iter().collect();

@@ -35,6 +35,7 @@ pub(crate) const PACKAGES: &[Need] = &[
     Need { group: "latency-tests/hot_plug", packages: &["iproute2"] },
     Need { group: "latency-tests/interface_life", packages: &["iproute2"] },
     Need { group: "latency-tests/latency_agreement", packages: &["rt-tests"] },
+    Need { group: "latency-tests/latency_heartbeat", packages: &["iproute2"] },
     Need { group: "latency-tests/latency_outputs", packages: &["python3", "python3-venv"] },
     Need { group: "latency-tests/latency_agreement", packages: LAB },
     Need { group: "latency-tests/latency_stall", packages: &["rt-tests"] },

@@ -12,6 +12,7 @@ use tools::exit::{ExitCode, Failure};
 use super::Options;
 use crate::latency::out::json::read_file;
 use crate::latency::report::{self, Measure, Probe, Report, Series, Verdict};
+use crate::latency::verdict;
 
 pub(super) const RECORD_ROUND_TRIPS: &str =
     "record both LANs: `bumpless latency heartbeat --json FILE` while the peer answers";
@@ -182,6 +183,11 @@ fn usable(report: &Report, path: &Path) -> Result<u64, Failure> {
             report.invalid.join("; ")
         };
         let what = format!("{shown}: the run proves nothing: {why}");
+        return Err(Failure::new(ExitCode::Invalid, what, "measure again, undisturbed"));
+    }
+    // A verdict can be written by hand; what it rests on stands beside it.
+    if let Some(why) = verdict::reasons_of(report).first() {
+        let what = format!("{shown}: the run proves nothing, whatever its verdict says: {why}");
         return Err(Failure::new(ExitCode::Invalid, what, "measure again, undisturbed"));
     }
     seconds_of_date(&report.began).ok_or_else(|| {

@@ -149,6 +149,8 @@ pub(super) struct BeatenLan {
     pub(super) round_trips: Recording,
     pub(super) turns: Recording,
     pub(super) repeated: u64,
+    /// Whether the card's address was another one at the end: answers went past it.
+    pub(super) moved: bool,
 }
 
 impl Beater {
@@ -164,8 +166,9 @@ impl Beater {
         outcome?;
         let finish = |(mut lan, told): (Lan, &Told)| {
             told.dropped.store(lan.socket.dropped(), Ordering::Relaxed);
+            let moved = !lan.socket.address().is_ok_and(|it| it == lan.own);
             let [round_trips, turns] = [lan.round_trips, lan.turns].map(Recorder::finish);
-            BeatenLan { round_trips, turns, repeated: lan.repeated }
+            BeatenLan { round_trips, turns, repeated: lan.repeated, moved }
         };
         let lans = self.lans.into_iter().zip(&self.steering.told).map(finish).collect();
         Ok(Beaten { lateness: self.lateness.finish(), lans, usage })

@@ -54,6 +54,8 @@ use super::{Asked, Probing, Progress};
 use crate::os::stamped::StampedSocket;
 
 const OCTETS_DEFAULT: u16 = 128;
+const MOVED: &str = "the interface is gone or has another address than at the start (a daemon \
+                     started or stopped?): answers went past it; measure again";
 const WAIT_MS_DEFAULT: u64 = 100;
 
 /// Where the heartbeats go. Without a LAN it measures between two network namespaces of its own.
@@ -209,6 +211,9 @@ impl Probing for Heartbeat {
         for (letter, lan) in self.letters.iter().zip(&lans) {
             let mut trips = make(format!("lan {letter}"), Measure::RoundTrip, &lan.round_trips);
             trips.counts.repeated = lan.repeated;
+            if let Some(thread) = trips.thread.as_mut().filter(|_| lan.moved) {
+                thread.shortfalls.push(MOVED.to_owned());
+            }
             let turns = make(format!("peer {letter}"), Measure::Span, &lan.turns);
             series.extend([trips, turns]);
         }
