@@ -12,8 +12,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds each of `names` in the folder of the running program, and in `sbin` beside it where that
-    /// is `bin`; when it is a folder `deps` or `examples` of cargo's, in the one above.
+    /// Finds each of `names` in the folder of the running program, and in `sbin` beside it where
+    /// that is `bin`; when it is a folder `deps` or `examples` of cargo's, in the one above.
     ///
     /// # Errors
     /// [`NetLabError::Missing`] with all that are not there and the command that builds them.
