@@ -19,9 +19,9 @@ use super::clock;
 pub struct EndSignals(SignalFd);
 
 impl EndSignals {
-    /// Blocks these signals in the calling thread (and in the threads it starts later) and opens the
-    /// descriptor that tells them. Also asks for the finest timer slack, without which the kernel
-    /// may end a wait 50 µs late.
+    /// Blocks these signals in the calling thread (and in the threads it starts later) and opens
+    /// the descriptor that tells them. Also asks for the finest timer slack, without which the
+    /// kernel may end a wait 50 µs late.
     ///
     /// # Errors
     /// The system's, when the descriptor cannot be had.
@@ -66,8 +66,8 @@ impl EndSignals {
 /// Whether this process was started to ignore a signal, or chose to.
 fn is_ignored(signal: Signal) -> bool {
     let mut found = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: sets nothing, for there is no new disposition; the kernel writes the one that there is
-    // to a place that outlives the call.
+    // SAFETY: sets nothing, for there is no new disposition; the kernel writes the one that there
+    // is to a place that outlives the call.
     let result = unsafe { libc::sigaction(signal as i32, ptr::null(), found.as_mut_ptr()) };
     // SAFETY: all-zero octets are a `sigaction`, and at most the kernel wrote into it.
     let found = unsafe { found.assume_init() };
