@@ -95,6 +95,14 @@ fn check_accounts(series: &[Series], cycles: u64) {
     }
 }
 
+/// That a stage of which no frame was lost has nearly all echoes, and the round trip all. On a busy
+/// machine the stamps of an echo may contradict each other, where whoever reads two clocks is
+/// interrupted between them: that is told, and the stage has no figure of it.
+fn check_none_lost(series: &Series) {
+    let most = if series.name == "round trip" { 0 } else { 2 + series.seen.samples / 50 };
+    assert!(series.counts.lost <= most, "{}: {:?}", series.name, series.counts);
+}
+
 #[derive(clap::Parser)]
 struct Line {
     #[command(flatten)]
@@ -139,7 +147,8 @@ fn alone_a_round_trip_is_split_and_its_stages_add_up() {
     assert_eq!(names, ALL);
     assert_eq!(of(&series, "round trip").measure, Measure::RoundTrip);
     for it in &series {
-        assert_eq!((it.counts.lost, it.counts.repeated), (0, 0), "{}", it.name);
+        check_none_lost(it);
+        assert_eq!(it.counts.repeated, 0, "{}", it.name);
     }
     let way: f64 =
         ["host out", "tag", "discard", "host in"].iter().map(|it| mean(&series, it)).sum();
@@ -219,9 +228,11 @@ fn what_one_lan_loses_is_lost_in_its_stage_and_in_no_round_trip() {
     check_accounts(&series, 1_000);
     let found = of(&series, "lan a").counts.lost;
     // The daemons' own supervision frames meet the same fault: one in 2 s from the other node.
-    assert!(found > 20 && (found..=found + 3).contains(&lost), "{found} of {lost}");
+    // And a stage may lack a few echoes more than the cable lost, as above.
+    let most = lost + 2 + of(&series, "lan a").seen.samples / 50;
+    assert!(found > 20 && (lost.saturating_sub(3)..=most).contains(&found), "{found} of {lost}");
     for name in ["round trip", "lan b", "host out", "tag", "discard", "host in"] {
-        assert_eq!(of(&series, name).counts.lost, 0, "{name}");
+        check_none_lost(of(&series, name));
     }
 }
 
@@ -241,7 +252,7 @@ fn a_delay_of_one_lan_shows_in_its_stage_only() {
     assert!(of(&series, "lan a").seen.min_ns >= Some(delay_ns));
     for name in ["lan b", "round trip", "tag", "discard", "host out", "host in"] {
         assert!(of(&series, name).seen.p50_ns < Some(delay_ns / 2), "{name}");
-        assert_eq!(of(&series, name).counts.lost, 0, "{name}");
+        check_none_lost(of(&series, name));
     }
 }
 
@@ -285,7 +296,7 @@ fn seamless(config: &str, names: &[&str], hidden: bool) {
     println!("{outcome}");
     assert!(outcome.is_seamless(), "{:?}\n{}", outcome.complaints, cluster.describe());
     for it in &series {
-        assert_eq!(it.counts.lost, 0, "{}", it.name);
+        check_none_lost(it);
     }
 }
 
@@ -311,7 +322,7 @@ fn over_ip_version_6_it_is_the_same() {
     let series = finished(started(&cluster, &asked(200), &options));
     check_accounts(&series, 200);
     for it in &series {
-        assert_eq!(it.counts.lost, 0, "{}", it.name);
+        check_none_lost(it);
     }
 }
 
@@ -364,7 +375,7 @@ fn what_cannot_be_measured_is_refused_with_the_reason_and_its_code() {
     assert_eq!(wire.more().contains_key("not split"), path.as_deref() == Some("xdp"), "{path:?}");
     let series = finished(wire);
     check_accounts(&series, 20);
-    assert!(series.iter().all(|it| it.counts.lost == 0));
+    series.iter().for_each(check_none_lost);
 
     let empty = cluster.net.folder().join("nobody");
     let (code, text) = refused(WireOptions { runtime_dir: Some(empty), ..beside });
