@@ -8,17 +8,16 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use nix::sys::resource::{UsageWho, getrusage};
 use rt_core::os::clock::{MonotonicClock, sleep_until};
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Plan as Recorded, PlanError, Recorder, Recording};
-use rt_core::os::thread::{RtThread, RtThreadError, RtThreadPanic, RtThreadPlan, ThreadReport};
+use rt_core::os::thread::{RtThread, RtThreadError, RtThreadPanic, RtThreadPlan};
 use rt_core::time::{Duration, Instant};
 use thiserror::Error;
 use tools::exit::Failure;
 
 use super::super::report::{Measure, Series, ThreadFacts};
 use super::super::threshold::Trigger;
+use super::usage::Usage;
 use super::{Asked, Probing, Progress, RUN_UP};
 
 /// Most threads of one run.
@@ -47,14 +46,12 @@ pub enum WakeupError {
 /// What a thread measured.
 #[derive(Clone, Debug)]
 pub struct Measured {
-    /// What it was, as read back from the kernel.
-    pub thread: ThreadReport,
+    /// Where it was to be.
+    pub cpu: usize,
+    /// What it was, as read back from the kernel, and what it used.
+    pub thread: ThreadFacts,
     /// What it recorded.
     pub recording: Recording,
-    /// How often something else was run in its place.
-    pub preemptions: u64,
-    /// Page faults while it measured.
-    pub faults: u64,
 }
 
 /// A run that goes on.
@@ -95,13 +92,6 @@ impl Steering {
 /// What a thread ends with.
 type Body = io::Result<(Recording, Usage)>;
 
-/// What a thread used, since it began or between two looks.
-#[derive(Clone, Copy, Debug)]
-struct Usage {
-    preemptions: u64,
-    faults: u64,
-}
-
 /// Starts the probe.
 ///
 /// # Errors
@@ -127,14 +117,12 @@ impl Probing for Wakeup {
         let all = (*self).finish()?;
         let mut names = BTreeMap::<String, u32>::new();
         let series = all.into_iter().map(|it| {
-            let Measured { thread, recording, preemptions, faults } = it;
-            let cpu = thread.asked.cpu.unwrap_or_default();
+            let Measured { cpu, thread, recording } = it;
             let name = format!("cpu {cpu}");
             // A second thread on a processor is the second one.
             let number = names.entry(name.clone()).or_default();
             *number += 1;
             let name = if *number > 1 { format!("{name} #{number}") } else { name };
-            let thread = ThreadFacts::new(&thread, preemptions, faults);
             Series { cpu: Some(cpu), ..Series::new(name, Measure::Lateness, &recording).by(thread) }
         });
         Ok(series.collect())
@@ -242,9 +230,9 @@ impl Wakeup {
 
 fn measured(thread: RtThread<Body>) -> Result<Measured, WakeupError> {
     let (body, report) = thread.join_with_report()?;
-    let (recording, usage) = body.map_err(WakeupError::Usage)?;
-    let Usage { preemptions, faults } = usage;
-    Ok(Measured { thread: report, recording, preemptions, faults })
+    let (recording, used) = body.map_err(WakeupError::Usage)?;
+    let cpu = report.asked.cpu.unwrap_or_default();
+    Ok(Measured { cpu, thread: used.facts(&report), recording })
 }
 
 /// The body of a thread. Real-time class: from the first look at what it used to the second it
@@ -257,39 +245,23 @@ fn cycles_of(
     steering: &Steering,
 ) -> Body {
     let begin = steering.begin();
-    let before = used()?;
-    let frozen = freeze_this_thread();
-    recorder.begin_at(begin);
-    let mut planned = begin + distance;
-    let end = planned + span;
-    while planned < end && !steering.stops.load(Ordering::Relaxed) {
-        sleep_until(planned);
-        let woken = MonotonicClock::now();
-        let cycle = recorder.record(planned, woken);
-        steering.over.fetch_add(1 + cycle.swallowed, Ordering::Relaxed);
-        steering.max_ns.fetch_max(cycle.late.as_nanos(), Ordering::Relaxed);
-        if steering.trigger.check(cpu, cycle.late, planned) {
-            break;
+    let ((), used) = Usage::of(|| {
+        recorder.begin_at(begin);
+        let mut planned = begin + distance;
+        let end = planned + span;
+        while planned < end && !steering.stops.load(Ordering::Relaxed) {
+            sleep_until(planned);
+            let woken = MonotonicClock::now();
+            let cycle = recorder.record(planned, woken);
+            steering.over.fetch_add(1 + cycle.swallowed, Ordering::Relaxed);
+            steering.max_ns.fetch_max(cycle.late.as_nanos(), Ordering::Relaxed);
+            if steering.trigger.check(cpu, cycle.late, planned) {
+                break;
+            }
+            planned = cycle.next;
         }
-        planned = cycle.next;
-    }
-    drop(frozen);
-    let after = used()?;
-    let used = Usage {
-        preemptions: after.preemptions.saturating_sub(before.preemptions),
-        faults: after.faults.saturating_sub(before.faults),
-    };
+    })?;
     Ok((recorder.finish(), used))
-}
-
-/// What the calling thread has used so far.
-fn used() -> io::Result<Usage> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-    let count = |value: i64| u64::try_from(value).unwrap_or(0);
-    Ok(Usage {
-        preemptions: count(usage.involuntary_context_switches()),
-        faults: count(usage.minor_page_faults()).saturating_add(count(usage.major_page_faults())),
-    })
 }
 
 #[cfg(test)]
@@ -317,7 +289,7 @@ mod tests {
         let found = run.finish().unwrap();
         assert_eq!(found.len(), 3);
         for (measured, cpu) in found.iter().zip([0, 0, 1]) {
-            assert_eq!(measured.thread.found.cpus, [cpu]);
+            assert_eq!(measured.thread.cpus, [cpu]);
             let totals = &measured.recording.totals;
             let counts = totals.counts;
             assert_eq!(totals.seen.samples() + counts.swallowed, 200, "{counts:?}");

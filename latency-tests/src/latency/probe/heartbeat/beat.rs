@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::poll::{PollFd, PollFlags};
 use rt_core::os::clock::MonotonicClock;
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Recorder, Recording};
 use rt_core::os::wake::Wake;
 use rt_core::probe_frame::{Kind, ProbeFrame};
@@ -158,11 +157,7 @@ impl Beater {
     /// allocates nor locks, and its one wait is the poll.
     pub(super) fn run(mut self) -> io::Result<Beaten> {
         let mut buffer = port::EMPTY;
-        let before = Usage::now()?;
-        let frozen = freeze_this_thread();
-        let outcome = self.beat(&mut buffer);
-        drop(frozen);
-        let usage = Usage::now()?.since(before);
+        let (outcome, usage) = Usage::of(|| self.beat(&mut buffer))?;
         outcome?;
         let finish = |(mut lan, told): (Lan, &Told)| {
             told.dropped.store(lan.socket.dropped(), Ordering::Relaxed);

@@ -48,7 +48,7 @@ pub use respond::{Answers, RespondOptions, Responder, respond};
 
 use self::alone::Alone;
 use self::beat::{Beaten, Beater, Lan, Steering};
-use super::super::report::{Measure, Series, ThreadFacts};
+use super::super::report::{Measure, Series};
 use super::flights::Flights;
 use super::{Asked, Probing, Progress};
 use crate::os::stamped::StampedSocket;
@@ -203,7 +203,7 @@ impl Probing for Heartbeat {
         let (beaten, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
         let Beaten { lateness, lans, usage } =
             beaten.map_err(|error| Failure::failed(format!("heartbeat: {error}"), ""))?;
-        let facts = ThreadFacts::new(&report, usage.preemptions, usage.faults);
+        let facts = usage.facts(&report);
         let make = |name: String, measure, recording: &Recording| {
             Series::new(name, measure, recording).by(facts.clone())
         };

@@ -10,7 +10,6 @@ use std::time::Duration as StdDuration;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use rt_core::os::clock::MonotonicClock;
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::memory;
 use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::time::{Duration, Instant};
@@ -23,9 +22,10 @@ use shm_replica::ring::Place;
 use thiserror::Error;
 use tools::exit::{ExitCode, Failure};
 
+use super::super::usage::Usage;
 use super::account::{Account, Sight, Way};
 use super::failed;
-use super::talk::{Orders, Told, Usage};
+use super::talk::{Orders, Told};
 use super::writer::{END, EPOCH};
 use crate::latency::report::{Measure, Series, ThreadFacts};
 
@@ -192,11 +192,7 @@ impl Reader {
     fn run(mut self) -> Result<(Account, Usage), ReaderError> {
         // The kernel's page of the clock cannot be locked: it comes with a process's first look.
         let _now = MonotonicClock::now();
-        let before = Usage::now()?;
-        let frozen = freeze_this_thread();
-        let seen = self.observe_all();
-        drop(frozen);
-        let used = before.since()?;
+        let (seen, used) = Usage::of(|| self.observe_all())?;
         seen?;
         Ok((self.account, used))
     }

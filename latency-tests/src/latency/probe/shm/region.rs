@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rt_core::os::clock::{MonotonicClock, sleep_until};
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::time::{Duration, Instant};
 use shm_replica::image::{Image, NoImage};
@@ -24,10 +23,10 @@ use shm_replica::os::participant::{Cyclic, Options, Participant, ReaderOptions, 
 use shm_replica::segment::RegionName;
 use tools::exit::{ExitCode, Failure};
 
+use super::super::usage::Usage;
 use super::account::{Account, Course, Way};
 use super::failed;
 use super::reader::{ReaderError, SoFar, failure_of, series_of};
-use super::talk::Usage;
 use super::{ShmOptions, Wait};
 use crate::latency::probe::{Asked, Probing, Progress};
 use crate::latency::report::Series;
@@ -205,11 +204,7 @@ struct Reader {
 impl Reader {
     /// The body of the thread.
     fn run(mut self) -> Result<(Account, Usage), ReaderError> {
-        let before = Usage::now()?;
-        let frozen = freeze_this_thread();
-        let seen = self.observe_all();
-        drop(frozen);
-        let used = before.since()?;
+        let (seen, used) = Usage::of(|| self.observe_all())?;
         seen?;
         Ok((self.account, used))
     }

@@ -3,16 +3,13 @@
 //! An answer is bounded by [`ANSWER_OCTETS_MAX`] and checked ([`check`]): series that do not
 //! account for each image that was published are none.
 
-use std::io;
-
-use nix::sys::resource::{UsageWho, getrusage};
-use rt_core::os::thread::{Policy, ThreadReport};
+use rt_core::os::thread::Policy;
 use rt_core::time::Instant;
 use serde::{Deserialize, Serialize};
 use tools::exit::{ExitCode, Failure};
 
 use super::account::Course;
-use crate::latency::report::{Series, ThreadFacts};
+use crate::latency::report::Series;
 
 /// The longest line that the second process may say: two series whose histograms are full take a
 /// quarter of it.
@@ -132,40 +129,6 @@ pub fn check(series: &[Series], course: &Course, images: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// What a thread used, since it began or between two looks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Usage {
-    preemptions: u64,
-    faults: u64,
-}
-
-impl Usage {
-    /// Of the calling thread, so far.
-    pub(super) fn now() -> io::Result<Self> {
-        let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
-        let count = |value: i64| u64::try_from(value).unwrap_or(0);
-        Ok(Self {
-            preemptions: count(usage.involuntary_context_switches()),
-            faults: count(usage.minor_page_faults())
-                .saturating_add(count(usage.major_page_faults())),
-        })
-    }
-
-    /// Of the calling thread, since `self`.
-    pub(super) fn since(self) -> io::Result<Self> {
-        let now = Self::now()?;
-        Ok(Self {
-            preemptions: now.preemptions.saturating_sub(self.preemptions),
-            faults: now.faults.saturating_sub(self.faults),
-        })
-    }
-
-    /// The facts of the thread that used it.
-    pub(super) fn facts(self, report: &ThreadReport) -> ThreadFacts {
-        ThreadFacts::new(report, self.preemptions, self.faults)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rt_core::os::recorder::{Plan, Recorder};
@@ -173,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::latency::probe::shm::account::Way;
-    use crate::latency::report::Measure;
+    use crate::latency::report::{Measure, ThreadFacts};
 
     const MS: Duration = Duration::from_millis(1);
 

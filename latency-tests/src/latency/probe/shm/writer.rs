@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rt_core::os::clock::{MonotonicClock, sleep_until};
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
 use rt_core::os::thread::{Policy, RtThread, RtThreadError, RtThreadPlan};
 use rt_core::time::Instant;
@@ -18,8 +17,8 @@ use thiserror::Error;
 use tools::exit::Failure;
 
 use super::super::RUN_UP;
+use super::super::usage::Usage;
 use super::account::{Course, Way};
-use super::talk::Usage;
 
 /// Of the one writer that a segment of the probe has.
 pub(super) const EPOCH: u64 = 1;
@@ -102,11 +101,7 @@ impl Writer {
     /// The body of the thread. Real-time class while it is frozen: the wait for the planned instant
     /// and, where somebody sleeps, one call to wake it are its system calls.
     fn run(mut self, stops: &AtomicBool) -> Body {
-        let before = Usage::now()?;
-        let frozen = freeze_this_thread();
-        let images = self.publish_all(stops);
-        drop(frozen);
-        let used = before.since()?;
+        let (images, used) = Usage::of(|| self.publish_all(stops))?;
         Ok(Published { images: images?, commits: self.commits.finish(), used })
     }
 

@@ -67,7 +67,7 @@ use self::alone::Alone;
 use self::echo::{ECHO_OCTETS_MAX, Echo, Echoes, Family, MARK_OCTETS};
 use self::stages::{Sight, Stage};
 use self::walk::{Place, Steering, Tap, Walked, Walker};
-use super::super::report::{Measure, Series, ThreadFacts};
+use super::super::report::{Measure, Series};
 use super::heartbeat::port::{look_at, refusal};
 use super::heartbeat::{flights, recorder, refused_thread};
 use super::{Asked, Probing, Progress};
@@ -287,7 +287,7 @@ impl Probing for Wire {
         let (walked, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
         let Walked { lateness, stages, usage } =
             walked.map_err(|error| Failure::failed(format!("wire: {error}"), ""))?;
-        let facts = ThreadFacts::new(&report, usage.preemptions, usage.faults);
+        let facts = usage.facts(&report);
         let mut series = vec![Series::new("sent", Measure::Lateness, &lateness).by(facts.clone())];
         for (stage, recording) in &stages {
             let whole = *stage == Stage::RoundTrip;

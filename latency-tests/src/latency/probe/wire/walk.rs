@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 use rt_core::os::clock::MonotonicClock;
-use rt_core::os::freeze::freeze_this_thread;
 use rt_core::os::recorder::{Recorder, Recording};
 use rt_core::os::wake::Wake;
 use rt_core::time::{Duration, Instant};
@@ -134,11 +133,7 @@ impl Walker {
     /// allocates nor locks, and its one wait is the poll.
     pub(super) fn run(mut self) -> io::Result<Walked> {
         let mut buffer = [0; BUFFER_OCTETS];
-        let before = Usage::now()?;
-        let frozen = freeze_this_thread();
-        let outcome = self.walk(&mut buffer);
-        drop(frozen);
-        let usage = Usage::now()?.since(before);
+        let (outcome, usage) = Usage::of(|| self.walk(&mut buffer))?;
         outcome?;
         let dropped = self.taps.iter_mut().map(|tap| tap.socket.dropped()).sum();
         self.steering.dropped.store(dropped, Ordering::Relaxed);
