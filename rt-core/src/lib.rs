@@ -8,6 +8,7 @@
 //! | [`time`] | [`time::Instant`] and [`time::Duration`], nanoseconds in 64 bits, no `now()` |
 //! | [`timer`] | named timers of one state machine; the next deadline is a minimum over an array |
 //! | [`margins`] | the timers of a takeover, and what has to hold between them |
+//! | [`pair`] | two nodes of which one drives: beats, roles, leases, epochs |
 //! | [`limits`] | every bound of the project, related by compile-time assertions |
 //! | [`counters`] | counters with one writer and any number of readers |
 //! | [`gate`] | the two words that let outputs leave |
@@ -21,6 +22,7 @@ pub mod counters;
 pub mod gate;
 pub mod limits;
 pub mod margins;
+pub mod pair;
 pub mod probe_frame;
 pub mod time;
 pub mod timer;

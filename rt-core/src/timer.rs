@@ -36,7 +36,7 @@ pub struct Expired<T> {
 }
 
 /// One deadline per name. Real-time class of all functions: at most `N` steps, no allocation.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct TimerTable<T, const N: usize> {
     /// `FAR_FUTURE` = not armed: a deadline that never comes needs no flag beside it.
     deadlines: [Instant; N],

@@ -1,0 +1,43 @@
+//! A pair of nodes, of which one drives the outputs.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | [`standing`] | nodes, epochs, and what a pair stands at |
+//! | [`state`] | the states of a node, in the operator's words |
+//! | [`beat`] | what a heartbeat says |
+//! | [`letter`] | what a beat travels in |
+//! | [`blocks`] | what keeps a node from taking over |
+//! | [`evidence`] | how sure one is that the peer does not drive |
+//! | [`arbiter`] | who decides when the peer is silent |
+//! | [`question`] | what is asked of witness, latches and fence |
+//! | [`terms`] | what a role machine goes by |
+//! | [`role`] | the role machine |
+//!
+//! # The rule that keeps one owner
+//!
+//! A node drives in an epoch that is its own, and only while it holds a lease that its standby
+//! grants, or while the pair's standing says that nobody else may take over. Whoever grants a lease
+//! promises to ask for the outputs no earlier than the promise is over, and the promise outlasts
+//! the lease on any two clocks ([`crate::margins`]). A promise is for any epoch; a node that
+//! restarted has promised as much as it may have done before.
+
+pub mod arbiter;
+pub mod beat;
+pub mod blocks;
+pub mod evidence;
+pub mod letter;
+pub mod question;
+pub mod role;
+pub mod standing;
+pub mod state;
+pub mod terms;
+
+pub use arbiter::{Arbiter, Mode, Need};
+pub use beat::{Beat, BootId, Echo, Health, PATHS_MAX, PathReport, Session, Verdict, Word};
+pub use blocks::Blocks;
+pub use evidence::Evidence;
+pub use letter::{Address, Letter, PairId};
+pub use role::Machine;
+pub use standing::{Epoch, Form, NodeId, Standing};
+pub use state::State;
+pub use terms::Terms;

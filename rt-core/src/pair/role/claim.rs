@@ -1,0 +1,319 @@
+//! Asking for a new standing, and what comes of it.
+
+use super::super::Mode;
+use super::super::arbiter::Need;
+use super::super::beat::Session;
+use super::super::question::{
+    Answer, Claimed, FenceOutcome, LATCHES_MAX, Nonce, Question, Right, Wish,
+};
+use super::super::standing::{Epoch, Form, Standing};
+use super::super::state::State;
+use super::peer::Source;
+use super::{Cause, LatchClaim, Machine, POLLS_MISSED, Timer, Turn};
+use crate::time::Duration;
+
+/// A new standing that is asked for and not yet decided. Whoever made a claim keeps to it until it
+/// is: it may have been granted without this node's knowledge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Claim {
+    pub(super) target: Standing,
+    pub(super) expected: Epoch,
+    pub(super) cause: Cause,
+    need: Need,
+    nonce: Nonce,
+    /// The standby that a DUPLEX target is for.
+    partner: Option<Session>,
+    /// The latest epoch of the peer's that a latch may be taken from.
+    replaces: Epoch,
+    /// Latches that took the target's epoch.
+    latched: u16,
+    /// A fence was ordered and has not answered.
+    is_fencing: bool,
+}
+
+impl Claim {
+    /// Whether the claimant owns the outputs and wants a standby.
+    pub(super) fn is_for_a_standby(&self) -> bool {
+        self.cause == Cause::PeerReady
+    }
+
+    /// Whether a fence is under way for it.
+    pub(super) const fn is_fencing(&self) -> bool {
+        self.is_fencing
+    }
+}
+
+impl Machine {
+    /// Asks for `target`, or takes it where nothing needs to be asked. Says whether that can be.
+    pub(super) fn claim(
+        &mut self,
+        target: Standing,
+        cause: Cause,
+        partner: Option<Session>,
+        turn: &mut Turn,
+    ) -> bool {
+        turn.cause = Some(cause);
+        let need = self.terms.mode.arbiter().needs(cause, self.hears_peer(turn.now));
+        if need == Need::Never {
+            return false;
+        }
+        let nonce = self.witness.next;
+        self.witness.next += u64::from(need == Need::Register);
+        let expected = self.standing.epoch;
+        let claim = Claim {
+            target,
+            expected,
+            cause,
+            need,
+            nonce,
+            partner,
+            replaces: expected,
+            latched: 0,
+            is_fencing: false,
+        };
+        if need == Need::Nothing {
+            self.grant_claim(claim, turn);
+        } else {
+            self.claim = Some(claim);
+            self.ask(turn);
+        }
+        true
+    }
+
+    /// Asks, or asks again, for all that is not decided.
+    pub(super) fn ask(&mut self, turn: &mut Turn) {
+        let mut asks = false;
+        if let Some(claim) = &mut self.claim {
+            match claim.need {
+                Need::Fence if !claim.is_fencing => {
+                    claim.is_fencing = true;
+                    turn.out.fence = true;
+                }
+                Need::Latches => {
+                    let epoch = claim.target.epoch;
+                    let since = if self.state.is_active() { self.tenure } else { epoch };
+                    let latches = self.terms.latches.mask() & !claim.latched;
+                    let expected = claim.replaces;
+                    turn.out.claim = Some(LatchClaim { epoch, expected, since, latches });
+                }
+                _ => {}
+            }
+            asks = true;
+        }
+        if self.state.is_active() && self.unclaimed != 0 && turn.out.claim.is_none() {
+            let (epoch, latches) = (self.tenure, self.unclaimed);
+            let claim = LatchClaim { epoch, expected: epoch, since: epoch, latches };
+            turn.out.claim = Some(claim);
+            asks = true;
+        }
+        if self.terms.mode == Mode::Witness {
+            turn.out.question = self.question();
+            asks |= turn.out.question.is_some();
+        }
+        if asks {
+            self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
+        }
+    }
+
+    /// What the witness has to be asked, if anything is open.
+    fn question(&mut self) -> Option<Question> {
+        let known = self.standing.epoch;
+        let node = self.terms.me;
+        if self.witness.lost {
+            let wish = Wish::Seed(self.standing);
+            return Some(Question { node, nonce: self.witness.floor, known, wish });
+        }
+        if let Some(claim) = self.claim.as_ref().filter(|claim| claim.need == Need::Register) {
+            let forced =
+                claim.cause.evidence().is_some_and(|it| it == super::super::Evidence::Fence);
+            let right = if forced { Right::Fence } else { Right::Member };
+            let wish = Wish::Swap { expected: claim.expected, new: claim.target, right };
+            return Some(Question { node, nonce: claim.nonce, known, wish });
+        }
+        (!self.witness.known).then(|| self.read())
+    }
+
+    /// A question of its own.
+    fn read(&mut self) -> Question {
+        let nonce = self.witness.next;
+        self.witness.next += 1;
+        let (node, known) = (self.terms.me, self.standing.epoch);
+        Question { node, nonce, known, wish: Wish::Read }
+    }
+
+    /// Asks the witness how it stands, where nothing else is asked.
+    pub(super) fn poll(&mut self, turn: &mut Turn) {
+        if self.terms.mode != Mode::Witness || !self.state.takes_part() {
+            return;
+        }
+        self.timers.set(Timer::Poll, turn.now + self.terms.poll_every);
+        if turn.out.question.is_none() {
+            turn.out.question = self.question().or_else(|| Some(self.read()));
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, answer: &Answer, turn: &mut Turn) {
+        let is_asked = (self.witness.floor..self.witness.next).contains(&answer.nonce);
+        if !is_asked || !self.state.takes_part() {
+            return;
+        }
+        let silence = self.terms.poll_every.saturating_mul(POLLS_MISSED);
+        self.timers.set(Timer::WitnessSilence, turn.now + silence);
+        let Some(register) = answer.register else {
+            self.on_lost_register(turn);
+            return;
+        };
+        self.witness.lost = false;
+        self.witness.known = true;
+        self.learn(register, Source::Register, turn);
+        self.react(turn);
+        self.start_cold(turn);
+    }
+
+    /// The register has lost what it held. What it answered before may have been forgotten with
+    /// it: from here on only answers count that it gives after it hears from this node.
+    fn on_lost_register(&mut self, turn: &mut Turn) {
+        if !self.witness.lost {
+            self.witness.lost = true;
+            self.witness.known = false;
+            self.witness.floor = self.witness.next;
+            self.witness.next += 1;
+            if let Some(claim) = &mut self.claim {
+                claim.nonce = self.witness.next;
+                self.witness.next += 1;
+            }
+            self.ask(turn);
+        }
+    }
+
+    pub(super) fn on_latch(&mut self, claimed: &Claimed, turn: &mut Turn) {
+        if usize::from(claimed.latch) >= LATCHES_MAX || !self.state.takes_part() {
+            return;
+        }
+        let bit = (1u16 << claimed.latch) & self.terms.latches.mask();
+        let is_mine = claimed.epoch.owner() == Some(self.terms.me);
+        match self.claim.filter(|claim| claim.need == Need::Latches) {
+            Some(claim) => self.on_claimed(claim, claimed.epoch, bit, turn),
+            // A latch knows epochs only. Who has one that nobody told of has it alone, to be safe.
+            None => self.learn(Standing::solo(claimed.epoch), Source::Hearsay, turn),
+        }
+        if self.state.is_active() {
+            if is_mine && claimed.epoch >= self.tenure {
+                self.latched |= bit;
+                self.unclaimed &= !bit;
+            } else if bit != 0 {
+                // It lost its claim with its power, or another node has it: then it refuses.
+                self.unclaimed |= bit;
+                self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
+            }
+        }
+    }
+
+    /// A latch says which epoch it takes, while this node claims them.
+    fn on_claimed(&mut self, mut claim: Claim, epoch: Epoch, bit: u16, turn: &mut Turn) {
+        let critical = self.terms.latches.critical;
+        if epoch == claim.target.epoch {
+            claim.latched |= bit;
+            self.claim = Some(claim);
+            if claim.latched & critical == critical && critical != 0 {
+                self.claim = None;
+                self.grant_claim(claim, turn);
+            }
+        } else if epoch > claim.replaces && epoch.owner() != Some(self.terms.me) {
+            if claim.latched & critical == 0 {
+                // The peer may have all of them.
+                self.learn(Standing::solo(epoch), Source::Hearsay, turn);
+                return;
+            }
+            // The peer has this one, and cannot have all, for this node has one of them. So
+            // nobody drives in either epoch; all are claimed anew for a later one.
+            claim.target.epoch = epoch.max(claim.target.epoch).next_of(self.terms.me);
+            claim.replaces = epoch;
+            claim.latched = 0;
+            self.claim = Some(claim);
+            self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
+        }
+    }
+
+    pub(super) fn on_fence(&mut self, outcome: FenceOutcome, turn: &mut Turn) {
+        let Some(claim) = self.claim.as_mut().filter(|claim| claim.is_fencing) else { return };
+        claim.is_fencing = false;
+        match outcome {
+            FenceOutcome::Confirmed => {
+                let claim = *claim;
+                self.claim = None;
+                self.grant_claim(claim, turn);
+                self.fenced_peer = true;
+            }
+            // Who is heard again need not be off.
+            FenceOutcome::Failed if self.hears_peer(turn.now) => {
+                self.claim = None;
+                if self.state == State::Candidate {
+                    self.enter(self.standby_state(), Cause::Heard, turn);
+                }
+                self.extend(Timer::Suspect, turn.now + self.terms.suspicion);
+            }
+            FenceOutcome::Failed => {
+                self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
+            }
+        }
+    }
+
+    /// Nobody can say anything against the claim any more.
+    fn grant_claim(&mut self, claim: Claim, turn: &mut Turn) {
+        self.standing = claim.target;
+        turn.out.remember = Some(self.standing);
+        self.won(&claim, turn);
+    }
+
+    /// The standing is what was asked for, or one of the same epoch.
+    pub(super) fn won(&mut self, claim: &Claim, turn: &mut Turn) {
+        turn.cause.get_or_insert(claim.cause);
+        if self.standing.owner() == Some(self.terms.me) {
+            self.fenced_peer = claim.cause == Cause::Ordered;
+            self.hold(self.standing, claim.partner, turn);
+        } else {
+            // The outputs are the peer's now. It hears so by the next beat, which grants it its
+            // first lease.
+            self.promise(turn);
+            self.enter(self.standby_state(), claim.cause, turn);
+        }
+    }
+
+    /// Has the outputs by the standing, now or still.
+    pub(super) fn hold(&mut self, standing: Standing, partner: Option<Session>, turn: &mut Turn) {
+        let had = self.state.is_active();
+        let cause = turn.cause.unwrap_or(if had { Cause::Granted } else { Cause::HandedOver });
+        let state = match standing.form {
+            Form::Duplex => State::ActiveDuplex,
+            Form::Solo => State::ActiveSolo,
+        };
+        self.enter(state, cause, turn);
+        if !had {
+            self.tenure = standing.epoch;
+            self.latched = 0;
+            self.unclaimed = self.terms.latches.mask();
+            self.changes.note(&self.terms.damping, turn.now);
+            self.timers.set(Timer::Roll, turn.now + self.terms.lease);
+            if let Some(stall) = self.terms.stall {
+                self.timers.set(Timer::Stall, turn.now + stall);
+            }
+        }
+        self.partner = partner;
+        if standing.form == Form::Duplex {
+            // A standby that was given the outputs has its peer as its standby.
+            self.partner = partner.or_else(|| self.peer.as_ref().map(|peer| peer.session));
+            let suspicion = turn.now + self.terms.suspicion;
+            self.extend(Timer::Suspect, suspicion);
+            self.extend(Timer::GiveUp, suspicion + self.patience_for_decision());
+        }
+        if self.unclaimed != 0 {
+            self.ask(turn);
+        }
+    }
+
+    /// After its lease a node waits this long for a decision.
+    pub(super) fn patience_for_decision(&self) -> Duration {
+        self.terms.promise.saturating_mul(2)
+    }
+}
