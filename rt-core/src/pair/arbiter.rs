@@ -2,14 +2,15 @@
 //!
 //! Two nodes and silence alone cannot decide: if both kept or took the outputs, a cut between them
 //! would make two owners; if neither did, a crash would stop the plant. Something else has to say,
-//! and what that is differs from plant to plant: five modes, one question each ([`Arbiter::needs`]).
+//! and what that is differs from plant to plant: five modes, one question each
+//! ([`Arbiter::needs`]).
 //!
 //! | Mode | Who says | Where the lease ends, the gate |
 //! |---|---|---|
 //! | W | the witness: one register, changed by compare-and-swap | closes |
 //! | L | the latches at the outputs: each takes one epoch only | closes |
 //! | F | a fence: the peer is off, and that was read back | stays, for the fence decides |
-//! | M | a person; the active node goes on, the standby waits | stays, for nobody else may take it |
+//! | M | a person; the active node goes on, the standby waits | stays, for nobody else takes it |
 //! | H | the kernel of the host that both run on: the peer is killed, and has ended | stays |
 
 use core::fmt;

@@ -6,7 +6,8 @@
 //! **Contract.** The owner of a machine
 //! 1. calls [`Machine::step`] with [`Event::Time`] when [`Machine::next_timeout`] is due, and with
 //!    every other event as it happens;
-//! 2. after each step sets the gate to [`Machine::gate_deadline`], then does what the outcome wants;
+//! 2. after each step sets the gate to [`Machine::gate_deadline`], then does what the outcome
+//!    wants;
 //! 3. sends a beat with [`Machine::word`] at each turn of its schedule and whenever an outcome asks
 //!    for one, and calls [`Machine::on_beat_sent`] before it does.
 //!
@@ -14,7 +15,7 @@
 //!
 //! # Rules
 //!
-//! 1. A lease counts from when its request was sent, by the holder's own clock ([`lease`](self)).
+//! 1. A lease counts from when its request was sent, by the holder's own clock.
 //! 2. Whoever answers a request grants it, unless it asks for the outputs itself; the promise
 //!    counts from when the request came. A promise is for every epoch.
 //! 3. The active node asks to be alone (SOLO) as soon as renewals are missing, before its lease is
