@@ -9,7 +9,7 @@ use super::super::question::{
 use super::super::standing::{Epoch, Form, Standing};
 use super::super::state::State;
 use super::peer::Source;
-use super::{Cause, LatchClaim, Machine, POLLS_MISSED, Timer, Turn};
+use super::{Cause, LatchClaim, Machine, POLLS_MISSED, Timer, Turn, Witness};
 use crate::time::Duration;
 
 /// A new standing that is asked for and not yet decided. Whoever made a claim keeps to it until it
@@ -43,6 +43,35 @@ impl Claim {
     }
 }
 
+impl Witness {
+    /// A number for a new question.
+    fn draw(&mut self) -> Nonce {
+        let nonce = self.next;
+        self.next += 1;
+        nonce
+    }
+
+    /// The number under which this standing is told: the same one until it is another.
+    fn seed_nonce(&mut self, standing: Standing) -> Nonce {
+        if let Some((nonce, _)) = self.seed.filter(|seed| seed.1 == standing) {
+            return nonce;
+        }
+        let nonce = self.draw();
+        self.seed = Some((nonce, standing));
+        nonce
+    }
+
+    /// The number of the question how it stands: the same one until that is answered.
+    fn read_nonce(&mut self) -> Nonce {
+        if let Some(nonce) = self.reading {
+            return nonce;
+        }
+        let nonce = self.draw();
+        self.reading = Some(nonce);
+        nonce
+    }
+}
+
 impl Machine {
     /// Asks for `target`, or takes it where nothing needs to be asked. Says whether that can be.
     pub(super) fn claim(
@@ -57,8 +86,7 @@ impl Machine {
         if need == Need::Never {
             return false;
         }
-        let nonce = self.witness.next;
-        self.witness.next += u64::from(need == Need::Register);
+        let nonce = if need == Need::Register { self.witness.draw() } else { 0 };
         let expected = self.standing.epoch;
         let claim = Claim {
             target,
@@ -117,27 +145,24 @@ impl Machine {
 
     /// What the witness has to be asked, if anything is open.
     fn question(&mut self) -> Option<Question> {
-        let known = self.standing.epoch;
-        let node = self.terms.me;
+        let (node, known) = (self.terms.me, self.standing.epoch);
         if self.witness.lost {
-            let wish = Wish::Seed(self.standing);
-            return Some(Question { node, nonce: self.witness.floor, known, wish });
+            let standing = self.standing;
+            let nonce = self.witness.seed_nonce(standing);
+            return Some(Question { node, nonce, known, wish: Wish::Seed(standing) });
         }
         if let Some(claim) = self.claim.as_ref().filter(|claim| claim.need == Need::Register) {
-            let forced =
-                claim.cause.evidence().is_some_and(|it| it == super::super::Evidence::Fence);
-            let right = if forced { Right::Fence } else { Right::Member };
+            let right = if claim.cause == Cause::Ordered { Right::Fence } else { Right::Member };
             let wish = Wish::Swap { expected: claim.expected, new: claim.target, right };
             return Some(Question { node, nonce: claim.nonce, known, wish });
         }
         (!self.witness.known).then(|| self.read())
     }
 
-    /// A question of its own.
+    /// Asks how the register stands, or asks so again.
     fn read(&mut self) -> Question {
-        let nonce = self.witness.next;
-        self.witness.next += 1;
         let (node, known) = (self.terms.me, self.standing.epoch);
+        let nonce = self.witness.read_nonce();
         Question { node, nonce, known, wish: Wish::Read }
     }
 
@@ -165,6 +190,8 @@ impl Machine {
         };
         self.witness.lost = false;
         self.witness.known = true;
+        self.witness.seed = None;
+        self.witness.reading.take_if(|nonce| *nonce == answer.nonce);
         self.learn(register, Source::Register, turn);
         self.react(turn);
         self.start_cold(turn);
@@ -173,17 +200,19 @@ impl Machine {
     /// The register has lost what it held. What it answered before may have been forgotten with
     /// it: from here on only answers count that it gives after it hears from this node.
     fn on_lost_register(&mut self, turn: &mut Turn) {
-        if !self.witness.lost {
-            self.witness.lost = true;
-            self.witness.known = false;
-            self.witness.floor = self.witness.next;
-            self.witness.next += 1;
-            if let Some(claim) = &mut self.claim {
-                claim.nonce = self.witness.next;
-                self.witness.next += 1;
-            }
-            self.ask(turn);
+        if self.witness.lost {
+            return;
         }
+        self.witness = Witness {
+            lost: true,
+            floor: self.witness.next,
+            next: self.witness.next,
+            ..Witness::default()
+        };
+        if let Some(claim) = &mut self.claim {
+            claim.nonce = self.witness.draw();
+        }
+        self.ask(turn);
     }
 
     pub(super) fn on_latch(&mut self, claimed: &Claimed, turn: &mut Turn) {

@@ -110,6 +110,8 @@ impl Machine {
             State::Listen => {
                 owner == self.terms.me || peer.word.blocks.contains(Blocks::APPLICATION)
             }
+            // Its copy is not whole, so it does not take over; the owner's is no worse.
+            State::StandbyDegraded => owner == self.terms.me,
             State::Isolated | State::Fenced | State::Fault | State::Maintenance | State::Off => {
                 true
             }

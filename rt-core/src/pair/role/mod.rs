@@ -147,7 +147,7 @@ pub struct Machine {
 }
 
 /// What is known of the witness.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Witness {
     /// It has lost its register.
     lost: bool,
@@ -156,6 +156,10 @@ struct Witness {
     /// Answers to questions before this one are not taken.
     floor: Nonce,
     next: Nonce,
+    /// What it was told when it had lost its register, until that is known again.
+    seed: Option<(Nonce, Standing)>,
+    /// It was asked how it stands, and did not answer yet.
+    reading: Option<Nonce>,
 }
 
 impl Machine {
@@ -181,7 +185,7 @@ impl Machine {
             fence_settled: Epoch::NONE,
             fault_by_application: false,
             fenced_peer: false,
-            witness: Witness { lost: false, known: false, floor: 0, next: 0 },
+            witness: Witness::default(),
             changes: Changes::default(),
         }
     }

@@ -5,7 +5,7 @@ use super::super::question::FenceOutcome;
 use super::super::standing::Standing;
 use super::super::state::State;
 use super::super::terms::ColdStart;
-use super::{Cause, Event, Machine, Order, Timer, Turn};
+use super::{Cause, Event, Machine, Order, Timer, Turn, Witness};
 use crate::timer::TimerTable;
 
 impl Machine {
@@ -38,8 +38,8 @@ impl Machine {
 
     /// What was promised before is not known any more: it may have been all that can be.
     fn start(&mut self, turn: &mut Turn) {
-        self.witness.known = false;
-        self.witness.floor = self.witness.next;
+        self.witness =
+            Witness { floor: self.witness.next, next: self.witness.next, ..Witness::default() };
         self.extend(Timer::Promise, turn.now + self.terms.promise);
         self.enter(State::SelfTest, Cause::Started, turn);
     }
