@@ -1,5 +1,5 @@
-//! The project's own build commands: `cargo xtask check`, `test`, `soak`, `demo`, `bench`,
-//! `install`.
+//! The project's own build commands: `cargo xtask check`, `test`, `soak`, `mutants`, `demo`,
+//! `bench`, `install`.
 //!
 //! Whatever the project asks of a change is asked here, in one program that needs nothing but the
 //! standard library, so that it is the same on every machine and starts within seconds. Shell
@@ -21,6 +21,7 @@ mod groups;
 mod header;
 mod install;
 mod launch;
+mod mutants;
 mod run;
 mod soak;
 mod tally;
@@ -40,6 +41,7 @@ Commands
   check [STEP…]  Format, lints, documentation, pure halves without the operating system, tidiness,
                  shipped configurations. Names of steps run only these.
   soak           The long forms of the tests, then fuzzing.
+  mutants        Change one thing at a time in the takeover's sources: does a test notice?
   bench [ARGS]   Build for release and run the speed bench (`bumpless-bench ARGS`);
                  `bench regions`: images from one process to another, beside iceoryx2.
   bpf            Build the objects of the programs that run in the kernel.
@@ -97,12 +99,14 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         ("check", true) => explain(check::HELP),
         ("test", true) => explain(test::HELP),
         ("soak", true) => explain(soak::HELP),
+        ("mutants", true) => explain(mutants::HELP),
         ("bpf", true) => explain(bpf::HELP),
         ("header", true) => explain(header::HELP),
         ("install", true) => explain(install::HELP),
         ("check", false) => check::command(rest),
         ("test", false) => test::command(rest),
         ("soak", false) => soak::command(rest),
+        ("mutants", false) => mutants::command(rest),
         ("bpf", false) => bpf::command(rest),
         ("header", false) => header::command(rest),
         ("install", false) => install::command(rest),

@@ -170,6 +170,25 @@ pub struct Outcome {
     pub order: Option<Blocks>,
 }
 
+impl Outcome {
+    /// What two steps at one instant want together, of which `first` was the earlier.
+    pub fn after(self, first: Self) -> Self {
+        let transition = match (first.transition, self.transition) {
+            (Some(first), Some(last)) => Some(Transition { from: first.from, ..last }),
+            (first, last) => last.or(first),
+        };
+        Self {
+            remember: self.remember.or(first.remember),
+            beat: self.beat || first.beat,
+            question: self.question.or(first.question),
+            claim: self.claim.or(first.claim),
+            fence: self.fence || first.fence,
+            transition,
+            order: self.order.or(first.order),
+        }
+    }
+}
+
 /// Latches that are to be claimed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct LatchClaim {

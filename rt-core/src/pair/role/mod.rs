@@ -38,6 +38,8 @@ mod peer;
 #[cfg(test)]
 mod tests;
 mod turn;
+#[cfg(test)]
+mod walk;
 
 pub use damping::CHANGES_MAX;
 pub use event::{Cause, Event, Heard, LatchClaim, Order, Outcome, Transition};
@@ -291,6 +293,12 @@ impl Machine {
     #[must_use]
     pub const fn is_claiming(&self) -> bool {
         self.claim.is_some()
+    }
+
+    /// What others than the machine found that keeps this node from taking over.
+    #[must_use]
+    pub const fn readiness(&self) -> Blocks {
+        self.readiness
     }
 
     /// What keeps this node from taking over.

@@ -98,6 +98,10 @@ impl Machine {
             State::SyncUp if drives && names_me => {
                 self.enter(self.standby_state(), Cause::Heard, turn);
             }
+            // Nobody drives whose state could be taken over.
+            State::SyncUp if !word.state.is_active() => {
+                self.enter(State::Listen, Cause::Heard, turn);
+            }
             State::Standby | State::StandbyDegraded if drives && !names_me => {
                 self.enter(State::SyncUp, Cause::Superseded, turn);
             }
