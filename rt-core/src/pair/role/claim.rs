@@ -27,6 +27,9 @@ pub(super) struct Claim {
     replaces: Epoch,
     /// Latches that took the target's epoch.
     latched: u16,
+    /// Latches that the peer has for an epoch before the target's, and the latest of these.
+    refused: u16,
+    refused_for: Epoch,
     /// A fence was ordered and has not answered.
     is_fencing: bool,
 }
@@ -97,6 +100,8 @@ impl Machine {
             partner,
             replaces: expected,
             latched: 0,
+            refused: 0,
+            refused_for: Epoch::NONE,
             is_fencing: false,
         };
         if need == Need::Nothing {
@@ -129,9 +134,9 @@ impl Machine {
             asks = true;
         }
         if self.state.is_active() && self.unclaimed != 0 && turn.out.claim.is_none() {
-            let (epoch, latches) = (self.tenure, self.unclaimed);
-            let claim = LatchClaim { epoch, expected: epoch, since: epoch, latches };
-            turn.out.claim = Some(claim);
+            let (epoch, since) = (self.standing.epoch, self.tenure);
+            let latches = self.unclaimed;
+            turn.out.claim = Some(LatchClaim { epoch, expected: epoch, since, latches });
             asks = true;
         }
         if self.terms.mode == Mode::Witness {
@@ -192,7 +197,7 @@ impl Machine {
         self.witness.known = true;
         self.witness.seed = None;
         self.witness.reading.take_if(|nonce| *nonce == answer.nonce);
-        self.learn(register, Source::Register, turn);
+        self.learn(register, Source::Authority, turn);
         self.react(turn);
         self.start_cold(turn);
     }
@@ -239,29 +244,48 @@ impl Machine {
     }
 
     /// A latch says which epoch it takes, while this node claims them.
+    ///
+    /// Of two claims at a time the one for the later epoch goes through: who finds a latch taken
+    /// for a later one gives up. Who finds one taken for an earlier one, and has another, knows
+    /// that the peer has not got them all and will not, so that nobody drives in that epoch, and
+    /// may take it: all are claimed anew, for a later epoch still.
     fn on_claimed(&mut self, mut claim: Claim, epoch: Epoch, bit: u16, turn: &mut Turn) {
         let critical = self.terms.latches.critical;
         if epoch == claim.target.epoch {
             claim.latched |= bit;
-            self.claim = Some(claim);
-            if claim.latched & critical == critical && critical != 0 {
-                self.claim = None;
-                self.grant_claim(claim, turn);
+        } else if epoch.owner() == Some(self.terms.me) {
+            // This node's own, of a life that it does not remember, or of an earlier claim.
+            claim.target.epoch = epoch.max(claim.target.epoch);
+            if claim.target.epoch == epoch {
+                self.claim_anew(claim, turn);
             }
-        } else if epoch > claim.replaces && epoch.owner() != Some(self.terms.me) {
-            if claim.latched & critical == 0 {
-                // The peer may have all of them.
-                self.learn(Standing::solo(epoch), Source::Hearsay, turn);
-                return;
-            }
-            // The peer has this one, and cannot have all, for this node has one of them. So
-            // nobody drives in either epoch; all are claimed anew for a later one.
-            claim.target.epoch = epoch.max(claim.target.epoch).next_of(self.terms.me);
-            claim.replaces = epoch;
-            claim.latched = 0;
-            self.claim = Some(claim);
-            self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
+            return;
+        } else if epoch > claim.target.epoch {
+            self.learn(Standing::solo(epoch), Source::Hearsay, turn);
+            return;
+        } else if epoch > claim.replaces {
+            claim.refused |= bit;
+            claim.refused_for = claim.refused_for.max(epoch);
         }
+        self.claim = Some(claim);
+        if critical != 0 && claim.latched & critical == critical {
+            self.claim = None;
+            self.grant_claim(claim, turn);
+        } else if critical != 0 && claim.refused & critical == critical {
+            self.learn(Standing::solo(claim.refused_for), Source::Hearsay, turn);
+        } else if claim.refused != 0 && claim.latched & critical != 0 {
+            claim.replaces = claim.refused_for;
+            self.claim_anew(claim, turn);
+        }
+    }
+
+    /// Claims all latches for the next epoch.
+    fn claim_anew(&mut self, mut claim: Claim, turn: &mut Turn) {
+        claim.target.epoch = claim.target.epoch.next_of(self.terms.me);
+        claim.latched = 0;
+        claim.refused = 0;
+        self.claim = Some(claim);
+        self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
     }
 
     pub(super) fn on_fence(&mut self, outcome: FenceOutcome, turn: &mut Turn) {
@@ -305,7 +329,11 @@ impl Machine {
             // The outputs are the peer's now. It hears so by the next beat, which grants it its
             // first lease.
             self.promise(turn);
-            self.enter(self.standby_state(), claim.cause, turn);
+            // Latches do not know of it: the peer may be taking the outputs by itself just now,
+            // and alone. Only its own word gives the right to take them back.
+            let is_known = self.terms.mode != Mode::Latch;
+            let state = if is_known { self.standby_state() } else { State::SyncUp };
+            self.enter(state, claim.cause, turn);
         }
     }
 

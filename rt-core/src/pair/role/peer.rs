@@ -19,10 +19,11 @@ pub(super) struct Peer {
 /// Who says what the pair stands at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Source {
-    /// The peer, or a latch.
+    /// Who may have heard it from others.
     Hearsay,
-    /// The witness: of two standings of one epoch, its is the one that holds.
-    Register,
+    /// Who decides: the witness, or the node that holds the outputs in this very epoch. Of two
+    /// standings of one epoch, theirs is the one that holds.
+    Authority,
 }
 
 impl Machine {
@@ -34,7 +35,9 @@ impl Machine {
         let Heard { session, sent_at, echo_sent_at, word } = *heard;
         self.peer = Some(Peer { session, sent_at, came_at: turn.now, word });
         self.timers.set(Timer::Silence, turn.now + self.silence());
-        self.learn(word.standing, Source::Hearsay, turn);
+        let holds = word.state.is_active() && word.standing.owner() == Some(self.terms.me.peer());
+        let source = if holds { Source::Authority } else { Source::Hearsay };
+        self.learn(word.standing, source, turn);
         self.take_grant(&word, echo_sent_at, turn.now);
         self.grant(&word, turn);
         if self.is_fenced_by(&word) {
@@ -146,7 +149,7 @@ impl Machine {
 
     /// Takes note of what the pair stands at, if that is newer than what is known.
     pub(super) fn learn(&mut self, standing: Standing, source: Source, turn: &mut Turn) {
-        let corrects = source == Source::Register
+        let corrects = source == Source::Authority
             && standing.epoch == self.standing.epoch
             && standing.form != self.standing.form;
         if !standing.is_newer_than(&self.standing) && !corrects {
