@@ -376,8 +376,8 @@ impl World {
         })
     }
 
-    /// What an operator does in time: starts and lets in who was switched off, and where two nodes wait for a
-    /// person, gives the outputs to one.
+    /// What an operator does in time: starts and lets in who was switched off, and where two nodes
+    /// wait for a person, gives the outputs to one.
     fn see_to_it(&mut self, turn: u64) {
         if !turn.is_multiple_of(1_000) {
             return;
