@@ -77,6 +77,13 @@ impl<T: TimerName<N>, const N: usize> TimerTable<T, N> {
         self.deadlines.iter().copied().min().filter(|earliest| *earliest != Instant::FAR_FUTURE)
     }
 
+    /// Moves each deadline that is armed to where `to` says.
+    pub(crate) fn map(&mut self, to: impl Fn(Instant) -> Instant) {
+        for deadline in self.deadlines.iter_mut().filter(|it| **it != Instant::FAR_FUTURE) {
+            *deadline = to(*deadline);
+        }
+    }
+
     /// Takes the timer that has been due longest at `now` (of equal ones the first by name) and
     /// disarms it; none when no timer is due. A timer is due at its deadline, not only after it.
     #[must_use = "the timer that is returned is disarmed"]

@@ -35,6 +35,7 @@ mod cold;
 mod damping;
 mod event;
 mod peer;
+mod rebase;
 #[cfg(test)]
 mod tests;
 mod turn;
