@@ -166,6 +166,22 @@ pub const SCHEMA_BLOCKS_MAX: usize = 1_024;
 /// Octets of a block's name: a path through nested function blocks.
 pub const BLOCK_NAME_OCTETS_MAX: usize = 63;
 
+// ---- Pair ---------------------------------------------------------------------------------------
+
+/// The shortest time from one heartbeat to the next. A node sends a beat on each path and answers
+/// its peer's, each sealed: below this, beats take more of a processor than what they watch.
+pub const HEARTBEAT_MIN: Duration = Duration::from_micros(250);
+
+/// The longest: beyond, a takeover after silence takes longer than the slowest outputs hold.
+pub const HEARTBEAT_MAX: Duration = Duration::from_millis(100);
+
+/// Beats that a path's listener looks back on: a beat may come after this many newer ones less one
+/// before it counts as lost.
+pub const BEAT_WINDOW: usize = 256;
+
+/// A path that was dead is taken for alive again after so many beats in time.
+pub const RECOVERY_BEATS: u64 = 8;
+
 // ---- How they relate ----------------------------------------------------------------------------
 
 const _: () =
@@ -231,6 +247,20 @@ const _: () = assert!(
 );
 const _: () = assert!(IMAGE_OCTETS_MAX <= u32::MAX as usize, "a block counts elements in 32 bits");
 const _: () = assert!(EVENT_HISTORY >= TRACE_SLOTS, "a ring's worth of history can be kept");
+const _: () = assert!(
+    HEARTBEAT_MIN.as_nanos() > 0 && HEARTBEAT_MIN.as_nanos() < HEARTBEAT_MAX.as_nanos(),
+    "HEARTBEAT_MIN: schedules divide by the heartbeat"
+);
+const _: () = assert!(
+    HEARTBEAT_MIN.as_nanos() >= 100_000,
+    "HEARTBEAT_MIN: a beat is not due more often than the thread can wake"
+);
+const _: () = assert!(BEAT_WINDOW.is_multiple_of(64), "BEAT_WINDOW: kept in whole words");
+const _: () = assert!(
+    HEARTBEAT_MIN.as_nanos() * BEAT_WINDOW as u64 / 2 >= 25_000_000,
+    "BEAT_WINDOW: with an answer to each, at the shortest heartbeat, five times 5 ms of delay"
+);
+const _: () = assert!(RECOVERY_BEATS > 1, "RECOVERY_BEATS: one beat proves no path");
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 //! | [`standing`] | nodes, epochs, and what a pair stands at |
 //! | [`state`] | the states of a node, in the operator's words |
 //! | [`beat`] | what a heartbeat says |
+//! | [`schedule`] | when a node's beats are due |
 //! | [`letter`] | what a beat travels in |
 //! | [`blocks`] | what keeps a node from taking over |
 //! | [`evidence`] | how sure one is that the peer does not drive |
@@ -28,6 +29,7 @@ pub mod evidence;
 pub mod letter;
 pub mod question;
 pub mod role;
+pub mod schedule;
 pub mod standing;
 pub mod state;
 pub mod terms;
@@ -38,6 +40,7 @@ pub use blocks::Blocks;
 pub use evidence::Evidence;
 pub use letter::{Address, Letter, PairId};
 pub use role::Machine;
+pub use schedule::Schedule;
 pub use standing::{Epoch, Form, NodeId, Standing};
 pub use state::State;
 pub use terms::Terms;
