@@ -6,6 +6,7 @@
 //! | [`state`] | the states of a node, in the operator's words |
 //! | [`beat`] | what a heartbeat says |
 //! | [`schedule`] | when a node's beats are due |
+//! | [`detector`] | one path as its listener sees it |
 //! | [`letter`] | what a beat travels in |
 //! | [`blocks`] | what keeps a node from taking over |
 //! | [`evidence`] | how sure one is that the peer does not drive |
@@ -25,6 +26,7 @@
 pub mod arbiter;
 pub mod beat;
 pub mod blocks;
+pub mod detector;
 pub mod evidence;
 pub mod letter;
 pub mod question;
@@ -37,6 +39,7 @@ pub mod terms;
 pub use arbiter::{Arbiter, Mode, Need};
 pub use beat::{Beat, BootId, Echo, Health, PATHS_MAX, PathReport, Session, Verdict, Word};
 pub use blocks::Blocks;
+pub use detector::Detector;
 pub use evidence::Evidence;
 pub use letter::{Address, Letter, PairId};
 pub use role::Machine;
