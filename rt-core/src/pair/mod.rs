@@ -7,6 +7,7 @@
 //! | [`beat`] | what a heartbeat says |
 //! | [`schedule`] | when a node's beats are due |
 //! | [`detector`] | one path as its listener sees it |
+//! | [`clock_rate`] | how fast the peer's clock runs against ours |
 //! | [`letter`] | what a beat travels in |
 //! | [`blocks`] | what keeps a node from taking over |
 //! | [`evidence`] | how sure one is that the peer does not drive |
@@ -26,6 +27,7 @@
 pub mod arbiter;
 pub mod beat;
 pub mod blocks;
+pub mod clock_rate;
 pub mod detector;
 pub mod evidence;
 pub mod letter;
@@ -39,6 +41,7 @@ pub mod terms;
 pub use arbiter::{Arbiter, Mode, Need};
 pub use beat::{Beat, BootId, Echo, Health, PATHS_MAX, PathReport, Session, Verdict, Word};
 pub use blocks::Blocks;
+pub use clock_rate::{ClockRate, RateVerdict};
 pub use detector::Detector;
 pub use evidence::Evidence;
 pub use letter::{Address, Letter, PairId};
