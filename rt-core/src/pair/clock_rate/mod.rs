@@ -23,9 +23,10 @@
 //! ρ = 500 ppm), and no better than 78 ppm then. Delays that vary by chance need far less, for of
 //! many beats one is near the floor.
 //!
-//! **Uncertainty** is twice what the points are apart from lying on one line, and a quarter of J,
-//! over the span. A network that is busy for some windows raises it. What it cannot see is a delay
-//! that grows steadily for the whole record: to whoever hears one way that *is* a rate.
+//! **Uncertainty** is twice what the points are apart from lying on one line, and what the lowest
+//! of so many beats may be above the floor (J of few, J·16/n of n), over the span. A network that is
+//! busy for some windows raises it. What it cannot see is a delay that grows steadily for the whole
+//! record: to whoever hears one way that *is* a rate.
 //!
 //! # Verdict
 //!
@@ -76,6 +77,8 @@ const STEP_MIN: Duration = Duration::from_millis(1);
 const CHANGE_PPB_MAX: u64 = 2_000_000;
 /// What a rate may be when it is not known.
 const UNKNOWN_PPB_MAX: u64 = 10_000_000;
+/// Of n delays by chance, evenly within J, none is below 16·J/n in one of e^16 windows only.
+const FLOOR_SHARE: u64 = 16;
 
 const _: () = assert!(
     WINDOW_LAST.as_nanos() == WINDOW_FIRST.as_nanos() << 6,
@@ -123,11 +126,12 @@ struct Window {
     /// When the last beat of it came: what follows it may be an outage.
     last: Instant,
     lowest: Sample,
+    beats: u32,
 }
 
 impl Window {
     const fn with(sample: Sample) -> Self {
-        Self { begun: sample.at, last: sample.at, lowest: sample }
+        Self { begun: sample.at, last: sample.at, lowest: sample, beats: 1 }
     }
 }
 
@@ -185,7 +189,8 @@ impl ClockRate {
         if now.since(window.begun) < self.length {
             let is_lower = sample.above(&window.lowest, self.slope_ppb()) < 0;
             let lowest = if is_lower { sample } else { window.lowest };
-            self.open = Some(Window { last: now, lowest, ..window });
+            let beats = window.beats.saturating_add(1);
+            self.open = Some(Window { last: now, lowest, beats, ..window });
             return None;
         }
         self.open = Some(Window::with(sample));
@@ -248,7 +253,7 @@ impl ClockRate {
             let rate = -line.slope_ppb.clamp(-RATE_PPB_MAX, RATE_PPB_MAX);
             let estimate = Estimate {
                 rate_ppb: i32::try_from(rate).unwrap_or(0),
-                uncertainty_ppb: line.uncertainty_ppb(self.jitter),
+                uncertainty_ppb: line.uncertainty_ppb(self.floor_ns(window.beats)),
                 span: line.span,
             };
             self.estimate = Some(estimate);
@@ -261,6 +266,12 @@ impl ClockRate {
             self.length = self.length + self.length;
         }
         None
+    }
+
+    /// How far above the floor the lowest of so many beats may be.
+    fn floor_ns(&self, beats: u32) -> u64 {
+        let jitter = self.jitter.as_nanos();
+        jitter.min((jitter / u64::from(beats.max(1))).saturating_mul(FLOOR_SHARE))
     }
 
     /// Whether this is more than delays, and a rate that may have changed, account for.

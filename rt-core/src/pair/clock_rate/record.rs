@@ -138,12 +138,12 @@ impl Record {
 
 impl Line {
     /// How far off the slope may be, in parts per billion: its ends may be as far from the true
-    /// line as the points are from this one, twice, and a quarter of the ordinary jitter. (A step
+    /// line as the points are from this one, twice, and as a point may be above the floor. (A step
     /// in the middle tilts the line until the points are as far from it as its ends are off, and a
     /// few points may lie on a line by chance.)
-    pub(super) fn uncertainty_ppb(&self, jitter: Duration) -> u32 {
+    pub(super) fn uncertainty_ppb(&self, floor_ns: u64) -> u32 {
         let span = u128::from(self.span.as_nanos().max(1));
-        let off = 2 * u128::from(self.scatter_ns) + u128::from(jitter.as_nanos() / 4) + 1;
+        let off = 2 * u128::from(self.scatter_ns) + u128::from(floor_ns) + 1;
         u32::try_from(off * 1_000_000_000 / span + 1).unwrap_or(u32::MAX)
     }
 }
