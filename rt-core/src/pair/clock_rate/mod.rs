@@ -18,15 +18,17 @@
 //! Beats of all paths go in: the fastest path makes the floor.
 //!
 //! **How long it takes.** Delays that differ by J, in whatever order, make an estimate that is off
-//! by less than J / span, and the span is at least half of the time T since the record began, up to
-//! 64 s. So `T = 2·J / accuracy` is enough whatever happens: 80 s for 5 ms and 125 ppm (a quarter of
-//! ρ = 500 ppm), and no better than 78 ppm then. Delays that vary by chance need far less, for of
-//! many beats one is near the floor.
+//! by less than J / span, and the span is at least half of the time T since the record began, up
+//! to 64 s. So `T = 2·J / accuracy` is enough whatever happens: 80 s for 5 ms and 125 ppm (a
+//! quarter of ρ = 500 ppm), and no better than 78 ppm then. Delays that vary by chance need far
+//! less, for of many beats one is near the floor: with ρ = 500 ppm and delays evenly within 5 ms
+//! the verdict is right for good after 5 s of beats each millisecond, 16 s at 10 ms and 40 s at
+//! 100 ms; within 200 µs after 2 s, 3 s and 6 s (simulated, the worst of twenty each).
 //!
 //! **Uncertainty** is twice what the points are apart from lying on one line, and what the lowest
-//! of so many beats may be above the floor (J of few, J·16/n of n), over the span. A network that is
-//! busy for some windows raises it. What it cannot see is a delay that grows steadily for the whole
-//! record: to whoever hears one way that *is* a rate.
+//! of so many beats may be above the floor (J of few, J·16/n of n), over the span. A network that
+//! is busy for some windows raises it. What it cannot see is a delay that grows steadily for the
+//! whole record: to whoever hears one way that *is* a rate.
 //!
 //! # Verdict
 //!
@@ -49,7 +51,8 @@
 //! estimate run at no rate at all: no DUPLEX. A step may be one of our clock: they look the same.
 //!
 //! Rejected: least squares over all beats, in which each queue on the way has a vote; and the
-//! offset itself (as time protocols estimate it), which takes a round trip and which no lease needs.
+//! offset itself (as time protocols estimate it), which takes a round trip and which no lease
+//! needs.
 //!
 //! [rho]: crate::margins::Measured::drift_ppm
 

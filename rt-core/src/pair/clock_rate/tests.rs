@@ -224,6 +224,41 @@ fn doubt_moves_no_verdict() {
     assert_eq!(judge(&mut clock, 9_000, 8_000), RateVerdict::Refused, "whatever it is, it is more");
 }
 
+/// When the verdict was last wrong, by our clock.
+fn wrong_until(heartbeat_ns: u64, jitter_ns: u64, ppm: i64, seed: u64) -> Duration {
+    let mut clock = ClockRate::new(RHO_PPM, Duration::from_nanos(jitter_ns));
+    let right = clock.class(ppm.unsigned_abs() * 1_000);
+    let mut chance = Chance(seed);
+    let mut wrong = Instant::ORIGIN;
+    Peer { heartbeat_ns, ..Peer::new(ppm) }.send(
+        200,
+        &mut clock,
+        |_| chance.below(jitter_ns),
+        |clock, now| {
+            if clock.verdict() != right {
+                wrong = now;
+            }
+        },
+    );
+    wrong - Instant::ORIGIN
+}
+
+#[test]
+fn delays_by_chance_are_seen_through_in_seconds() {
+    let jitter_ns = [5_000_000, 200_000];
+    for (heartbeat_ms, seconds) in [(1, [5, 2]), (10, [16, 3]), (100, [40, 6])] {
+        for (jitter_ns, seconds) in jitter_ns.into_iter().zip(seconds) {
+            for ppm in [20, -400, 800] {
+                for seed in 0..20 {
+                    let until = wrong_until(heartbeat_ms * 1_000_000, jitter_ns, ppm, seed);
+                    let said = format!("{heartbeat_ms} ms {jitter_ns} ns {ppm} ppm: {until}");
+                    assert!(until < Duration::from_secs(seconds), "{said}");
+                }
+            }
+        }
+    }
+}
+
 /// Delays by which a network could pass for a rate.
 fn delay(kind: u8, chance: &mut Chance, sent_ns: u64, turn_ns: u64) -> u64 {
     let turn_ns = turn_ns.max(1);

@@ -11,7 +11,7 @@
 //! | Parameter | More of it |
 //! |---|---|
 //! | `heartbeat` h | fewer frames and wake-ups; everything is noticed later in proportion |
-//! | `misses` k, at least 1 | a row of less than k losses is borne; each is noticed a heartbeat later |
+//! | `misses` k, at least 1 | fewer than k losses in a row are borne; death is noticed h later |
 //! | `jitter` J | beats may come unevenly by as much; everything is noticed J later |
 //! | [`RECOVERY_BEATS`] n | a path that flaps stays dead; one that is mended is used later |
 //!
