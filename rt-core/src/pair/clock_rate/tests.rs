@@ -155,6 +155,53 @@ fn a_queue_that_was_held_up_is_no_step() {
 }
 
 #[test]
+fn delays_that_pass_are_no_step() {
+    let mut clock = ClockRate::new(RHO_PPM, Duration::ZERO);
+    // Twice for less than it takes to confirm, together for more.
+    let is_busy = |sent_ns: u64| matches!(sent_ns / (SECOND_NS / 2), 4..6 | 8..11);
+    let delay = |sent_ns| if is_busy(sent_ns) { 50_000_000 } else { 0 };
+    let steps = Peer::new(0).send(10, &mut clock, delay, |_, _| ());
+    assert_eq!((steps.len(), clock.verdict()), (0, RateVerdict::Fine));
+}
+
+#[test]
+fn a_rate_that_changes_a_little_is_no_step() {
+    for after in [-1_500, 1_500] {
+        let mut clock = ClockRate::new(RHO_PPM, Duration::ZERO);
+        let mut peer = Peer::new(0);
+        peer.send(200, &mut clock, |_| 0, |_, _| ());
+        let was = peer.clock(peer.now_ns).as_nanos();
+        peer.ppm = after;
+        let is = peer.clock(peer.now_ns).as_nanos();
+        peer.offset_ns += was.cast_signed() - is.cast_signed();
+        assert_eq!(peer.send(200, &mut clock, |_| 0, |_, _| ()), []);
+        assert_eq!(off_ppm(&clock, after), 0);
+    }
+}
+
+#[test]
+fn few_beats_on_a_line_prove_nothing_where_the_network_may_jitter() {
+    let mut clock = ClockRate::new(RHO_PPM, JITTER);
+    let mut peer = Peer { heartbeat_ns: SECOND_NS / 10, ..Peer::new(900) };
+    peer.send(3, &mut clock, |_| 0, |_, _| ());
+    assert!(clock.estimate().is_some());
+    assert_eq!(clock.verdict(), RateVerdict::Unknown);
+}
+
+#[test]
+fn the_lowest_point_is_the_lowest_along_the_slope() {
+    let mut record = Record::default();
+    for second in 0..8 {
+        // 1,000 ppm. The first came late, and still is the least behind of all.
+        let late_ns = if second == 0 { 600_000 } else { 0 };
+        let behind_ns = i128::from(second * 1_000_000 + late_ns);
+        record.push(Sample { at: Instant::from_nanos(second * SECOND_NS), behind_ns });
+    }
+    let line = record.line().unwrap();
+    assert_eq!((line.slope_ppb, line.scatter_ns), (1_000_000, 600_000));
+}
+
+#[test]
 fn a_rate_that_changes_is_found() {
     for (before, after) in [(0, 400), (100, 1_200), (0, 20_000), (20_000, 0), (-300, 300)] {
         let mut clock = ClockRate::new(RHO_PPM, JITTER);

@@ -109,6 +109,22 @@ fn a_path_that_flaps_stays_dead_until_beats_came_in_time_for_long_enough() {
 }
 
 #[test]
+fn as_late_as_may_be_is_in_time() {
+    let path = heard([0, 3_200]);
+    assert_eq!(path.statistics(at(3_200)).deaths, 0, "k·h + J is no death");
+    let path = heard([0, 10_000].into_iter().chain((1..=7).map(|beat| 10_000 + beat * 1_200)));
+    assert_eq!(path.verdict(at(18_400)), Verdict::Dead);
+    let path = heard([0, 10_000].into_iter().chain((1..=8).map(|beat| 10_000 + beat * 1_200)));
+    assert_eq!(path.verdict(at(19_600)), Verdict::Alive, "h + J each, and n of them");
+}
+
+#[test]
+fn an_instant_from_before_does_not_age_a_path() {
+    let path = heard([0, 1_000, 500]);
+    assert_eq!(path.deadline(at(1_000)), Some(at(2_200) + Duration::from_nanos(1)));
+}
+
+#[test]
 fn one_that_is_overdue_begins_the_wait_anew() {
     let mut path = heard([0, 10_000]);
     for beat in 1..=40 {
