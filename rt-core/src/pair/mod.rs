@@ -13,6 +13,7 @@
 //! | [`evidence`] | how sure one is that the peer does not drive |
 //! | [`arbiter`] | who decides when the peer is silent |
 //! | [`question`] | what is asked of witness, latches and fence |
+//! | [`register`] | what a witness keeps, and how it changes |
 //! | [`terms`] | what a role machine goes by |
 //! | [`role`] | the role machine |
 //!
@@ -32,6 +33,7 @@ pub mod detector;
 pub mod evidence;
 pub mod letter;
 pub mod question;
+pub mod register;
 pub mod role;
 pub mod schedule;
 pub mod standing;
