@@ -14,6 +14,7 @@
 //! | [`arbiter`] | who decides when the peer is silent |
 //! | [`question`] | what is asked of witness, latches and fence |
 //! | [`register`] | what a witness keeps, and how it changes |
+//! | [`latch`] | which frames an output takes |
 //! | [`terms`] | what a role machine goes by |
 //! | [`role`] | the role machine |
 //!
@@ -31,6 +32,7 @@ pub mod blocks;
 pub mod clock_rate;
 pub mod detector;
 pub mod evidence;
+pub mod latch;
 pub mod letter;
 pub mod question;
 pub mod register;

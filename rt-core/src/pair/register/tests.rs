@@ -44,9 +44,9 @@ fn table() -> String {
         Standing::solo(e(5)),
     ];
     let mut out = String::from(
-        "# What becomes of a register: what it says, who asks, by what right, what it wants there.\n\
-         # \"far\" is a person's epoch, \"skips\" one that is not the next, \"other epoch\" expects\n\
-         # what is not there.\n",
+        "# What becomes of a register: what it says, who asks, by what right, what it wants.\n\
+         # \"far\" is a person's epoch, \"skips\" one that is not the next,\n\
+         # \"other epoch\" expects what is not there.\n",
     );
     let mut line = |says: &Standing, question: &Question, wish: &str| {
         let mut register = known(*says);
@@ -233,7 +233,11 @@ fn node() -> impl Strategy<Value = NodeId> {
 }
 
 fn standing() -> impl Strategy<Value = Standing> {
-    let number = prop_oneof![12 => 0..14u64, 1 => (1u64 << 32)..(1 << 32) + 4, 1 => (1u64 << 62) - 3..=1 << 62];
+    let number = prop_oneof![
+        12 => 0..14u64,
+        1 => (1u64 << 32)..(1 << 32) + 4,
+        1 => (1u64 << 62) - 3..=1 << 62,
+    ];
     (number, any::<bool>()).prop_map(|(number, solo)| {
         let form = if solo { Form::Solo } else { Form::Duplex };
         Standing { epoch: e(number), form }
