@@ -9,6 +9,8 @@
 //! | [`detector`] | one path as its listener sees it |
 //! | [`clock_rate`] | how fast the peer's clock runs against ours |
 //! | [`letter`] | what a beat travels in |
+//! | [`sessions`] | who is the peer's present session, and which letters are taken |
+//! | [`refusal`] | why something that came is not taken, and how often |
 //! | [`blocks`] | what keeps a node from taking over |
 //! | [`evidence`] | how sure one is that the peer does not drive |
 //! | [`arbiter`] | who decides when the peer is silent |
@@ -38,6 +40,9 @@ pub mod question;
 pub mod register;
 pub mod role;
 pub mod schedule;
+pub mod refusal;
+pub mod role;
+pub mod sessions;
 pub mod standing;
 pub mod state;
 pub mod terms;
@@ -49,8 +54,10 @@ pub use clock_rate::{ClockRate, RateVerdict};
 pub use detector::Detector;
 pub use evidence::Evidence;
 pub use letter::{Address, Letter, PairId};
+pub use refusal::{Refusal, Refusals};
 pub use role::Machine;
 pub use schedule::Schedule;
+pub use sessions::{Accepted, Sessions};
 pub use standing::{Epoch, Form, NodeId, Standing};
 pub use state::State;
 pub use terms::Terms;
