@@ -33,7 +33,6 @@ reasons! {
     12 VERSION "version" "The two nodes speak different versions.",
     13 NOT_ACTIVE "not_active" "This node does not drive the outputs.",
     14 UNSETTLED "unsettled" "A change is under way.",
-    15 LATENESS "lateness" "The node is later than its stored jitter.",
 }
 
 impl Blocks {

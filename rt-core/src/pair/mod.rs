@@ -19,6 +19,7 @@
 //! | [`latch`] | which frames an output takes |
 //! | [`terms`] | what a role machine goes by |
 //! | [`role`] | the role machine |
+//! | [`heart`] | all of it, as the thread of the daemon and the simulator drive it |
 //!
 //! # The rule that keeps one owner
 //!
@@ -34,14 +35,14 @@ pub mod blocks;
 pub mod clock_rate;
 pub mod detector;
 pub mod evidence;
+pub mod heart;
 pub mod latch;
 pub mod letter;
 pub mod question;
+pub mod refusal;
 pub mod register;
 pub mod role;
 pub mod schedule;
-pub mod refusal;
-pub mod role;
 pub mod sessions;
 pub mod standing;
 pub mod state;
@@ -53,6 +54,7 @@ pub use blocks::Blocks;
 pub use clock_rate::{ClockRate, RateVerdict};
 pub use detector::Detector;
 pub use evidence::Evidence;
+pub use heart::Heart;
 pub use letter::{Address, Letter, PairId};
 pub use refusal::{Refusal, Refusals};
 pub use role::Machine;
