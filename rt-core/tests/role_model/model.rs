@@ -1,17 +1,27 @@
 //! What can happen next, and what must never.
 
-use rt_core::pair::{NodeId, State};
-use stateright::{Checker, Model, Property};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::world::{Message, Setup, World};
+use rt_core::pair::{NodeId, State};
+use stateright::{Checker, Model, Path, Property};
+
+use crate::setup::Setup;
+use crate::world::{Message, World};
+
+/// Epoch in which a pair that has come up stands.
+const EPOCH_FIRST: u64 = 4;
+/// Threads of a check.
+const THREADS: usize = 2;
+const ONE_OWNER: &str = "one node drives at most";
 
 /// Both nodes, as [`Setup`] says.
 #[derive(Clone, Debug)]
-pub(crate) struct Pair(pub(crate) Setup);
+struct Pair(Setup);
 
 /// Something that may happen.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Act {
+enum Act {
     /// Both clocks go on.
     Tick,
     /// One clock goes on.
@@ -20,12 +30,18 @@ pub(crate) enum Act {
     Pause(NodeId),
     /// It goes on.
     Resume(NodeId),
+    /// A node stands still, its clock with it.
+    Freeze(NodeId),
+    /// It goes on, with its clock.
+    Thaw(NodeId),
     /// What is under way arrives.
-    Deliver(usize),
+    Deliver(Message),
     /// It arrives, and once more later.
-    Repeat(usize),
+    Repeat(Message),
     /// It is lost.
-    Lose(usize),
+    Lose(Message),
+    /// A fence that was ordered does not work.
+    Fail(Message),
     /// A node crashes; its gate is left as it is.
     Crash(NodeId),
     /// It starts again.
@@ -34,6 +50,35 @@ pub(crate) enum Act {
     Forget,
     /// An operator wants the other node to drive.
     SwitchOver(NodeId),
+}
+
+impl Pair {
+    fn acts_of_node(&self, world: &World, node: NodeId, acts: &mut Vec<Act>) {
+        let setup = &self.0;
+        let it = world.node(node);
+        if !it.is_up {
+            acts.push(Act::Start(node));
+            return;
+        }
+        if it.is_frozen {
+            acts.push(Act::Thaw(node));
+            return;
+        }
+        if it.is_paused {
+            acts.push(Act::Resume(node));
+        } else if world.pauses < setup.pauses_max {
+            acts.push(Act::Pause(node));
+        }
+        if world.freezes < setup.freezes_max {
+            acts.push(Act::Freeze(node));
+        }
+        if it.starts < setup.starts_max {
+            acts.push(Act::Crash(node));
+        }
+        if setup.switchover && !it.is_paused && it.machine.state() == State::ActiveDuplex {
+            acts.push(Act::SwitchOver(node));
+        }
+    }
 }
 
 impl Model for Pair {
@@ -45,37 +90,23 @@ impl Model for Pair {
     }
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
-        let setup = &self.0;
         acts.push(Act::Tick);
         for node in NodeId::ALL {
-            let it = world.node(node);
-            if world.slips < setup.slips_max {
+            if world.slips < self.0.slips_max {
                 acts.push(Act::Slip(node));
             }
-            if !it.is_up {
-                acts.push(Act::Start(node));
-                continue;
-            }
-            if it.is_paused {
-                acts.push(Act::Resume(node));
-            } else if world.pauses < setup.pauses_max {
-                acts.push(Act::Pause(node));
-            }
-            if it.starts < setup.starts_max {
-                acts.push(Act::Crash(node));
-            }
-            if setup.switchover && it.machine.state() == State::ActiveDuplex {
-                acts.push(Act::SwitchOver(node));
+            self.acts_of_node(world, node, acts);
+        }
+        for message in &world.messages {
+            let message = || message.clone();
+            acts.push(Act::Deliver(message()));
+            match message() {
+                Message::Fence { .. } => acts.push(Act::Fail(message())),
+                Message::Beat { .. } => acts.push(Act::Lose(message())),
+                _ => acts.extend([Act::Lose(message()), Act::Repeat(message())]),
             }
         }
-        for (place, message) in world.messages.iter().enumerate() {
-            acts.push(Act::Deliver(place));
-            acts.push(Act::Lose(place));
-            if !matches!(message, Message::Beat { .. }) {
-                acts.push(Act::Repeat(place));
-            }
-        }
-        if world.losses < setup.losses_max {
+        if world.losses < self.0.losses_max {
             acts.push(Act::Forget);
         }
     }
@@ -83,82 +114,109 @@ impl Model for Pair {
     fn next_state(&self, last: &World, act: Act) -> Option<World> {
         let setup = &self.0;
         let mut world = last.clone();
-        world.last.0.clear();
+        if let Act::Deliver(message) | Act::Lose(message) | Act::Fail(message) = &act {
+            world.messages.retain(|it| it != message);
+        }
         match act {
             Act::Tick => world.tick([1, 1], setup),
             Act::Slip(node) => {
                 world.slips += 1;
-                let mut by = [0, 0];
-                by[node.index()] = 1;
-                world.tick(by, setup);
+                world.tick(NodeId::ALL.map(|it| u64::from(it == node)), setup);
             }
             Act::Pause(node) => {
                 world.pauses += 1;
                 world.nodes[node.index()].is_paused = true;
             }
             Act::Resume(node) => world.resume(node, setup),
-            Act::Deliver(place) => {
-                let message = world.messages.remove(place);
-                world.deliver(message, setup);
+            Act::Freeze(node) => {
+                world.freezes += 1;
+                world.nodes[node.index()].is_frozen = true;
             }
-            Act::Repeat(place) => {
-                let message = world.messages[place].clone();
-                world.deliver(message, setup);
-            }
-            Act::Lose(place) => {
-                world.messages.remove(place);
-            }
+            Act::Thaw(node) => world.nodes[node.index()].is_frozen = false,
+            Act::Deliver(message) | Act::Repeat(message) => world.deliver(message, setup),
+            Act::Lose(_) => {}
+            Act::Fail(message) => world.fail(&message, setup),
             Act::Crash(node) => world.crash(node, setup),
             Act::Start(node) => world.start(node, setup),
-            Act::Forget => {
-                world.losses += 1;
-                world.witness.lose();
-            }
+            Act::Forget => world.forget(setup),
             Act::SwitchOver(node) => world.switch_over(node, setup),
         }
         (world != *last).then_some(world)
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        NodeId::ALL.iter().all(|node| {
-            world.node(*node).machine.standing().epoch.number() <= 4 + self.0.epochs_max
-        })
+        let last = EPOCH_FIRST + self.0.epochs_max;
+        world.nodes.iter().all(|node| node.machine.standing().epoch.number() <= last)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![Property::always("one node drives at most", |_, world: &World| {
-            !(world.drives(NodeId::A) && world.drives(NodeId::B))
-        })]
+        vec![Property::always(ONE_OWNER, |_, world: &World| !world.is_split())]
     }
 }
 
-/// Explores all of it and finds nothing wrong.
-pub(crate) fn check(name: &str, model: Pair) {
-    let begun = std::time::SystemTime::now();
-    let checker = model.checker().threads(4).spawn_bfs().join();
-    println!(
-        "{name}: {} states, {} of them told apart, depth {}, {:?}",
-        checker.state_count(),
-        checker.unique_state_count(),
-        checker.max_depth(),
-        begun.elapsed().unwrap_or_default()
-    );
-    if let Some(path) = checker.discovery("one node drives at most") {
-        for (world, act) in path.into_vec() {
-            println!("{}   -- {act:?}", world.line());
-        }
-        panic!("{name}: two nodes drive");
+/// What a check looked at.
+struct Explored {
+    states: usize,
+    /// A step a line.
+    violation: Option<Vec<String>>,
+}
+
+/// Explores all of it, or as far as the first violation.
+fn explore(name: &str, setup: Setup) -> Explored {
+    let checker = Pair(setup).checker().threads(THREADS).spawn_bfs().join();
+    let states = checker.unique_state_count();
+    println!("{name}: {states} states, {} steps deep", checker.max_depth());
+    let violation = checker.discovery(ONE_OWNER).map(|path| {
+        let steps = path.into_vec().into_iter();
+        steps.map(|(world, act)| format!("{}   {}", world.line(), brief(act))).collect()
+    });
+    Explored { states, violation }
+}
+
+/// What happens next, without what a message says.
+fn brief(act: Option<Act>) -> String {
+    let text = act.map_or_else(String::new, |act| format!("{act:?}"));
+    let end = text.find('{').unwrap_or(text.len());
+    text[..end].trim_end().to_owned()
+}
+
+/// Explores all of it and finds nothing wrong, in this many states at least.
+pub(crate) fn holds(name: &str, setup: Setup, states_min: usize) {
+    let found = explore(name, setup);
+    if let Some(steps) = found.violation {
+        panic!("{name}: two nodes drive:\n{}", steps.join("\n"));
     }
+    assert!(found.states >= states_min, "{name}: {} states only", found.states);
 }
 
 /// Finds that two nodes drive, and says how.
-pub(crate) fn must_fail(name: &str, model: Pair) {
-    let checker = model.checker().threads(4).spawn_bfs().join();
-    let path = checker
-        .discovery("one node drives at most")
-        .unwrap_or_else(|| panic!("{name}: nothing was found in {}", checker.state_count()));
-    println!("{name}: found after {} states", checker.state_count());
-    for (world, act) in path.into_vec() {
-        println!("    {}   -- {act:?}", world.line());
+pub(crate) fn breaks(name: &str, setup: Setup) {
+    let found = explore(name, setup);
+    let steps = found.violation.unwrap_or_else(|| panic!("{name}: nothing was found"));
+    println!("    {}", steps.join("\n    "));
+}
+
+/// From every `one_in`th state that can be reached, a pair that is well again comes up in so many
+/// ticks: one node drives, and the other is its standby.
+pub(crate) fn heals(name: &str, setup: Setup, one_in: u64, ticks: u64) {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&kept);
+    let visitor = move |path: Path<World, Act>| {
+        let world = path.last_state();
+        let mut hasher = DefaultHasher::new();
+        world.hash(&mut hasher);
+        if hasher.finish().is_multiple_of(one_in) {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).push(world.clone());
+        }
+    };
+    let checker =
+        Pair(setup.clone()).checker().threads(THREADS).visitor(visitor).spawn_bfs().join();
+    let worlds = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    println!("{name}: from {} of {} states", worlds.len(), checker.unique_state_count());
+    assert!(worlds.len() > 100, "{name}: too few states");
+    for world in worlds {
+        if let Err(last) = world.heal(&setup, ticks) {
+            panic!("{name}: not well in {ticks} ticks\n  from {}\n  to   {last}", world.line());
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The same machine, seen from a later origin of time.
+//! The same machine, seen from a later origin of time: for a model checker, which has to recognise
+//! that two moments are alike.
 
 use super::Machine;
 use super::damping::Changes;
@@ -8,8 +9,6 @@ impl Machine {
     /// The machine as it would be if this node's clock showed `own` less and the peer's clock
     /// `peer` less, from the first instant on. What lies before the new origin is put there, what
     /// lies at `horizon` or later stays.
-    ///
-    /// For whoever has to recognise that two moments are alike: a model checker.
     #[doc(hidden)]
     #[must_use]
     pub fn rebased(&self, own: Duration, peer: Duration, horizon: Instant) -> Self {
@@ -22,6 +21,15 @@ impl Machine {
             heard.came_at = back(heard.came_at, own);
             heard.sent_at = back(heard.sent_at, peer);
         }
+        it
+    }
+
+    /// A machine that has come up, and goes on with another promise: one that does not hold.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_promise(&self, promise: Duration) -> Self {
+        let mut it = self.clone();
+        it.terms.promise = promise;
         it
     }
 }
