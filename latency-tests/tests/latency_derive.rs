@@ -129,7 +129,7 @@ fn a_pair_is_derived_from_its_files() {
     // J: 1.2 × 125 µs; the worse LAN: 1.2 × 75 µs. Beats no more often than recorded: 500 µs.
     assert_eq!((it.measured.jitter, it.measured.round_trip), (us(150), us(90)));
     assert_eq!((it.heartbeat.least, it.heartbeat.interval), (us(240), us(500)));
-    // (3) 4 × 500 + 90 + 150 = 2,240; (4) 90 + 1,500 + 150 + 250 = 1,990 µs.
+    // (3) 4 × 500 + 90 + 150 = 2,240; (4) 90 + 1,500 + 2 × 150 + 250 = 2,140 µs.
     assert_eq!((it.suspicion, it.timers.lease), (us(1_650), us(2_240)));
     // 2,240,000 × 1,000,500 / 999,500 = 2,242,241.1…, rounded up, and a nanosecond.
     assert_eq!(it.timers.promise, Duration::from_nanos(2_242_243));

@@ -3,12 +3,8 @@
 use super::super::tail::Policy;
 use super::bound::{Bound, Method, Recorded};
 use super::silence::{Apart, LanRecorded, Silence};
-use crate::margins::{Finding, Measured, Timers};
+use crate::margins::{Finding, HEARTBEAT_LEAST, Measured, Timers};
 use crate::time::Duration;
-
-/// The shortest heartbeat that is proposed: more frames than 4,000 a second on each LAN cost more
-/// than they bring.
-const HEARTBEAT_LEAST: Duration = Duration::from_micros(250);
 
 /// All that was recorded.
 #[derive(Clone, Debug)]
@@ -370,16 +366,16 @@ mod tests {
         assert_eq!((found.measured.round_trip, found.lans[0].used()), (us(90), us(60)));
         // J and the round trip are 240 µs: a quarter of the cycle is enough.
         assert_eq!((found.heartbeat.interval, found.heartbeat.least), (us(250), us(240)));
-        // (3) 4 × 250 + 90 + 150 = 1,240; (4) 90 + 3 × 250 + 150 + 250 = 1,240 µs.
-        assert_eq!((found.suspicion, found.timers.lease), (us(900), us(1_240)));
-        // 1,240,000 × 1,000,500 / 999,500 = 1,241,240.6…, rounded up, and a nanosecond.
-        assert_eq!(found.timers.promise, Duration::from_nanos(1_241_242));
-        // 45 + 1,241.863 (the promise on a slow clock, rounded up) + 150 + 250 + 100 + 1,000 µs.
-        assert_eq!(found.after_silence, Duration::from_nanos(2_786_863));
+        // (3) 4 × 250 + 90 + 150 = 1,240; (4) 90 + 3 × 250 + 2 × 150 + 250 = 1,390 µs.
+        assert_eq!((found.suspicion, found.timers.lease), (us(900), us(1_390)));
+        // 1,390,000 × 1,000,500 / 999,500 = 1,391,390.6…, rounded up, and a nanosecond.
+        assert_eq!(found.timers.promise, Duration::from_nanos(1_391_392));
+        // 45 + 1,392.089 (the promise on a slow clock, rounded up) + 150 + 250 + 100 + 1,000 µs.
+        assert_eq!(found.after_silence, Duration::from_nanos(2_937_089));
         assert_eq!(found.after_evidence, us(1_395));
         assert!(found.holds());
-        // 12,000 − 2,786.863 − 1,000
-        assert_eq!(found.findings[3].margin(), Duration::from_nanos(8_213_137));
+        // 12,000 − 2,937.089 − 1,000
+        assert_eq!(found.findings[3].margin(), Duration::from_nanos(8_062_911));
         // Nothing was as late as 3 × 250 + 150 − (90 − 30) µs: 2,000,000 / −ln 0.05 cycles.
         let stalls = Apart::AtLeast(us(250).saturating_mul(667_616));
         assert_eq!([found.hosts[0].apart, found.hosts[1].apart], [stalls; 2]);

@@ -11,20 +11,45 @@
 //! | 1 | the lease counts from before its request was sent | a late answer makes it too long |
 //! | 2 | promise ≥ lease × (1 + ρ) / (1 − ρ) + granularity | two owners |
 //! | 3 | lease ≥ (k + 1) × heartbeat + round trip + J | k lost renewals stop the outputs |
-//! | 4 | round trip + k × heartbeat + J + witness ≤ lease | they stop when the standby dies |
-//! | 5 | silent crash: one way + promise / (1 − ρ) + J + witness × (1 + r) + latch + cycle | |
-//! | 6 | witnessed death: one way + witness × (1 + r) + latch + cycle, of r retries | |
-//! | 8 | takeover + cycle < the shortest hold time of the outputs | the plant notices |
+//! | 4 | round trip + k × heartbeat + 2 × J + arbitration ≤ lease | they stop with the standby |
+//! | 5 | silent crash: one way + promise / (1 − ρ) + J + arbitration + latch + cycle | |
+//! | 6 | witnessed death: one way + arbitration + latch + cycle | |
+//! | 7 | somebody decides when the peer is silent | nobody takes over |
+//! | 8 | takeover + cycle < the hold time of each output | the plant notices |
+//! | 9 | takeover ≤ the recovery time that is asked for | |
+//! | 10 | what a crash may lose ≤ the recovery point that is asked for | |
 //!
-//! (1 is a rule for whoever sets the deadline, 5 and 6 are bounds, 7 is about nodes without a
-//! witness and without a latch, where a watchdog in whole seconds decides: not of this page.)
+//! 1 is a rule for whoever sets the deadline; 5 and 6 are bounds. What *arbitration* takes depends
+//! on who decides ([`crate::pair::Mode`], [`Setting`]): questions to the witness, `r` of which may
+//! be lost; a claim at the latches; in (5) a fence or a watchdog. The plain functions of
+//! [`Measured`] are those of mode W.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | this one | the timers, (2) to (6) and (8) with a witness |
+//! | `setting` | all of them, by mode |
+//! | `sum` | a bound with the parts that it is the sum of |
+//! | `change` | what would have to change where one fails |
 //!
 //! Everything is rounded so that a margin gets smaller, never larger: what has to be long is
 //! rounded up. Arithmetic saturates, and what saturates holds nothing.
 //!
 //! Sources: C. Gray, D. Cheriton, "Leases" (SOSP 1989) for 1 and 2. (4) counts the round trip,
-//! because the answer that is missed last was due that much after its request; (5) counts the
+//! because the answer that is missed last was due that much after its request, and J twice: the
+//! last request may leave late, and the node looks late whether its answer came. (5) counts the
 //! standby's own lateness and the retries of a lost question to the witness.
+//!
+//! A witness that keeps its register over a restart stores it *before* it answers, so that its
+//! round trip includes the storing, which on a disk is most of it. One that does not is quicker,
+//! and after its own restart decides nothing until both nodes have told it how they stand.
+
+mod change;
+mod setting;
+mod sum;
+
+pub use change::{Change, Direction, Lever};
+pub use setting::{Bounds, HEARTBEAT_LEAST, HEARTBEAT_MOST, MISSES_DEFAULT, Setting, Timing};
+pub use sum::{Part, Sum, What};
 
 use core::fmt;
 
@@ -81,8 +106,14 @@ pub enum Inequality {
     LeaseOutlastsLosses,
     /// 4: the active node asks the witness before its lease ends, when the standby is silent.
     SuspicionBeforeLeaseEnds,
+    /// 7: somebody decides when the peer is silent.
+    SomebodyDecides,
     /// 8: a takeover is over before an output falls back.
     TakeoverWithinHold,
+    /// 9: a takeover takes no longer than was asked for.
+    TakeoverWithinRecoveryTime,
+    /// 10: a crash loses no more than was asked for.
+    LossWithinRecoveryPoint,
 }
 
 /// How an inequality stands.
@@ -106,21 +137,37 @@ impl Inequality {
             Self::PromiseOutlastsLease => 2,
             Self::LeaseOutlastsLosses => 3,
             Self::SuspicionBeforeLeaseEnds => 4,
+            Self::SomebodyDecides => 7,
             Self::TakeoverWithinHold => 8,
+            Self::TakeoverWithinRecoveryTime => 9,
+            Self::LossWithinRecoveryPoint => 10,
         }
     }
 
-    const fn sides(self) -> (&'static str, &'static str) {
+    /// The names of what is given, and of what it has to outlast.
+    #[must_use]
+    pub const fn sides(self) -> (&'static str, &'static str) {
         match self {
             Self::PromiseOutlastsLease => ("the promise", "the lease on the slower clock"),
             Self::LeaseOutlastsLosses => ("the lease", "the renewals that may be lost"),
             Self::SuspicionBeforeLeaseEnds => ("the lease", "suspecting and asking the witness"),
+            Self::SomebodyDecides => ("who decides", "a silent peer"),
             Self::TakeoverWithinHold => ("the outputs' hold time", "a takeover and a cycle"),
+            Self::TakeoverWithinRecoveryTime => ("the recovery time", "a takeover"),
+            Self::LossWithinRecoveryPoint => ("the recovery point", "what a crash may lose"),
         }
     }
 }
 
 impl Finding {
+    fn new(inequality: Inequality, given: Duration, needed: Duration) -> Self {
+        let strictly = inequality == Inequality::TakeoverWithinHold;
+        // What saturated is no figure.
+        let holds =
+            needed < Duration::MAX && if strictly { needed < given } else { needed <= given };
+        Self { inequality, given, needed, holds }
+    }
+
     /// By how much it holds, or fails.
     #[must_use]
     pub const fn margin(&self) -> Duration {
@@ -185,10 +232,11 @@ impl Measured {
         heartbeat.saturating_mul(u64::from(misses) + 1) + self.round_trip + self.jitter
     }
 
-    /// (4) The shortest lease under which the witness answers before its end.
+    /// (4) The shortest lease under which the witness answers before its end. A node that looks
+    /// late suspects late.
     #[must_use]
     pub fn lease_for_suspicion(&self, heartbeat: Duration, misses: u32) -> Duration {
-        self.round_trip + self.suspicion(heartbeat, misses) + self.witness()
+        self.round_trip + self.suspicion(heartbeat, misses) + self.jitter + self.witness()
     }
 
     /// (5) From a silent crash to the first output of the next owner, at most.
@@ -219,13 +267,7 @@ impl Measured {
     #[must_use]
     pub fn findings(&self, timers: &Timers) -> [Finding; 4] {
         let Timers { heartbeat, misses, lease, promise } = *timers;
-        let holds = |inequality, given: Duration, needed: Duration| {
-            let strictly = inequality == Inequality::TakeoverWithinHold;
-            // What saturated is no figure.
-            let is_so =
-                needed < Duration::MAX && if strictly { needed < given } else { needed <= given };
-            Finding { inequality, given, needed, holds: is_so }
-        };
+        let holds = Finding::new;
         let takeover = self.takeover_after_silence(promise) + self.cycle;
         [
             holds(Inequality::PromiseOutlastsLease, promise, self.promise_min(lease)),
@@ -250,119 +292,4 @@ fn scaled(span: Duration, by: u64, of: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn us(micros: u64) -> Duration {
-        Duration::from_micros(micros)
-    }
-
-    /// A controller of 1 ms on two industrial computers.
-    const FAST: Measured = Measured {
-        jitter: us(150),
-        round_trip: us(100),
-        witness_round_trip: us(250),
-        witness_retries: 0,
-        latch_round_trip: us(100),
-        cycle: us(1_000),
-        hold: us(12_000),
-        drift_ppm: DRIFT_PPM_DEFAULT,
-        granularity: Duration::from_nanos(1),
-    };
-
-    fn stands(measured: &Measured, timers: &Timers) -> [bool; 4] {
-        measured.findings(timers).map(|it| it.holds)
-    }
-
-    #[test]
-    fn the_timers_of_a_fast_pair_take_over_in_some_milliseconds() {
-        let timers = FAST.timers(us(500), 3);
-        assert_eq!(timers.lease, us(2_250), "(3) asks for more than (4)");
-        // 2,250 µs × 1,000,500 / 999,500, rounded up, and a nanosecond.
-        assert_eq!(timers.promise, Duration::from_nanos(2_252_252 + 1));
-        let silent = FAST.takeover_after_silence(timers.promise);
-        // 50 + 2,253.38 + 150 + 250 + 100 + 1,000 µs
-        assert_eq!(silent, Duration::from_nanos(3_803_380));
-        assert_eq!(FAST.takeover_after_evidence(), us(1_400));
-        assert_eq!(stands(&FAST, &timers), [true; 4]);
-    }
-
-    #[test]
-    fn each_inequality_fails_by_the_least_that_is_too_little() {
-        let nanosecond = Duration::from_nanos(1);
-        let timers = FAST.timers(us(500), 3);
-        let short = Timers { promise: timers.promise.saturating_sub(nanosecond), ..timers };
-        assert_eq!(stands(&FAST, &short), [false, true, true, true]);
-        assert_eq!(FAST.findings(&short)[0].margin(), nanosecond);
-        let lease = timers.lease.saturating_sub(nanosecond);
-        let short = Timers { lease, promise: timers.promise, ..timers };
-        assert_eq!(stands(&FAST, &short), [true, false, true, true]);
-        let slow = Measured { witness_round_trip: us(501), ..FAST };
-        assert_eq!(stands(&slow, &timers), [true, true, false, true], "501 + 100 + 1,650 > 2,250");
-        let hold = FAST.takeover_after_silence(timers.promise) + FAST.cycle;
-        assert_eq!(stands(&Measured { hold, ..FAST }, &timers), [true, true, true, false]);
-        let hold = hold + nanosecond;
-        assert_eq!(stands(&Measured { hold, ..FAST }, &timers), [true; 4]);
-    }
-
-    #[test]
-    fn the_shortest_timers_hold_whatever_was_measured() {
-        let spans = [0, 1, 999, 50_000, 3_000_000, 7_777_777_777].map(Duration::from_nanos);
-        for jitter in spans {
-            for round_trip in spans {
-                for witness_round_trip in spans {
-                    for (heartbeat, misses) in [(us(250), 2), (us(1), 0), (us(10_000), 9)] {
-                        let measured = Measured {
-                            jitter,
-                            round_trip,
-                            witness_round_trip,
-                            witness_retries: 2,
-                            hold: Duration::from_secs(3_600),
-                            ..FAST
-                        };
-                        let timers = measured.timers(heartbeat, misses);
-                        let found = stands(&measured, &timers);
-                        assert_eq!(found, [true; 4], "{measured:?} {timers:?}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_promise_outlasts_its_lease_on_the_worst_two_clocks() {
-        for lease_ns in [1, 2, 1_000, 999_999_999, 123_456_789_012] {
-            for drift_ppm in [0, 1, 500, 100_000] {
-                let measured = Measured { drift_ppm, ..FAST };
-                let promise = measured.promise_min(Duration::from_nanos(lease_ns)).as_nanos();
-                // The holder's clock is slow: it sees the end late. The grantor's is fast.
-                let drift = u128::from(drift_ppm);
-                let (slow, fast) = (1_000_000 - drift, 1_000_000 + drift);
-                assert!(
-                    u128::from(promise) * slow >= u128::from(lease_ns) * fast,
-                    "{promise} ns for {lease_ns} ns at {drift_ppm} ppm"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_too_much_to_be_told_holds_nothing() {
-        let endless = Measured { jitter: Duration::MAX, hold: Duration::MAX, ..FAST };
-        let timers = endless.timers(us(500), 3);
-        assert_eq!(stands(&endless, &timers), [false; 4]);
-        let wild = Measured { drift_ppm: 1_000_000, ..FAST };
-        assert_eq!(wild.promise_min(us(1)), Duration::MAX, "a clock that may stand still");
-        let none = Measured { drift_ppm: u32::MAX, ..FAST };
-        assert!(!none.findings(&none.timers(us(500), 3))[0].holds);
-    }
-
-    #[test]
-    fn a_finding_names_both_sides_and_their_lengths() {
-        let timers = Timers { lease: us(2_000), ..FAST.timers(us(500), 3) };
-        let said = FAST.findings(&timers)[1].to_string();
-        let expected = "(3) the lease (2000.0 µs) does not outlast the renewals that may be lost \
-                        (2250.0 µs)";
-        assert_eq!(said, expected);
-    }
-}
+mod tests;
