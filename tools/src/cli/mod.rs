@@ -65,8 +65,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Judge whether this host is fit for real time, and say what to change
     Doctor(doctor::DoctorArgs),
-    /// Print the real-time threads: how they are scheduled, and where
-    Plan(PlanArgs),
+    /// Print the real-time threads, or the timers and bounds of a takeover and whether it is possible
+    Plan(Box<PlanArgs>),
     /// List applications and their regions: who is active, how large, how often, how old
     Regions(Ask),
     /// Show what a region holds
@@ -143,6 +143,10 @@ pub struct PlanArgs {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+
+    /// What is asked about a takeover.
+    #[command(flatten)]
+    pub takeover: plan::TakeoverArgs,
 }
 
 /// `bumpless region`.

@@ -1,4 +1,19 @@
-//! `bumpless plan`: the real-time threads of a configuration, as the daemon would start them here.
+//! `bumpless plan`: the real-time threads of a configuration, as the daemon would start them here;
+//! or, where a takeover is asked about, timers and bounds of a pair, or what stands in their way.
+//!
+//! | Module | Holds |
+//! |---|---|
+//! | `options` | the command line of such a question |
+//! | `span` | spans of time as people write them |
+//! | `takeover` | the answer |
+//! | `words` | the answer for people |
+//! | `document` | the answer for other programs |
+
+mod document;
+mod options;
+mod span;
+mod takeover;
+mod words;
 
 use rt_core::os::host;
 use serde_json::json;
@@ -8,8 +23,12 @@ use super::{PlanArgs, doctor, finish, json};
 use crate::config::{DaemonConfig, ReceiveMode, ThreadPolicy};
 use crate::daemon::thread_plan::{self, PlannedThread};
 use crate::exit::{ExitCode, Failure};
+pub(super) use options::TakeoverArgs;
 
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    if args.takeover.is_asked() {
+        return answer(args);
+    }
     let config = match &args.config {
         Some(file) => DaemonConfig::from_file(file)?.config,
         None => DaemonConfig::from_toml(DEFAULTS)
@@ -42,6 +61,17 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let control = ["control", "SCHED_OTHER", "any", "for sockets and timers"];
     table.row(control.map(str::to_owned).to_vec());
     finish(&(table.render(Style::of_stdout()) + "\nbumpless doctor judges this host against it.\n"))
+}
+
+fn answer(args: &PlanArgs) -> Result<ExitCode, Failure> {
+    let config = match &args.config {
+        Some(file) => Some(DaemonConfig::from_file(file)?.config),
+        None => None,
+    };
+    let answer = takeover::Answer::of(&args.takeover, config.as_ref())?;
+    let text = if args.json { json(&answer.document())? } else { answer.text(Style::of_stdout()) };
+    finish(&text)?;
+    Ok(if answer.is_possible() { ExitCode::Fine } else { ExitCode::Failed })
 }
 
 fn lre_row(lre: &PlannedThread, config: &DaemonConfig) -> Vec<String> {
