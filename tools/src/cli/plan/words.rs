@@ -4,7 +4,7 @@ use rt_core::margins::{Change, Direction, Finding, Inequality, Lever, Sum, What}
 use rt_core::pair::Mode;
 use rt_core::time::Duration;
 
-use super::super::text::{Side, Style, Table};
+use super::super::text::{Side, Style, Table, number};
 use super::span::show;
 use super::takeover::{Answer, Remedies};
 
@@ -77,7 +77,8 @@ impl Answer {
         let late: Vec<&str> = self.late_outputs().collect();
         let is_named = finding.inequality == Inequality::TakeoverWithinHold && !finding.holds;
         let given = if is_named {
-            format!("the shortest hold time of {}", late.join(", "))
+            let shortest = if late.len() > 1 { "shortest " } else { "" };
+            format!("the {shortest}hold time of {}", late.join(", "))
         } else {
             given.to_owned()
         };
@@ -161,7 +162,6 @@ impl Answer {
         row("lease", show(timers.lease), how);
         let drift = u64::from(setting.measured.drift_ppm);
         let how = if timers.promise == setting.measured.promise_min(timers.lease) {
-            let number = super::super::text::number;
             let [fast, slow] = [number(1_000_000 + drift), number(1_000_000 - drift)];
             format!("(2) lease × {fast} / {slow} + 1 ns")
         } else {
@@ -196,17 +196,14 @@ impl Answer {
             text += "No bound for a silent crash: nobody takes over by itself.\n";
         }
         let slack = show(bounds.slack);
-        text += &match bounds.planned_misses {
-            0 => format!(
-                "A planned switchover fits in what is left of a cycle, {slack}: it misses none.\n"
-            ),
-            1 => format!(
-                "A planned switchover does not fit in what is left of a cycle, {slack}: it misses 1.\n"
-            ),
-            more => format!(
-                "A planned switchover does not fit in what is left of a cycle, {slack}: it misses {more}.\n"
-            ),
+        let (fits, misses) = match bounds.planned_misses {
+            0 => ("fits", "none".to_owned()),
+            1 => ("does not fit", "a cycle".to_owned()),
+            more => ("does not fit", format!("{} cycles", number(more))),
         };
+        text += &format!(
+            "A planned switchover {fits} in what is left of a cycle ({slack}): it misses {misses}.\n"
+        );
         text
     }
 
@@ -228,22 +225,16 @@ impl Answer {
             let [given, needed] = [show(finding.given), show(finding.needed)];
             table.row(vec![name, verdict.to_owned(), given, needed, margin]);
         };
-        for finding in &self.findings {
-            if finding.inequality == Inequality::SomebodyDecides {
-                continue;
-            }
+        let shown = |it: &&Finding| it.inequality != Inequality::SomebodyDecides;
+        if self.findings.iter().filter(shown).count() + self.outputs.len() == 0 {
+            return String::new();
+        }
+        for finding in self.findings.iter().filter(shown) {
             let (given, needed) = self.sides(finding);
-            let number = finding.inequality.number();
-            row(format!("({number}) {given} outlasts {needed}"), finding);
+            row(format!("({}) {given} outlasts {needed}", finding.inequality.number()), finding);
             if finding.inequality.number() == 4 {
                 self.rows_of_outputs(&mut row);
             }
-        }
-        if self.setting.mode == Mode::Manual {
-            self.rows_of_outputs(&mut row);
-        }
-        if self.findings.is_empty() && self.outputs.is_empty() {
-            return String::new();
         }
         format!("\n{}", table.render(style))
     }
@@ -258,9 +249,10 @@ impl Answer {
         let Some(loss) = self.loss else { return String::new() };
         format!(
             "\nFalse suspicions in a year: {:.3e} at most, where each LAN loses {} frames in a \
-             million, each by itself.\nNetworks lose frames in bursts, and then it is more. A false \
-             suspicion costs the redundancy for a\nwhile, not the outputs.\n",
-            loss.suspicions_a_year, loss.ppm
+             million,\neach by itself. Networks lose frames in bursts, and then it is more. A false \
+             suspicion costs the\nredundancy for a while, not the outputs.\n",
+            loss.suspicions_a_year,
+            number(loss.ppm.into())
         )
     }
 }
