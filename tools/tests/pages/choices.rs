@@ -65,8 +65,11 @@ const fn elsewhere(
 }
 
 /// Pages that another test follows from their first block to their last, and where it says so.
-pub(crate) const FOLLOWED: &[(&str, &str)] =
-    &[("docs/c-api.md", "tools/xtask/tests/install/main.rs"), ("docs/latency.md", LATENCY_TEST)];
+pub(crate) const FOLLOWED: &[(&str, &str)] = &[
+    ("docs/c-api.md", "tools/xtask/tests/install/main.rs"),
+    ("docs/latency.md", LATENCY_TEST),
+    ("docs/takeover-timers.md", "tools/tests/takeover_timers.rs"),
+];
 
 const DEMO_TEST: &str = "tools/tests/demo.rs";
 const LAB_TEST: &str = "latency-tests/tests/lab.rs";

@@ -37,7 +37,7 @@ pub(super) struct Remedies {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loss {
     pub(super) ppm: u32,
-    /// False suspicions in a year, at most.
+    /// False suspicions in a year, expected.
     pub(super) suspicions_a_year: f64,
 }
 

@@ -247,10 +247,15 @@ impl Answer {
 
     fn loss_text(&self) -> String {
         let Some(loss) = self.loss else { return String::new() };
+        let costs = match self.setting.mode {
+            Mode::Fence => "switches the peer off",
+            Mode::SameHost => "kills the peer",
+            _ => "costs the redundancy for a while, not the outputs",
+        };
         format!(
-            "\nFalse suspicions in a year: {:.3e} at most, where each LAN loses {} frames in a \
+            "\nFalse suspicions in a year: {:.3e} expected, where each LAN loses {} frames in a \
              million,\neach by itself. Networks lose frames in bursts, and then it is more. A false \
-             suspicion costs the\nredundancy for a while, not the outputs.\n",
+             suspicion\n{costs}.\n",
             loss.suspicions_a_year,
             number(loss.ppm.into())
         )
