@@ -14,8 +14,8 @@
 //! of suspicion, lease and promise is kept there too.
 //!
 //! (7) is part of (5): a fence begins when the promise is over, and so does the watchdog, which
-//! the peer feeds while it holds its lease. `max(fence, promise + watchdog)` was rejected: it counts
-//! the fence from the crash, of which nobody knows yet.
+//! the peer feeds while it holds its lease. `max(fence, promise + watchdog)` was rejected: it
+//! counts the fence from the crash, of which nobody knows yet.
 
 use super::{Finding, Inequality, Measured, Sum, Timers, What};
 use crate::pair::Mode;

@@ -65,7 +65,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Judge whether this host is fit for real time, and say what to change
     Doctor(doctor::DoctorArgs),
-    /// Print the real-time threads, or the timers and bounds of a takeover and whether it is possible
+    /// Print the real-time threads; or timers and bounds of a takeover, and whether it is possible
     Plan(Box<PlanArgs>),
     /// List applications and their regions: who is active, how large, how often, how old
     Regions(Ask),

@@ -111,7 +111,9 @@ fn check(setting: &Setting, finding: Finding, lever: Lever) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 600, failure_persistence: None, ..Default::default()
+    })]
 
     #[test]
     fn a_proposed_value_holds_and_the_next_one_does_not(setting in setting()) {

@@ -16,19 +16,24 @@ const OUTPUTS_MAX: usize = 64;
 #[command(next_help_heading = "Takeover")]
 pub struct TakeoverArgs {
     /// From a crash to the next owner's first output, at most, as in 10ms
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub recovery_time: Option<Duration>,
 
     /// Cycles whose state a crash may lose; 0: none
-    #[arg(long, value_name = "CYCLES", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    #[arg(long, value_name = "CYCLES")]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     pub recovery_point: Option<u64>,
 
     /// Cycle of the controller
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub cycle: Option<Duration>,
 
     /// For how long an output holds its last value; may be repeated, with a name each
-    #[arg(long, value_name = "[NAME=]TIME", allow_hyphen_values = true, value_parser = output)]
+    #[arg(long, value_name = "[NAME=]TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = output)]
     pub hold_time: Vec<Output>,
 
     /// Who decides: W a witness, L the latches, F a fence, M a person, H the kernel of one host
@@ -37,63 +42,82 @@ pub struct TakeoverArgs {
     pub mode: Option<Letter>,
 
     /// J: how late a node is at most [default: the configuration's, of its table jitter]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub jitter: Option<Duration>,
 
     /// A heartbeat and its answer, at most, on the worse LAN [default: as J]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub round_trip: Option<Duration>,
 
     /// Mode W: a question to the witness and its answer, at most
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub witness_round_trip: Option<Duration>,
 
     /// Mode W: questions to the witness that may be lost [default: 0]
-    #[arg(long, value_name = "NUM", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=16))]
+    #[arg(long, value_name = "NUM")]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=16))]
     pub witness_retries: Option<u32>,
 
     /// A claim at the outputs' latches and its answer, at most
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub latch_round_trip: Option<Duration>,
 
     /// Mode F: until the peer is off, and that is confirmed. Mode H: until it is killed and ended
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub fence_time: Option<Duration>,
 
     /// Mode F: until the watchdog of a node that hangs switches it off
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub watchdog: Option<Duration>,
 
     /// How far off a clock's rate may be, in millionths [default: 500]
-    #[arg(long, value_name = "PPM", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    #[arg(long, value_name = "PPM")]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub drift_ppm: Option<u32>,
 
     /// Until an image of the state is on the wire, beyond what a heartbeat takes [default: 0us]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::any, requires = "recovery_point")]
+    #[arg(long, value_name = "TIME", requires = "recovery_point")]
+    #[arg(allow_hyphen_values = true, value_parser = span::any)]
     pub transfer_time: Option<Duration>,
 
     /// What the application leaves of a cycle [default: all but J]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::any)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::any)]
     pub slack: Option<Duration>,
 
     /// From one heartbeat to the next [default: the longest that will do]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some)]
+    #[arg(long, value_name = "TIME")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub heartbeat: Option<Duration>,
 
     /// Heartbeats in a row that may be lost [default: 3; 2 where that takes too long]
-    #[arg(long, value_name = "NUM", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, value_name = "NUM")]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=16))]
     pub misses: Option<u32>,
 
     /// The lease [default: the shortest that will do]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some, requires = "heartbeat")]
+    #[arg(long, value_name = "TIME", requires = "heartbeat")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub lease: Option<Duration>,
 
     /// The promise [default: the shortest that will do]
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = span::some, requires = "heartbeat")]
+    #[arg(long, value_name = "TIME", requires = "heartbeat")]
+    #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub promise: Option<Duration>,
 
     /// Frames that each LAN loses, in a million: tells how often a node is suspected falsely
-    #[arg(long, value_name = "PPM", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    #[arg(long, value_name = "PPM")]
+    #[arg(allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub loss_ppm: Option<u32>,
 }
 

@@ -202,7 +202,8 @@ impl Answer {
             more => ("does not fit", format!("{} cycles", number(more))),
         };
         text += &format!(
-            "A planned switchover {fits} in what is left of a cycle ({slack}): it misses {misses}.\n"
+            "A planned switchover {fits} in what is left of a cycle ({slack}): it misses \
+             {misses}.\n"
         );
         text
     }
@@ -254,8 +255,8 @@ impl Answer {
         };
         format!(
             "\nFalse suspicions in a year: {:.3e} expected, where each LAN loses {} frames in a \
-             million,\neach by itself. Networks lose frames in bursts, and then it is more. A false \
-             suspicion\n{costs}.\n",
+             million,\neach by itself. Networks lose frames in bursts, and then it is more. A \
+             false suspicion\n{costs}.\n",
             loss.suspicions_a_year,
             number(loss.ppm.into())
         )
