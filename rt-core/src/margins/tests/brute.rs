@@ -112,7 +112,7 @@ fn check(setting: &Setting, finding: Finding, lever: Lever) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 600, failure_persistence: None, ..Default::default()
+        cases: 300, failure_persistence: None, ..Default::default()
     })]
 
     #[test]

@@ -199,3 +199,33 @@ fn parts_add_up() {
         }
     }
 }
+
+/// Names are read by other programs.
+#[test]
+fn each_thing_that_could_change_has_a_name_of_its_own() {
+    let names = Lever::ALL.map(Lever::name);
+    let expected = "heartbeat misses lease promise jitter round_trip witness_round_trip \
+                    latch_round_trip fence_time watchdog transfer_time slack hold_time \
+                    recovery_time recovery_point cycle";
+    assert_eq!(names.join(" "), expected);
+    let counts = Lever::ALL.into_iter().filter(|it| it.is_count()).collect::<Vec<_>>();
+    assert_eq!(counts, [Lever::Misses, Lever::RecoveryPoint]);
+}
+
+#[test]
+fn the_parts_of_a_bound_are_named_in_the_order_of_time() {
+    let mut it = Setting { fence: us(70), transfer: us(9), ..setting(Mode::Fence) };
+    let named = |sum: &Sum| sum.parts().map(|it| it.what.name()).collect::<Vec<_>>().join(", ");
+    let timers = it.timers();
+    let silent = it.bounds(&timers).silent.unwrap();
+    let expected = "one way, promise on the slowest clock, J, fence, latch, cycle";
+    assert_eq!(named(&silent), expected);
+    it.mode = Mode::Witness;
+    let released = it.bounds(&timers).after_release.unwrap();
+    let expected = "lease on the slowest clock, promise on the slowest clock, J, one way, witness, \
+                    latch, cycle";
+    assert_eq!(named(&released), expected);
+    assert_eq!(named(&it.losses(us(9), 2)), "heartbeat, round trip, J");
+    assert_eq!(named(&it.transferring(0)), "round trip, transfer, J");
+    assert_eq!(named(&it.transferring(1)), "one way, transfer, J");
+}

@@ -41,12 +41,12 @@ pub struct TakeoverArgs {
     #[arg(long, value_name = "MODE", ignore_case = true)]
     pub mode: Option<Letter>,
 
-    /// J: how late a node is at most [default: the configuration's, of its table jitter]
+    /// J: how late a node is at most [default: as stored in --config]
     #[arg(long, value_name = "TIME")]
     #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub jitter: Option<Duration>,
 
-    /// A heartbeat and its answer, at most, on the worse LAN [default: as J]
+    /// A heartbeat and its answer, at most, on the worse LAN [default: as stored]
     #[arg(long, value_name = "TIME")]
     #[arg(allow_hyphen_values = true, value_parser = span::some)]
     pub round_trip: Option<Duration>,
