@@ -1,10 +1,11 @@
 //! What can happen next, and what must never.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rt_core::pair::{NodeId, State};
-use stateright::{Checker, Model, Path, Property};
+use stateright::{Checker, Model, Property};
 
 use crate::setup::Setup;
 use crate::world::{Message, World};
@@ -17,7 +18,29 @@ const ONE_OWNER: &str = "one node drives at most";
 
 /// Both nodes, as [`Setup`] says.
 #[derive(Clone, Debug)]
-struct Pair(Setup);
+struct Pair {
+    setup: Setup,
+    kept: Option<Kept>,
+}
+
+/// Every so many'th state, as they are reached.
+#[derive(Clone, Debug)]
+struct Kept {
+    one_in: u64,
+    states: Arc<Mutex<HashMap<u64, World>>>,
+}
+
+impl Kept {
+    fn note(&self, world: &World) {
+        let mut hasher = DefaultHasher::new();
+        world.hash(&mut hasher);
+        let hash = hasher.finish();
+        if hash.is_multiple_of(self.one_in) {
+            let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+            states.entry(hash).or_insert_with(|| world.clone());
+        }
+    }
+}
 
 /// Something that may happen.
 #[derive(Clone, PartialEq, Debug)]
@@ -54,7 +77,7 @@ enum Act {
 
 impl Pair {
     fn acts_of_node(&self, world: &World, node: NodeId, acts: &mut Vec<Act>) {
-        let setup = &self.0;
+        let setup = &self.setup;
         let it = world.node(node);
         if !it.is_up {
             acts.push(Act::Start(node));
@@ -86,13 +109,13 @@ impl Model for Pair {
     type Action = Act;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::up(&self.0)]
+        vec![World::up(&self.setup)]
     }
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         acts.push(Act::Tick);
         for node in NodeId::ALL {
-            if world.slips < self.0.slips_max {
+            if world.slips < self.setup.slips_max {
                 acts.push(Act::Slip(node));
             }
             self.acts_of_node(world, node, acts);
@@ -106,13 +129,13 @@ impl Model for Pair {
                 _ => acts.extend([Act::Lose(message()), Act::Repeat(message())]),
             }
         }
-        if world.losses < self.0.losses_max {
+        if world.losses < self.setup.losses_max {
             acts.push(Act::Forget);
         }
     }
 
     fn next_state(&self, last: &World, act: Act) -> Option<World> {
-        let setup = &self.0;
+        let setup = &self.setup;
         let mut world = last.clone();
         if let Act::Deliver(message) | Act::Lose(message) | Act::Fail(message) = &act {
             world.messages.retain(|it| it != message);
@@ -141,11 +164,17 @@ impl Model for Pair {
             Act::Forget => world.forget(setup),
             Act::SwitchOver(node) => world.switch_over(node, setup),
         }
-        (world != *last).then_some(world)
+        if world == *last {
+            return None;
+        }
+        if let Some(kept) = &self.kept {
+            kept.note(&world);
+        }
+        Some(world)
     }
 
     fn within_boundary(&self, world: &World) -> bool {
-        let last = EPOCH_FIRST + self.0.epochs_max;
+        let last = EPOCH_FIRST + self.setup.epochs_max;
         world.nodes.iter().all(|node| node.machine.standing().epoch.number() <= last)
     }
 
@@ -163,7 +192,7 @@ struct Explored {
 
 /// Explores all of it, or as far as the first violation.
 fn explore(name: &str, setup: Setup) -> Explored {
-    let checker = Pair(setup).checker().threads(THREADS).spawn_bfs().join();
+    let checker = Pair { setup, kept: None }.checker().threads(THREADS).spawn_bfs().join();
     let states = checker.unique_state_count();
     println!("{name}: {states} states, {} steps deep", checker.max_depth());
     let violation = checker.discovery(ONE_OWNER).map(|path| {
@@ -199,22 +228,14 @@ pub(crate) fn breaks(name: &str, setup: Setup) {
 /// From every `one_in`th state that can be reached, a pair that is well again comes up in so many
 /// ticks: one node drives, and the other is its standby.
 pub(crate) fn heals(name: &str, setup: Setup, one_in: u64, ticks: u64) {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let sink = Arc::clone(&kept);
-    let visitor = move |path: Path<World, Act>| {
-        let world = path.last_state();
-        let mut hasher = DefaultHasher::new();
-        world.hash(&mut hasher);
-        if hasher.finish().is_multiple_of(one_in) {
-            sink.lock().unwrap_or_else(PoisonError::into_inner).push(world.clone());
-        }
-    };
-    let checker =
-        Pair(setup.clone()).checker().threads(THREADS).visitor(visitor).spawn_bfs().join();
-    let worlds = std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner));
+    let states = Arc::new(Mutex::new(HashMap::new()));
+    let kept = Some(Kept { one_in, states: Arc::clone(&states) });
+    let model = Pair { setup: setup.clone(), kept };
+    let checker = model.checker().threads(THREADS).spawn_bfs().join();
+    let worlds = std::mem::take(&mut *states.lock().unwrap_or_else(PoisonError::into_inner));
     println!("{name}: from {} of {} states", worlds.len(), checker.unique_state_count());
     assert!(worlds.len() > 100, "{name}: too few states");
-    for world in worlds {
+    for world in worlds.values() {
         if let Err(last) = world.heal(&setup, ticks) {
             panic!("{name}: not well in {ticks} ticks\n  from {}\n  to   {last}", world.line());
         }
