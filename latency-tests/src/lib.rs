@@ -11,6 +11,7 @@
 //! | [`impair`] | faults between two interfaces, decided by a pure module, steered over a socket |
 //! | [`lab`] | machines with a real-time kernel, and tests that run themselves inside |
 //! | [`latency`] | how late a machine is, and what else it did meanwhile |
+//! | [`sim`] | takeovers in virtual time: the product's own protocol in a world of chance |
 //! | [`stream`] | numbered traffic and the exact account of what arrived |
 //! | [`torture`] | processes that use regions, killed at every instruction, and what is left then |
 //! | [`tracefs`] | what the kernel recorded of a thread: lateness, cost of each call |
@@ -22,6 +23,7 @@ pub mod lab;
 pub mod latency;
 #[allow(unsafe_code, reason = "system calls; each block carries its proof")]
 pub mod os;
+pub mod sim;
 pub mod stream;
 pub mod torture;
 pub mod tracefs;
