@@ -226,7 +226,7 @@ fn watched(options: &Options, probe: Probe, series: &[Series], event: Option<&Ev
         ),
     };
     Gate {
-        name: "breaktrace".to_owned(),
+        name: verdict::BREAKTRACE.to_owned(),
         limit: options.breaktrace.unwrap_or(0) as f64,
         found,
         series: format!("{}: {name}", probe.name()),

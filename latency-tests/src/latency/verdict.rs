@@ -13,6 +13,8 @@ use tools::report::doctor::FindingRow;
 use super::options::Gates;
 use super::report::{Counts, Gate, Measure, Probe, Report, Run, Series, Verdict};
 
+/// The name of the gate of `--breaktrace`, which ends a run by itself.
+pub(super) const BREAKTRACE: &str = "breaktrace";
 /// Samples below which 99.99 % is the greatest one.
 const SAMPLES_FOR_P9999: u64 = 10_000;
 
@@ -40,10 +42,8 @@ impl Verdict {
 
 /// Fills in gates, cautions, reasons and verdict of a result.
 pub fn judge(report: &mut Report, gates: &Gates) {
-    let asked = self::gates(report, gates);
-    let has_gates = !asked.is_empty();
-    report.gates.extend(asked);
-    report.invalid.extend(report.runs.iter().flat_map(|run| reasons(run, has_gates)));
+    report.gates.extend(self::gates(report, gates));
+    report.invalid.extend(reasons_of(report));
     report.cautions.extend(cautions(report));
     let exceeded = report.gates.iter().any(|gate| gate.exceeded);
     report.verdict = match (report.invalid.is_empty(), exceeded) {
@@ -96,12 +96,18 @@ fn gate(report: &Report, name: &str, limit: f64, of: impl Fn(&Series) -> Option<
 /// bounds are those that it has.
 #[must_use]
 pub fn reasons_of(report: &Report) -> Vec<String> {
-    let has_gates = !report.gates.is_empty();
-    report.runs.iter().flat_map(|run| reasons(run, has_gates)).collect()
+    let for_all = bounds_all(report);
+    report.runs.iter().flat_map(|run| reasons(run, for_all)).collect()
+}
+
+/// Whether a bound was given for a run as a whole. `--breaktrace` is none: it is kept up to the
+/// sample that ends the run, and says nothing of what was planned behind it.
+fn bounds_all(report: &Report) -> bool {
+    report.gates.iter().any(|gate| gate.name != BREAKTRACE)
 }
 
 /// Why a run proves nothing.
-fn reasons(run: &Run, has_gates: bool) -> Vec<String> {
+fn reasons(run: &Run, for_all: bool) -> Vec<String> {
     let mut found = Vec::new();
     let probe = run.probe.name();
     if run.settings.policy == "SCHED_OTHER" {
@@ -117,7 +123,7 @@ fn reasons(run: &Run, has_gates: bool) -> Vec<String> {
         let ms = run.suspended_ns / 1_000_000;
         found.push(format!("{probe}: the machine slept for {ms} ms meanwhile"));
     }
-    if run.ended_early && has_gates {
+    if run.ended_early && for_all {
         let s = |ns: u64| ns as f64 / 1e9;
         let (was, planned) = (s(run.duration_ns), s(run.planned_ns));
         found.push(format!(
@@ -191,7 +197,7 @@ fn never_sent(probe: Probe, series: &Series) -> Option<String> {
 
 /// What has to be known to judge the figures.
 fn cautions(report: &Report) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, for_all) = (Vec::new(), bounds_all(report));
     let fact = |name: &str| report.host.get(name).map_or("", String::as_str);
     if fact("preemption") == "not PREEMPT_RT" {
         found.push(format!(
@@ -214,13 +220,13 @@ fn cautions(report: &Report) -> Vec<String> {
         if let Some(link) = run.settings.more.get("link") {
             found.push(format!("{probe}: the link is {link}: no figure is one of a LAN"));
         }
-        if run.ended_early && report.gates.is_empty() {
-            found.push(format!("{}: it was ended before its time", run.probe.name()));
+        if run.ended_early && !for_all {
+            found.push(format!("{probe}: it was ended before its time"));
         }
     }
     let lost: u64 = report.series().map(|(_, it)| it.counts.lost).max().unwrap_or(0);
     let bounds_lost = report.gates.iter().any(|gate| gate.name == "max_lost");
-    if lost > 0 && !report.gates.is_empty() && !bounds_lost {
+    if lost > 0 && for_all && !bounds_lost {
         found.push(format!("{lost} were lost and are in no figure: --max-lost bounds them"));
     }
     let too_few = |it: &Series| it.owed.samples < SAMPLES_FOR_P9999;
@@ -411,6 +417,24 @@ mod tests {
         for (said, begin) in it.cautions.iter().zip(begins) {
             assert!(said.starts_with(begin), "{said}");
         }
+    }
+
+    #[test]
+    fn what_ends_a_run_by_itself_bounds_no_run_that_was_ended() {
+        let ended = || {
+            let mut it = report(vec![series("cpu 0", &[9; 20])]);
+            (it.runs[0].ended_early, it.runs[0].duration_ns) = (true, 2_000_000_000);
+            it.gates = vec![gate(&it, BREAKTRACE, 100.0, |_| Some(9.0))];
+            it
+        };
+        let is_told = |it: &Report| it.cautions == ["wakeup: it was ended before its time"];
+        let alone = judged(ended(), &NO_GATES);
+        assert_eq!((alone.verdict, reasons_of(&alone)), (Verdict::Pass, Vec::new()));
+        assert!(is_told(&alone), "{:?}", alone.cautions);
+        let bounded = judged(ended(), &Gates { max_us: Some(100.0), ..NO_GATES });
+        assert_eq!((bounded.verdict, bounded.gates.len()), (Verdict::Invalid, 2));
+        assert_eq!(reasons_of(&bounded), bounded.invalid);
+        assert!(!is_told(&bounded), "{:?}", bounded.cautions);
     }
 
     #[test]
