@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::Read as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -333,6 +335,36 @@ fn files_that_are_no_results_are_refused() {
     let failure = derive::run(&options(&format!("{a} --write /no/such/folder/x"))).unwrap_err();
     assert_eq!(failure.code, ExitCode::Usage);
     assert!(failure.message.starts_with("--write: /no/such/folder/x: "), "{failure}");
+}
+
+#[test]
+fn what_a_written_table_stands_for_is_not_replaced() {
+    let scratch = Scratch::new().unwrap();
+    let folder = scratch.path();
+    let [table, link, pipe] = ["table", "link", "pipe"].map(|it| folder.join(it));
+    let a = write(folder, "a.json", &quiet(us(125)));
+    let into = |path: &Path| derive::run(&options(&format!("{a} --write {}", path.display())));
+    into(&table).unwrap();
+    let expected = std::fs::read_to_string(&table).unwrap();
+    assert!(expected.starts_with("[jitter]"), "{expected}");
+    std::fs::write(&table, "old").unwrap();
+    std::os::unix::fs::symlink(&table, &link).unwrap();
+    into(&link).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(&table).unwrap(), expected);
+    // As a device would be. Open at both ends, so that neither waits for the other.
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut ends = std::fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    into(&pipe).unwrap();
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+    let mut came = vec![0; expected.len()];
+    ends.read_exact(&mut came).unwrap();
+    assert_eq!(String::from_utf8(came).unwrap(), expected);
+    for stdout in ["-", "/dev/stdout"] {
+        let failure = into(Path::new(stdout)).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Usage, "{failure}");
+        assert!(failure.to_string().contains("is standard output"), "{failure}");
+    }
 }
 
 #[test]

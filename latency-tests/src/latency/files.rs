@@ -2,7 +2,8 @@
 //!
 //! They are opened before anything is measured, so that a day's run is not lost to a folder that is
 //! not there; and each takes its name when it is whole, so that no reader sees half of one. What is
-//! no ordinary file (a pipe, a terminal) is written to as it is.
+//! no ordinary file (a pipe, a terminal) is written to as it is. What costs nothing to make again
+//! is [`put`] at once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -30,6 +31,9 @@ enum Form {
 /// Names of standard output. The links are not followed: to whatever file it goes, the summary goes
 /// elsewhere.
 const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// What to do where a file cannot be written.
+pub const WRITABLE: &str = "name a file in a folder that can be written to";
 
 /// A place for one of them.
 #[derive(Debug)]
@@ -99,8 +103,7 @@ impl Files {
                 Err(_) if form.is_by_itself(asked) => {}
                 Err(error) => {
                     let what = format!("{option}: {}: {error}", path.display());
-                    let remedy = "name a file in a folder that can be written to";
-                    return Err(Failure::usage(what, remedy));
+                    return Err(Failure::usage(what, WRITABLE));
                 }
             }
         }
@@ -216,7 +219,17 @@ impl Place {
     }
 }
 
-fn is_stdout(path: &Path) -> bool {
+/// Writes one file, as those of a result are; whether there is a file now.
+///
+/// # Errors
+/// What the system says of the path.
+pub fn put(path: &Path, octets: &[u8]) -> io::Result<bool> {
+    Place::at(path)?.write(octets, path)
+}
+
+/// Whether a path names standard output.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
     STDOUT.iter().any(|it| path.as_os_str() == *it)
 }
 

@@ -25,6 +25,7 @@ use rt_core::time::Duration;
 use tools::cli::text::Style;
 use tools::exit::{ExitCode, Failure};
 
+use super::files;
 use super::out::json;
 
 pub use document::{Document, SCHEMA};
@@ -62,16 +63,17 @@ pub struct Wanted {
 /// document whose run proves nothing, or that lacks what is needed.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let derived = derive(Material::read(options)?, options.goal())?;
-    if let Some(path) = &options.write {
-        write(path, &derived.stored().to_toml())?;
-    }
+    let written = match &options.write {
+        Some(path) => write(path, &derived.stored().to_toml())?.then_some(path),
+        None => None,
+    };
     let text = if options.json {
         json::text(&Document::new(&derived))
     } else if options.toml {
         derived.stored().to_toml()
     } else {
         let mut text = words::text(&derived, Style::of_stdout());
-        if let Some(path) = &options.write {
+        if let Some(path) = written {
             text += &format!("Written: {}, for the configuration of both nodes\n", path.display());
         }
         text
@@ -171,19 +173,13 @@ impl Derived {
     }
 }
 
-/// Writes a file that has its name when it is whole.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let folder =
-        path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let made = || {
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map(drop).map_err(|error| error.error)
-    };
-    made().map_err(|error| {
-        let what = format!("--write: {}: {error}", path.display());
-        Failure::usage(what, "name a file in a folder that can be written to")
-    })
+/// Writes the table; whether there is a file now.
+fn write(path: &Path, text: &str) -> Result<bool, Failure> {
+    let shown = path.display();
+    if files::is_stdout(path) {
+        let what = format!("--write: {shown} is standard output, where what follows is told");
+        return Err(Failure::usage(what, "say --toml to have the table there"));
+    }
+    files::put(path, text.as_bytes())
+        .map_err(|error| Failure::usage(format!("--write: {shown}: {error}"), files::WRITABLE))
 }
