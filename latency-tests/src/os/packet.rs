@@ -11,6 +11,7 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::net;
@@ -105,12 +106,12 @@ impl PacketSocket {
         let socket = Self { descriptor, index, offload: options.offload, dropped: 0 };
         net::enlarge_buffers(&socket, options.buffer_octets);
         let on: libc::c_int = 1;
-        socket.set(libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
+        set(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &on)?;
         if options.offload {
-            socket.set(libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)?;
+            set(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &on)?;
         }
         if !options.outgoing {
-            socket.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
+            set(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
         }
         if options.promiscuous {
             let membership = libc::packet_mreq {
@@ -119,14 +120,10 @@ impl PacketSocket {
                 mr_alen: 0,
                 mr_address: [0; 8],
             };
-            socket.set(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)?;
+            set(&socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)?;
         }
         if !options.filter.is_empty() {
-            let program = libc::sock_fprog {
-                len: u16::try_from(options.filter.len()).unwrap_or(u16::MAX),
-                filter: options.filter.as_ptr().cast_mut(),
-            };
-            socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+            attach_filter(&socket, options.filter)?;
         }
         bind_to_all_protocols(socket.as_fd(), index)?;
         Ok(socket)
@@ -140,23 +137,7 @@ impl PacketSocket {
 
     /// Frames that the kernel dropped because the receive buffer was full, since the opening.
     pub fn kernel_dropped(&mut self) -> u64 {
-        // packets and drops, both set back to zero by the reading.
-        let mut statistics = [0u32; 2];
-        let mut octets = length_of(&statistics);
-        // SAFETY: the descriptor is open while `self` lives; the kernel writes at most `octets`
-        // octets to `statistics`, which is that long and valid for any bit pattern.
-        let done = unsafe {
-            libc::getsockopt(
-                self.descriptor.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                statistics.as_mut_ptr().cast(),
-                &raw mut octets,
-            )
-        };
-        if done == 0 {
-            self.dropped += u64::from(statistics[1]);
-        }
+        self.dropped += dropped_since(self);
         self.dropped
     }
 
@@ -203,22 +184,6 @@ impl PacketSocket {
         };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
-
-    fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the descriptor is open while `self` lives; the kernel reads the octets of
-        // `value`, whose length is given, and a filter program it points to, which the caller keeps
-        // alive.
-        let done = unsafe {
-            libc::setsockopt(
-                self.descriptor.as_raw_fd(),
-                level,
-                option,
-                ptr::from_ref(value).cast(),
-                length_of(value),
-            )
-        };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
 }
 
 /// Binds a packet socket to an interface and to all protocols.
@@ -237,7 +202,66 @@ pub(super) fn bind_to_all_protocols(socket: BorrowedFd<'_>, index: u32) -> io::R
     let done = unsafe {
         libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length_of(&address))
     };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Errno::result(done)?;
+    Ok(())
+}
+
+/// Sets an option of a socket.
+pub(super) fn set<T>(
+    socket: &impl AsFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel reads the
+    // octets of `value`, whose length is given, and a filter program it points to, which
+    // `attach_filter` keeps alive.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            ptr::from_ref(value).cast(),
+            length_of(value),
+        )
+    };
+    Errno::result(done)?;
+    Ok(())
+}
+
+/// Has a packet socket hand over what a program of classic BPF lets pass.
+pub(super) fn attach_filter(socket: &impl AsFd, filter: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+        // The kernel only reads it; the cast is for C's lack of const.
+        filter: filter.as_ptr().cast_mut(),
+    };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Frames that the kernel dropped at a packet socket since this was asked before, or since the
+/// opening; 0 where it does not say. Real-time class: one system call that never blocks.
+pub(super) fn dropped_since(socket: &impl AsFd) -> u64 {
+    // Packets and drops, both set back to zero by the reading.
+    let mut statistics = [0u32; 2];
+    let mut octets = length_of(&statistics);
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed; the kernel writes at most
+    // `octets` octets to `statistics`, which is that long and valid for any bit pattern.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            statistics.as_mut_ptr().cast(),
+            &raw mut octets,
+        )
+    };
+    if done == 0 { u64::from(statistics[1]) } else { 0 }
+}
+
+/// The length of a value, as the kernel is told it.
+pub(super) fn length_of<T>(value: &T) -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
 }
 
 impl AsFd for PacketSocket {
@@ -430,10 +454,6 @@ fn stripped_tag(control: &[u8]) -> Option<[u8; TAG_OCTETS]> {
         rest = rest.get(octets.next_multiple_of(8)..)?;
     }
     None
-}
-
-fn length_of<T>(value: &T) -> libc::socklen_t {
-    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
 }
 
 #[cfg(test)]

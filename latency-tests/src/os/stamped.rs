@@ -20,7 +20,7 @@ use rt_core::os::clock::{MonotonicClock, realtime_ns};
 use rt_core::time::Instant;
 
 use super::net;
-use super::packet::bind_to_all_protocols;
+use super::packet::{attach_filter, bind_to_all_protocols, dropped_since, length_of, set};
 
 /// What waits in the kernel at most for each socket, as the kernel counts it, in octets.
 const BUFFER_OCTETS: usize = 1 << 20;
@@ -79,15 +79,11 @@ impl StampedSocket {
         net::enlarge_buffers(&descriptor, BUFFER_OCTETS);
         let socket = Self { descriptor, dropped: 0 };
         let on: libc::c_int = 1;
-        socket.set(libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
+        set(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
         if heard == Heard::Incoming {
-            socket.set(libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
+            set(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &on)?;
         }
-        let program = libc::sock_fprog {
-            len: u16::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
-            filter: filter.as_ptr().cast_mut(),
-        };
-        socket.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+        attach_filter(&socket, filter)?;
         // A socket for one protocol stands behind the ingress hook, where a daemon drops what came.
         bind_to_all_protocols(socket.as_fd(), index)?;
         Ok(socket)
@@ -124,7 +120,7 @@ impl StampedSocket {
     pub fn send_first(&self) {
         // TC_PRIO_CONTROL; without it a frame goes as all others do.
         let priority: libc::c_int = 7;
-        let _ = self.set(libc::SOL_SOCKET, libc::SO_PRIORITY, &priority);
+        let _ = set(self, libc::SOL_SOCKET, libc::SO_PRIORITY, &priority);
     }
 
     /// Takes a frame that waits; nothing when none does. Real-time class: one system call that
@@ -181,40 +177,8 @@ impl StampedSocket {
 
     /// Frames that the kernel dropped because too many waited, since the opening.
     pub fn dropped(&mut self) -> u64 {
-        // Packets and drops, both set back to zero by the reading.
-        let mut statistics = [0u32; 2];
-        let mut octets = length_of(&statistics);
-        // SAFETY: the descriptor is open while `self` lives; the kernel writes at most `octets`
-        // octets to `statistics`, which is that long and valid for any bit pattern.
-        let done = unsafe {
-            libc::getsockopt(
-                self.descriptor.as_raw_fd(),
-                libc::SOL_PACKET,
-                libc::PACKET_STATISTICS,
-                statistics.as_mut_ptr().cast(),
-                &raw mut octets,
-            )
-        };
-        if done == 0 {
-            self.dropped += u64::from(statistics[1]);
-        }
+        self.dropped += dropped_since(self);
         self.dropped
-    }
-
-    fn set<T>(&self, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {
-        // SAFETY: the descriptor is open while `self` lives; the kernel reads the octets of
-        // `value`, whose length is given, and a filter program it points to, which the caller keeps
-        // alive.
-        let done = unsafe {
-            libc::setsockopt(
-                self.descriptor.as_raw_fd(),
-                level,
-                option,
-                ptr::from_ref(value).cast(),
-                length_of(value),
-            )
-        };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 
@@ -246,10 +210,6 @@ fn stamp(control: &[u8]) -> Option<u64> {
         rest = rest.get(octets.next_multiple_of(8)..)?;
     }
     None
-}
-
-fn length_of<T>(value: &T) -> libc::socklen_t {
-    libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0)
 }
 
 /// How far `CLOCK_REALTIME` is ahead of `CLOCK_MONOTONIC` at some instant. Both run at one rate, so
