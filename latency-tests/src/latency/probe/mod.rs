@@ -18,6 +18,7 @@ use super::report::Series;
 mod flights;
 pub mod heartbeat;
 pub mod shm;
+mod steering;
 mod usage;
 pub mod wakeup;
 pub mod wire;

@@ -7,19 +7,17 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::poll::{PollFd, PollFlags};
 use rt_core::os::clock::MonotonicClock;
 use rt_core::os::recorder::{Recorder, Recording};
-use rt_core::os::wake::Wake;
 use rt_core::probe_frame::{Kind, ProbeFrame};
 use rt_core::time::{Duration, Instant};
-use tools::exit::Failure;
 
-use super::super::RUN_UP;
 use super::super::flights::{Flight, Flights, Standing};
 use super::super::usage::Usage;
+use super::super::{RUN_UP, steering};
 use super::port::{self, BUDGET, Buffer, Look};
 use crate::os::stamped::StampedSocket;
 use crate::os::wait::wait;
@@ -81,33 +79,9 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What the thread and who waits for it share.
-#[derive(Debug)]
-pub(super) struct Steering {
-    pub(super) stops: AtomicBool,
-    pub(super) wake: Wake,
-    /// Beats that are over.
-    pub(super) over: AtomicU64,
-    /// Of them, on some LAN: lost.
-    pub(super) lost: AtomicU64,
-    /// The longest round trip.
-    pub(super) max_ns: AtomicU64,
-    /// By LAN.
-    pub(super) told: [Told; LANS_MAX],
-}
-
-impl Steering {
-    pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self {
-            stops: AtomicBool::new(false),
-            wake: Wake::new().map_err(|it| Failure::failed(format!("eventfd: {it}"), ""))?,
-            over: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
-            max_ns: AtomicU64::new(0),
-            told: Default::default(),
-        })
-    }
-}
+/// What the thread and who waits for it share, by LAN beside how far it has come. A beat is lost
+/// that is lost on some LAN.
+pub(super) type Steering = steering::Steering<[Told; LANS_MAX]>;
 
 /// What has come of a beat on a LAN.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +153,7 @@ impl Beater {
             lan.turns.begin_at(planned);
         }
         loop {
-            let goes_on = planned < end && !self.steering.stops.load(Ordering::Relaxed);
+            let goes_on = planned < end && !self.steering.stops();
             if !goes_on && self.flights.is_empty() {
                 return Ok(());
             }
@@ -222,7 +196,7 @@ impl Beater {
         }
         let left = left.unwrap_or(planned);
         let cycle = self.lateness.record(planned, left);
-        self.steering.over.fetch_add(cycle.swallowed, Ordering::Relaxed);
+        self.steering.add_over(cycle.swallowed);
         if let Some(given_up) = self.flights.launch(Flight { planned, sent: left, state }) {
             self.account(&given_up);
         }
@@ -284,16 +258,18 @@ impl Beater {
                 Some(nanos) => lan.turns.record_span(flight.planned, Duration::from_nanos(nanos)),
                 None => lan.turns.record_lost(flight.planned),
             }
-            self.steering.max_ns.fetch_max(took.as_nanos(), Ordering::Relaxed);
+            self.steering.took(took);
         }
-        self.steering.lost.fetch_add(u64::from(is_lost), Ordering::Relaxed);
-        self.steering.over.fetch_add(1, Ordering::Relaxed);
+        if is_lost {
+            self.steering.add_lost();
+        }
+        self.steering.add_over(1);
     }
 
     /// The one wait: for an answer, the next instant, or somebody who ends this.
     fn wait(&self, due: Option<Instant>, heeds_wake: bool) -> io::Result<()> {
         let of = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let wake = self.steering.wake.as_fd();
+        let wake = self.steering.as_fd();
         let mut waits = [of(wake), of(wake), of(wake)];
         for (wait, lan) in waits.iter_mut().zip(&self.lans) {
             *wait = of(lan.socket.as_fd());

@@ -33,12 +33,10 @@ mod respond;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use clap::Args;
 use prp::types::MacAddress;
 use rt_core::os::recorder::{Plan as Recorded, Recorder, Recording};
-use rt_core::os::thread::{RtThread, RtThreadError, RtThreadPlan};
 use rt_core::probe_frame::{OCTETS_MAX, OCTETS_MIN};
 use rt_core::time::{Duration, Instant};
 use tools::exit::Failure;
@@ -47,9 +45,10 @@ pub(super) use alone::failure as network_failure;
 pub use respond::{Answers, RespondOptions, Responder, respond};
 
 use self::alone::Alone;
-use self::beat::{Beaten, Beater, Lan, Steering};
+use self::beat::{Beaten, Beater, LANS_MAX, Lan, Steering, Told};
 use super::super::report::{Measure, Series};
 use super::flights::Flights;
+use super::steering::Steered;
 use super::{Asked, Probing, Progress};
 use crate::os::stamped::StampedSocket;
 
@@ -100,14 +99,11 @@ impl Default for HeartbeatOptions {
 /// A run that goes on.
 #[derive(Debug)]
 pub struct Heartbeat {
-    /// Until it has been waited for.
-    thread: Option<RtThread<std::io::Result<Beaten>>>,
-    steering: Arc<Steering>,
+    steered: Steered<Beaten, [Told; LANS_MAX]>,
     /// Letters of the LANs.
     letters: Vec<char>,
-    planned: u64,
     more: BTreeMap<String, String>,
-    /// Until the thread is done.
+    /// Until the thread is done: fields are dropped in their order.
     _alone: Option<Alone>,
 }
 
@@ -141,7 +137,7 @@ impl Heartbeat {
             more.insert(format!("peer {letter}"), peer.to_string());
             found.push((socket, peer));
         }
-        let steering = Arc::new(Steering::new()?);
+        let steering = Steering::new()?;
         let lans: Result<_, Failure> =
             found.into_iter().map(|(socket, peer)| lan(asked, socket, peer)).collect();
         let lans = lans?;
@@ -154,55 +150,35 @@ impl Heartbeat {
             flights,
             steering: Arc::clone(&steering),
         };
-        let mut thread = RtThreadPlan::new(&format!("heartbeat/{cpu}"), asked.policy);
-        thread.cpu = Some(cpu);
-        thread.allow_degraded = asked.allow_non_rt;
-        let thread = RtThread::spawn(thread, move || beater.run()).map_err(refused_thread)?;
-        Ok(Self {
-            thread: Some(thread),
-            steering,
-            letters,
-            planned: asked.cycles,
-            more,
-            _alone: alone,
-        })
+        let steered = Steered::start("heartbeat", asked, cpu, steering, move || beater.run())?;
+        Ok(Self { steered, letters, more, _alone: alone })
     }
 }
 
 impl Probing for Heartbeat {
     fn progress(&self) -> Progress {
-        let Steering { over, lost, max_ns, .. } = &*self.steering;
-        Progress {
-            over: over.load(Ordering::Relaxed),
-            planned: self.planned,
-            lost: lost.load(Ordering::Relaxed),
-            max_ns: max_ns.load(Ordering::Relaxed),
-        }
+        self.steered.progress()
     }
 
     fn is_over(&self) -> bool {
-        self.thread.as_ref().is_none_or(RtThread::is_finished)
+        self.steered.is_over()
     }
 
     fn stop(&self) {
-        self.steering.stops.store(true, Ordering::Relaxed);
-        self.steering.wake.signal();
+        self.steered.stop();
     }
 
     fn more(&self) -> BTreeMap<String, String> {
         let mut more = self.more.clone();
-        for (letter, told) in self.letters.iter().zip(&self.steering.told) {
+        for (letter, told) in self.letters.iter().zip(self.steered.told()) {
             more.extend(told.texts(*letter));
         }
         more
     }
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Series>, Failure> {
-        let Some(thread) = self.thread.take() else { return Ok(Vec::new()) };
-        let joined = thread.join_with_report();
-        let (beaten, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
-        let Beaten { lateness, lans, usage } =
-            beaten.map_err(|error| Failure::failed(format!("heartbeat: {error}"), ""))?;
+        let Some((beaten, report)) = self.steered.finish()? else { return Ok(Vec::new()) };
+        let Beaten { lateness, lans, usage } = beaten;
         let facts = usage.facts(&report);
         let make = |name: String, measure, recording: &Recording| {
             Series::new(name, measure, recording).by(facts.clone())
@@ -218,28 +194,6 @@ impl Probing for Heartbeat {
             series.extend([trips, turns]);
         }
         Ok(series)
-    }
-}
-
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
-        self.stop();
-        // The far end goes after it.
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
-    }
-}
-
-/// Why a thread is not what it has to be.
-pub(super) fn refused_thread(error: RtThreadError) -> Failure {
-    let text = error.to_string();
-    match error {
-        RtThreadError::Plan(_) => Failure::usage(text, ""),
-        RtThreadError::Refused(_) => {
-            Failure::missing(text, "or say --allow-non-rt to see figures that prove nothing")
-        }
-        _ => Failure::failed(text, ""),
     }
 }
 

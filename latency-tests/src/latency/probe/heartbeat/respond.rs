@@ -21,6 +21,7 @@ use serde::Serialize;
 use std::os::fd::AsFd as _;
 use tools::exit::Failure;
 
+use super::super::steering::refused;
 use super::port::{self, BUDGET, Buffer, Look};
 use crate::os::stamped::{Arrival, StampedSocket, Toward};
 
@@ -130,7 +131,7 @@ impl Responder {
         let lans: Vec<Lan> = ports.into_iter().map(|port| Lan::new(port, rate)).collect();
         let theirs = Arc::clone(&shared);
         let thread = RtThread::spawn(thread, move || answer_all(lans, &theirs));
-        let thread = thread.map_err(super::refused_thread)?;
+        let thread = thread.map_err(refused)?;
         Ok(Self { thread: Some(thread), shared })
     }
 

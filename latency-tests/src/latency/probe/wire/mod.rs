@@ -37,7 +37,6 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -54,7 +53,6 @@ use nix::sys::socket::{
 };
 use rt_core::os::clock::MonotonicClock;
 use rt_core::os::memory;
-use rt_core::os::thread::{RtThread, RtThreadPlan};
 use rt_core::time::Duration;
 use tools::config::RUNTIME_ROOT;
 use tools::control::client::ask;
@@ -66,10 +64,11 @@ use tools::report::{Document, Port, Status};
 use self::alone::Alone;
 use self::echo::{ECHO_OCTETS_MAX, Echo, Echoes, Family, MARK_OCTETS};
 use self::stages::{Sight, Stage};
-use self::walk::{Place, Steering, Tap, Walked, Walker};
+use self::walk::{Place, Steering, Tap, Told, Walked, Walker};
 use super::super::report::{Measure, Series};
 use super::heartbeat::port::{look_at, refusal};
-use super::heartbeat::{flights, recorder, refused_thread};
+use super::heartbeat::{flights, recorder};
+use super::steering::Steered;
 use super::{Asked, Probing, Progress};
 use crate::os::net::bind_to_interface;
 use crate::os::stamped::{Heard, StampedSocket, Toward};
@@ -133,12 +132,9 @@ impl Default for WireOptions {
 /// A run that goes on.
 #[derive(Debug)]
 pub struct Wire {
-    /// Until it has been waited for.
-    thread: Option<RtThread<io::Result<Walked>>>,
-    steering: Arc<Steering>,
-    planned: u64,
+    steered: Steered<Walked, Told>,
     more: BTreeMap<String, String>,
-    /// Until the thread is done.
+    /// Until the thread is done: fields are dropped in their order.
     _alone: Option<Alone>,
 }
 
@@ -203,7 +199,7 @@ impl Wire {
             }
         };
         way.see(sight);
-        let steering = Arc::new(Steering::new()?);
+        let steering = Steering::new()?;
         let all = way.sight.stages().iter();
         let stages: Result<_, Failure> = all.map(|stage| Ok((*stage, recorder(asked)?))).collect();
         let walker = Walker {
@@ -218,14 +214,11 @@ impl Wire {
             flights,
             steering: Arc::clone(&steering),
         };
-        let mut thread = RtThreadPlan::new(&format!("wire/{cpu}"), asked.policy);
-        thread.cpu = Some(cpu);
-        thread.allow_degraded = asked.allow_non_rt;
         // Daemons of our own were started by a fork.
         memory::unshare_after_fork();
-        let thread = RtThread::spawn(thread, move || walker.run()).map_err(refused_thread)?;
+        let steered = Steered::start("wire", asked, cpu, steering, move || walker.run())?;
         let more = settings(options, &way, peer, alone.is_some());
-        Ok(Self { thread: Some(thread), steering, planned: asked.cycles, more, _alone: alone })
+        Ok(Self { steered, more, _alone: alone })
     }
 }
 
@@ -245,26 +238,19 @@ impl Way {
 
 impl Probing for Wire {
     fn progress(&self) -> Progress {
-        let Steering { over, lost, max_ns, .. } = &*self.steering;
-        Progress {
-            over: over.load(Ordering::Relaxed),
-            planned: self.planned,
-            lost: lost.load(Ordering::Relaxed),
-            max_ns: max_ns.load(Ordering::Relaxed),
-        }
+        self.steered.progress()
     }
 
     fn is_over(&self) -> bool {
-        self.thread.as_ref().is_none_or(RtThread::is_finished)
+        self.steered.is_over()
     }
 
     fn stop(&self) {
-        self.steering.stops.store(true, Ordering::Relaxed);
-        self.steering.wake.signal();
+        self.steered.stop();
     }
 
     fn more(&self) -> BTreeMap<String, String> {
-        let Steering { not_sent, too_late, stepped, inconsistent, dropped, .. } = &*self.steering;
+        let Told { not_sent, too_late, stepped, inconsistent, dropped, .. } = self.steered.told();
         let all = [
             ("echoes not sent", not_sent),
             ("answers after the wait", too_late),
@@ -282,11 +268,8 @@ impl Probing for Wire {
     }
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Series>, Failure> {
-        let Some(thread) = self.thread.take() else { return Ok(Vec::new()) };
-        let joined = thread.join_with_report();
-        let (walked, report) = joined.map_err(|it| Failure::failed(it.to_string(), ""))?;
-        let Walked { lateness, stages, usage } =
-            walked.map_err(|error| Failure::failed(format!("wire: {error}"), ""))?;
+        let Some((walked, report)) = self.steered.finish()? else { return Ok(Vec::new()) };
+        let Walked { lateness, stages, usage } = walked;
         let facts = usage.facts(&report);
         let mut series = vec![Series::new("sent", Measure::Lateness, &lateness).by(facts.clone())];
         for (stage, recording) in &stages {
@@ -294,21 +277,11 @@ impl Probing for Wire {
             let measure = if whole { Measure::RoundTrip } else { Measure::Span };
             let mut one = Series::new(stage.name(), measure, recording).by(facts.clone());
             if whole {
-                one.counts.repeated = self.steering.repeated.load(Ordering::Relaxed);
+                one.counts.repeated = self.steered.told().repeated.load(Ordering::Relaxed);
             }
             series.push(one);
         }
         Ok(series)
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        self.stop();
-        // The network goes after it.
-        if let Some(thread) = self.thread.take() {
-            let _ended = thread.join();
-        }
     }
 }
 

@@ -7,19 +7,17 @@
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{MsgFlags, recv, send};
 use rt_core::os::clock::MonotonicClock;
 use rt_core::os::recorder::{Recorder, Recording};
-use rt_core::os::wake::Wake;
 use rt_core::time::{Duration, Instant};
-use tools::exit::Failure;
 
-use super::super::RUN_UP;
 use super::super::flights::{Flight, Flights, Standing};
 use super::super::usage::Usage;
+use super::super::{RUN_UP, steering};
 use super::echo::{Echo, Echoes};
 use super::stages::{Marks, Sight, Stage};
 use crate::os::stamped::{Offset, StampedSocket, Toward};
@@ -58,17 +56,9 @@ pub(super) struct Walk {
     stepped: bool,
 }
 
-/// What the thread and who waits for it share.
-#[derive(Debug)]
-pub(super) struct Steering {
-    pub(super) stops: AtomicBool,
-    pub(super) wake: Wake,
-    /// Echoes that are over.
-    pub(super) over: AtomicU64,
-    /// Of them: without an answer.
-    pub(super) lost: AtomicU64,
-    /// The longest round trip.
-    pub(super) max_ns: AtomicU64,
+/// Events beside the samples.
+#[derive(Default, Debug)]
+pub(super) struct Told {
     /// Echoes that the kernel did not take.
     pub(super) not_sent: AtomicU64,
     /// Answers that came again, and those that came after the wait.
@@ -82,24 +72,8 @@ pub(super) struct Steering {
     pub(super) dropped: AtomicU64,
 }
 
-impl Steering {
-    pub(super) fn new() -> Result<Self, Failure> {
-        let zero = || AtomicU64::new(0);
-        Ok(Self {
-            stops: AtomicBool::new(false),
-            wake: Wake::new().map_err(|it| Failure::failed(format!("eventfd: {it}"), ""))?,
-            over: zero(),
-            lost: zero(),
-            max_ns: zero(),
-            not_sent: zero(),
-            repeated: zero(),
-            too_late: zero(),
-            stepped: zero(),
-            inconsistent: zero(),
-            dropped: zero(),
-        })
-    }
-}
+/// What the thread and who waits for it share.
+pub(super) type Steering = steering::Steering<Told>;
 
 /// All that the thread works with.
 #[derive(Debug)]
@@ -136,7 +110,7 @@ impl Walker {
         let (outcome, usage) = Usage::of(|| self.walk(&mut buffer))?;
         outcome?;
         let dropped = self.taps.iter_mut().map(|tap| tap.socket.dropped()).sum();
-        self.steering.dropped.store(dropped, Ordering::Relaxed);
+        self.steering.told.dropped.store(dropped, Ordering::Relaxed);
         let stages = self.stages.into_iter().map(|(stage, it)| (stage, it.finish())).collect();
         Ok(Walked { lateness: self.lateness.finish(), stages, usage })
     }
@@ -148,7 +122,7 @@ impl Walker {
         self.lateness.begin_at(planned);
         self.stages.iter_mut().for_each(|(_, recorder)| recorder.begin_at(planned));
         loop {
-            let goes_on = planned < end && !self.steering.stops.load(Ordering::Relaxed);
+            let goes_on = planned < end && !self.steering.stops();
             if !goes_on && self.flights.is_empty() {
                 return Ok(());
             }
@@ -172,9 +146,9 @@ impl Walker {
         let is_sent = request.is_some_and(|request| {
             send(self.socket.as_raw_fd(), request, MsgFlags::MSG_DONTWAIT).is_ok()
         });
-        self.steering.not_sent.fetch_add(u64::from(!is_sent), Ordering::Relaxed);
+        self.steering.told.not_sent.fetch_add(u64::from(!is_sent), Ordering::Relaxed);
         let cycle = self.lateness.record(planned, sent);
-        self.steering.over.fetch_add(cycle.swallowed, Ordering::Relaxed);
+        self.steering.add_over(cycle.swallowed);
         let marks = Marks { sent: Some(sent), ..Marks::default() };
         let state = Walk { marks, offset, stepped: false };
         if let Some(given_up) = self.flights.launch(Flight { planned, sent, state }) {
@@ -196,13 +170,13 @@ impl Walker {
             };
             let Some((standing, flight)) = self.flights.find(number) else { continue };
             if flight.state.marks.answered.is_some() {
-                self.steering.repeated.fetch_add(1, Ordering::Relaxed);
+                self.steering.told.repeated.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             flight.state.marks.answered = Some(now);
             flight.state.stepped = Offset::now().stepped_since(flight.state.offset);
             if standing == Standing::Over {
-                self.steering.too_late.fetch_add(1, Ordering::Relaxed);
+                self.steering.told.too_late.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -247,9 +221,9 @@ impl Walker {
         let Walk { marks, stepped, .. } = flight.state;
         let is_consistent = marks.is_consistent(self.sight);
         let steering = &self.steering;
-        steering.stepped.fetch_add(u64::from(stepped), Ordering::Relaxed);
+        steering.told.stepped.fetch_add(u64::from(stepped), Ordering::Relaxed);
         let contradicts = !is_consistent && !stepped;
-        steering.inconsistent.fetch_add(u64::from(contradicts), Ordering::Relaxed);
+        steering.told.inconsistent.fetch_add(u64::from(contradicts), Ordering::Relaxed);
         for (stage, recorder) in &mut self.stages {
             // Of what contradicts itself only the whole is known, which has a clock of its own.
             let is_known = *stage == Stage::RoundTrip || (is_consistent && !stepped);
@@ -259,10 +233,10 @@ impl Walker {
             }
         }
         match marks.took(Stage::RoundTrip) {
-            Some(took) => steering.max_ns.fetch_max(took.as_nanos(), Ordering::Relaxed),
-            None => steering.lost.fetch_add(1, Ordering::Relaxed),
-        };
-        steering.over.fetch_add(1, Ordering::Relaxed);
+            Some(took) => steering.took(took),
+            None => steering.add_lost(),
+        }
+        steering.add_over(1);
     }
 
     /// The one wait: for an answer, the next instant, or somebody who ends this.
@@ -270,7 +244,7 @@ impl Walker {
         /// How long what the taps have seen may take to be told after the last answer.
         const AFTERWARDS: Duration = Duration::from_millis(1);
         let of = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut waits = [of(self.socket.as_fd()), of(self.steering.wake.as_fd())];
+        let mut waits = [of(self.socket.as_fd()), of(self.steering.as_fd())];
         let now = MonotonicClock::now();
         let due = due.unwrap_or_else(|| now + LONGEST);
         // At the end nobody is disturbed any more, and no next instant comes to look at the taps.
