@@ -19,8 +19,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use basics::wait_until;
 use latency_tests::lab::{self, Machine};
-use latency_tests::latency::probe::Asked;
 use latency_tests::latency::probe::wakeup::Wakeup;
+use latency_tests::latency::probe::{Asked, Probing as _};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};

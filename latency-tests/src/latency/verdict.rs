@@ -28,16 +28,6 @@ impl Verdict {
             Self::Invalid => ExitCode::Invalid,
         }
     }
-
-    /// Its word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Exceeded => "exceeded",
-            Self::Invalid => "invalid",
-        }
-    }
 }
 
 /// Fills in gates, cautions, reasons and verdict of a result.

@@ -102,15 +102,21 @@ pub fn start(asked: &Asked, trigger: Trigger) -> Result<Box<dyn Probing>, Failur
 
 impl Probing for Wakeup {
     fn progress(&self) -> Progress {
-        self.progress()
+        let Steering { over, max_ns, .. } = &*self.steering;
+        Progress {
+            over: over.load(Ordering::Relaxed),
+            planned: self.planned,
+            lost: 0,
+            max_ns: max_ns.load(Ordering::Relaxed),
+        }
     }
 
     fn is_over(&self) -> bool {
-        self.is_over()
+        self.threads.iter().all(RtThread::is_finished)
     }
 
     fn stop(&self) {
-        self.stop();
+        self.steering.stops.store(true, Ordering::Relaxed);
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<Series>, Failure> {
@@ -192,29 +198,6 @@ impl Wakeup {
         let body = move || cycles_of(cpu, distance, span, recorder, &steering);
         self.threads.push(RtThread::spawn(thread, body)?);
         Ok(())
-    }
-
-    /// How far it has come. Thread: any.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        let Steering { over, max_ns, .. } = &*self.steering;
-        Progress {
-            over: over.load(Ordering::Relaxed),
-            planned: self.planned,
-            lost: 0,
-            max_ns: max_ns.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Whether all threads are done.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.threads.iter().all(RtThread::is_finished)
-    }
-
-    /// Ends the run with the cycles that are on their way.
-    pub fn stop(&self) {
-        self.steering.stops.store(true, Ordering::Relaxed);
     }
 
     /// Waits for all threads; what they measured, in the order of the plan.

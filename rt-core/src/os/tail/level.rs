@@ -52,12 +52,6 @@ impl Extrapolation {
         self.fitness.shape
     }
 
-    /// The scale of the tail's excesses.
-    #[must_use]
-    pub fn scale_ns(&self) -> f64 {
-        self.tail.fit.scale
-    }
-
     /// The lateness at which the tail begins.
     #[must_use]
     pub fn threshold_ns(&self) -> u64 {
