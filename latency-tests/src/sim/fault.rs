@@ -176,7 +176,7 @@ impl Fault {
             #[allow(clippy::cast_possible_truncation, reason = "below a small bound")]
             Kind::Latch => one(Self::Latch(chance.below(u64::from(latches.max(1))) as u8)),
             Kind::Fence => one(Self::Fence(span(chance))),
-            Kind::Rate => one(Self::Rate(node, chance.below(901).cast_signed() - 450)),
+            Kind::Rate => one(Self::Rate(node, chance.below(951).cast_signed() - 475)),
             Kind::Stall => one(Self::Stall(node, span(chance))),
             Kind::Lag => one(Self::Lag(node, span(chance))),
             Kind::Order if chance.below(2) == 0 => one(Self::Maintenance(node, span(chance))),

@@ -115,7 +115,7 @@ impl Node {
     /// What keeps it from taking over, as its replication would say.
     #[must_use]
     pub fn blocks(&self, now: u64) -> Blocks {
-        let needs_copy = matches!(self.state(), State::SyncUp);
+        let needs_copy = self.state() == State::SyncUp || self.state().is_standby();
         let is_whole = self.synced_at.is_some_and(|at| at <= now);
         Blocks::NONE.with(Blocks::NOT_IN_SYNC, needs_copy && !is_whole).with(Blocks::LAG, self.lags)
     }

@@ -16,6 +16,8 @@ pub enum Happening {
     Wake(NodeId, u64),
     /// The application's cycle begins.
     Cycle(NodeId, u32),
+    /// A node has all of its peer's state.
+    Synced(NodeId),
     /// A letter arrives.
     Letter { to: NodeId, path: u8, letter: Box<Letter> },
     /// A question arrives at the witness.

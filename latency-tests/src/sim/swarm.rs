@@ -42,7 +42,7 @@ pub struct Swarm {
     pub is_durable: bool,
     /// How long a standby takes to have the state.
     pub sync_ns: u64,
-    /// Of both clocks.
+    /// Of both clocks: no further apart than what nobody minds.
     pub fast_ppm: [i64; 2],
     /// What may go wrong.
     pub kinds: Vec<Kind>,
@@ -112,7 +112,7 @@ impl Swarm {
             granularity: Duration::from_nanos(1),
         };
         let timers = measured.timers(heartbeat, misses);
-        let ppm = |chance: &mut Random| chance.below(901).cast_signed() - 450;
+        let ppm = |chance: &mut Random| chance.below(481).cast_signed() - 240;
         let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|_| chance.below(3) > 0).collect();
         let patience = Duration::from_secs(1 + chance.below(4));
         Self {

@@ -4,11 +4,11 @@ use rt_core::pair::latch::{Claim, Latch, OutputFrame};
 use rt_core::pair::question::{FenceOutcome, Question};
 use rt_core::pair::register::Register;
 use rt_core::pair::role::{Cause, Event, Order, Outcome, Transition};
-use rt_core::pair::{Blocks, Letter, Mode, NodeId, Session, State};
+use rt_core::pair::{Letter, Mode, NodeId, Session, State};
 use rt_core::time::{Duration, Instant};
 
 use super::check::Watch;
-use super::fault::{Fault, Repair};
+use super::fault::{Fault, Kind, Repair};
 use super::lane::Lane;
 use super::node::{Node, cycle_of};
 use super::queue::{Happening, Queue};
@@ -40,8 +40,6 @@ pub struct World {
     pub(super) watch: Watch,
     pub(super) seen: Seen,
     pub(super) faults: u64,
-    /// Faults that are not over.
-    pub(super) open: u64,
     pub(super) is_healed: bool,
     is_over: bool,
     trace: bool,
@@ -68,7 +66,6 @@ impl World {
             watch: Watch::new(usize::from(swarm.latches)),
             seen: Seen::default(),
             faults: 0,
-            open: 0,
             is_healed: false,
             is_over: false,
             trace,
@@ -149,6 +146,7 @@ impl World {
                 }
             }
             Happening::Cycle(node, life) => self.cycle(node, life),
+            Happening::Synced(node) => self.tell_blocks(node),
             Happening::Letter { to, path, letter } => self.hear(to, path, letter),
             Happening::Question { session, life, question } => self.ask(session, life, &question),
             Happening::Answered { to, session, life, answer } => {
@@ -222,11 +220,14 @@ impl World {
         let local = it.clock.at(self.now);
         match it.heart.on_letter(letter, path, local) {
             Ok(outcome) => {
-                let health = &letter.beat.health;
-                if it.state().is_standby() || it.state() == State::SyncUp {
-                    it.cycle = it.cycle.max(health.committed_cycle);
-                } else if it.state().is_active() {
-                    self.watch.acknowledged = self.watch.acknowledged.max(health.applied_cycle);
+                // What was recorded tells nothing, and what is not the newest tells nothing new.
+                if let Some(peer) = it.heart.peer().filter(|peer| peer.came_at == local) {
+                    if it.state().is_standby() || it.state() == State::SyncUp {
+                        it.cycle = it.cycle.max(peer.health.committed_cycle);
+                    } else if it.state().is_active() {
+                        let applied = peer.health.applied_cycle;
+                        self.watch.acknowledged = self.watch.acknowledged.max(applied);
+                    }
                 }
                 self.carry_out(to, outcome);
             }
@@ -331,6 +332,7 @@ impl World {
             self.seen.note(seen);
         }
         if to.is_active() && !from.is_active() {
+            self.nodes[node.index()].synced_at = Some(self.now);
             let is_cold = matches!(cause, Cause::ColdStart | Cause::Reclaim | Cause::Ordered);
             let cycle = self.nodes[node.index()].cycle + 1;
             self.watch.begins(self.now, node, cycle, is_cold);
@@ -338,6 +340,7 @@ impl World {
         if to == State::SyncUp {
             let sync_ns = self.swarm.sync_ns;
             self.nodes[node.index()].synced_at = Some(self.now + sync_ns);
+            self.put(sync_ns, Happening::Synced(node));
         }
     }
 
@@ -354,7 +357,6 @@ impl World {
         if it.is_paused {
             return;
         }
-        let blocks = it.blocks(self.now);
         if it.app_runs {
             if it.state().is_active()
                 && let Some(epoch) = it.heart.machine().output_epoch()
@@ -368,10 +370,11 @@ impl World {
             }
             self.give_now(node, Event::Progress);
         }
-        self.tell_blocks(node, blocks);
+        self.tell_blocks(node);
     }
 
-    fn tell_blocks(&mut self, node: NodeId, blocks: Blocks) {
+    fn tell_blocks(&mut self, node: NodeId) {
+        let blocks = self.nodes[node.index()].blocks(self.now);
         self.give_now(node, Event::Readiness(blocks));
     }
 
@@ -487,6 +490,8 @@ impl World {
         self.fence_works = true;
         self.lanes = [[self.swarm.path; 3]; 2];
         for node in NodeId::ALL {
+            let fast_ppm = self.swarm.fast_ppm[node.index()];
+            self.nodes[node.index()].clock.set_rate(self.now, fast_ppm);
             self.mend(Repair::Resume(node));
             self.mend(Repair::Stall(node));
             self.mend(Repair::Lag(node));
@@ -497,11 +502,13 @@ impl World {
             rt_core::pair::terms::ColdStart::Either { patience } => patience,
             _ => Duration::ZERO,
         };
-        // To listen, be isolated, listen again; a person comes by once a second.
+        // To listen, be isolated, listen again; a person comes by once a second. A clock that ran
+        // off is believed again only when its windows have passed.
+        let rates = if self.swarm.kinds.contains(&Kind::Rate) { 120 } else { 0 };
         let bound = terms.listen.saturating_mul(6)
             + patience.saturating_mul(2)
             + terms.promise.saturating_mul(20)
-            + Duration::from_secs(20);
+            + Duration::from_secs(20 + rates);
         self.put(bound.as_nanos() + 2 * self.swarm.sync_ns, Happening::End);
         self.put(1_000_000_000, Happening::Person);
     }

@@ -10,7 +10,7 @@ use rt_core::pair::latch::{Claim, Kept, Latch};
 use rt_core::pair::question::{Answer, Claimed, FenceOutcome, Question, Wish};
 use rt_core::pair::register::Register;
 use rt_core::pair::role::{Event, Heard, LatchClaim, Order, Outcome};
-use rt_core::pair::{Epoch, Machine, NodeId, Session, Standing, State};
+use rt_core::pair::{Blocks, Epoch, Machine, NodeId, Session, Standing, State};
 use rt_core::time::{Duration, Instant};
 
 use crate::seen::Seen;
@@ -199,6 +199,10 @@ impl World {
         let session = it.session;
         if let Some(transition) = outcome.transition {
             Seen::note(node, &transition);
+            if transition.to == State::SyncUp {
+                // It has the state at once.
+                self.step(node, Event::Readiness(Blocks::NONE), setup);
+            }
         }
         if let Some(question) = outcome.question {
             self.send(Message::Question { session, question }, setup);

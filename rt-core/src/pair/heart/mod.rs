@@ -23,7 +23,7 @@ use super::refusal::{Refusal, Refusals};
 use super::role::{Event, Heard, Outcome};
 use super::schedule::{HeartbeatFault, Schedule};
 use super::sessions::{Accepted, Sessions};
-use super::{Beat, Blocks, Echo, Health, Machine, Session, Standing, Terms};
+use super::{Beat, Blocks, Echo, Health, Machine, Session, Standing, State, Terms};
 use crate::time::{Duration, Instant};
 
 /// A node that was later than its jitter counts as late for so long.
@@ -217,7 +217,8 @@ impl Heart {
         outcome
     }
 
-    /// Something else happened. [`Event::Readiness`] says what others found.
+    /// Something else happened. [`Event::Readiness`] says what others found; after a change to
+    /// SYNCUP it has to say so anew, for until then the node's copy counts as not whole.
     pub fn on_event(&mut self, event: Event, now: Instant) -> Outcome {
         match event {
             Event::Readiness(blocks) => {
@@ -283,11 +284,17 @@ impl Heart {
     /// One step of the role machine, with what keeps it from taking over as it stands now.
     fn step(&mut self, event: Event, now: Instant) -> Outcome {
         let blocks = self.blocks(now);
-        if blocks == self.machine.readiness() {
-            return self.machine.step(event, now);
+        let first = if blocks == self.machine.readiness() {
+            Outcome::default()
+        } else {
+            self.machine.step(Event::Readiness(blocks), now)
+        };
+        let outcome = self.machine.step(event, now).after(first);
+        // What it begins to take over it has not got, whatever was found before.
+        if outcome.transition.is_some_and(|it| it.to == State::SyncUp) {
+            self.found |= Blocks::NOT_IN_SYNC;
         }
-        let first = self.machine.step(Event::Readiness(blocks), now);
-        self.machine.step(event, now).after(first)
+        outcome
     }
 
     fn blocks(&self, now: Instant) -> Blocks {

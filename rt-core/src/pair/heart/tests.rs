@@ -93,6 +93,9 @@ impl Pair {
     }
 
     fn carry_out(&mut self, node: NodeId, outcome: Outcome) {
+        if outcome.transition.is_some_and(|it| it.to == State::SyncUp) {
+            self.give(node, Event::Readiness(Blocks::NONE));
+        }
         if let Some(question) = outcome.question {
             let answer = self.answer(question);
             self.give(node, Event::Answer(answer));

@@ -41,6 +41,8 @@ struct Pair {
     /// Whether what A says reaches B, and the other way round.
     carries: [bool; 2],
     alive: [bool; 2],
+    /// What keeps each node from taking over, as others find.
+    found: [Blocks; 2],
     witness: bool,
     is_lost: bool,
     seeds: [Option<Standing>; 2],
@@ -64,6 +66,7 @@ impl Pair {
             now: Instant::ORIGIN,
             carries: [true; 2],
             alive: [true; 2],
+            found: [Blocks::NONE; 2],
             witness: true,
             is_lost: false,
             seeds: [None; 2],
@@ -79,9 +82,13 @@ impl Pair {
 
     /// What became of the order, if the event was one.
     fn give(&mut self, node: NodeId, event: Event) -> Option<Blocks> {
+        if let Event::Readiness(blocks) = event {
+            self.found[node.index()] = blocks;
+        }
         let outcome = self.nodes[node.index()].step(event, self.now);
         if let Some(transition) = outcome.transition {
             self.transitions.push((node, transition.to, transition.cause));
+            self.is_synced(node, transition.to);
         }
         if let Some(question) = outcome.question.filter(|_| self.witness) {
             let answer = self.answer(question);
@@ -102,6 +109,14 @@ impl Pair {
             self.beat(node);
         }
         outcome.order
+    }
+
+    /// A node that begins to take over the state has it at once.
+    fn is_synced(&mut self, node: NodeId, state: State) {
+        if state == State::SyncUp {
+            let found = self.found[node.index()];
+            let _ = self.give(node, Event::Readiness(found));
+        }
     }
 
     fn answer(&mut self, question: Question) -> Answer {

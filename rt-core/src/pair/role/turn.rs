@@ -62,6 +62,8 @@ impl Machine {
                 self.timers.clear(Timer::HoldOff);
             }
             State::Listen => self.listen(turn),
+            // Whoever begins to take over a state has not got it, until somebody says so.
+            State::SyncUp => self.readiness |= Blocks::NOT_IN_SYNC,
             State::Isolated => {
                 self.timers.set(Timer::Listen, turn.now + self.terms.listen);
             }

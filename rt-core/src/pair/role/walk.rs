@@ -4,6 +4,7 @@
 
 use super::super::arbiter::Mode;
 use super::super::beat::Session;
+use super::super::blocks::Blocks;
 use super::super::question::{Answer, Claimed, FenceOutcome, Question, Right, Wish};
 use super::super::standing::{Epoch, Form, NodeId, Standing};
 use super::super::state::State;
@@ -204,6 +205,9 @@ impl World {
         }
         if let Some(transition) = outcome.transition {
             self.seen.note(&transition);
+            if transition.to == State::SyncUp {
+                self.give(node, Event::Readiness(Blocks::NONE));
+            }
         }
         if let Some(question) = outcome.question {
             self.send(Message::Question(session, question));
