@@ -213,7 +213,7 @@ fn number_at(fixed: &[u8; FIXED], at: usize) -> u64 {
 }
 
 /// CRC-32C (Castagnoli): one look-up per octet, which is enough for a frame.
-fn crc32c(octets: &[u8]) -> u32 {
+pub(crate) fn crc32c(octets: &[u8]) -> u32 {
     let step = |crc: u32, octet: &u8| {
         let [low, ..] = crc.to_le_bytes();
         TABLE[usize::from(low ^ octet)] ^ (crc >> 8)

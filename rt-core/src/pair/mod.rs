@@ -10,6 +10,7 @@
 //! | [`clock_rate`] | how fast the peer's clock runs against ours |
 //! | [`letter`] | what a beat travels in |
 //! | [`sessions`] | who is the peer's present session, and which letters are taken |
+//! | [`wire`] | all of it as octets, sealed |
 //! | [`refusal`] | why something that came is not taken, and how often |
 //! | [`blocks`] | what keeps a node from taking over |
 //! | [`evidence`] | how sure one is that the peer does not drive |
@@ -47,6 +48,7 @@ pub mod sessions;
 pub mod standing;
 pub mod state;
 pub mod terms;
+pub mod wire;
 
 pub use arbiter::{Arbiter, Mode, Need};
 pub use beat::{Beat, BootId, Echo, Health, PATHS_MAX, PathReport, Session, Verdict, Word};
