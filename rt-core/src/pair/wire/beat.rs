@@ -68,11 +68,7 @@ pub fn seal(letter: &Letter, keys: &mut Keys, buffer: &mut [u8]) -> Result<usize
 /// # Errors
 /// Why it is no letter of this pair's.
 pub fn open(octets: &[u8], keys: &mut Keys) -> Result<Letter, Refusal> {
-    let mut body = [0; BODY];
-    let (envelope, length) = keys.open(Kind::Beat, octets, &mut body)?;
-    if length != BODY {
-        return Err(Refusal::Length);
-    }
+    let (envelope, body) = keys.open_exactly::<BODY>(Kind::Beat, octets)?;
     read(&envelope, Reader::new(&body))
 }
 
@@ -120,9 +116,7 @@ fn read(envelope: &Envelope, mut from: Reader<'_>) -> Result<Letter, Refusal> {
         let verdict = Verdict::ALL.get(usize::from(from.octet()?));
         path.verdict = *verdict.ok_or(Refusal::Content)?;
     }
-    if from.short()? != 0 {
-        return Err(Refusal::Content);
-    }
+    from.blank::<2>()?;
     let to =
         from.maybe(has_to, 20, |it| Ok(Address { session: it.session()?, challenge: it.word()? }))?;
     let (number, sent_at) = (from.number()?, from.instant()?);

@@ -17,8 +17,8 @@
 //!
 //! **What a stranger costs.** A message of an unknown session costs one derivation (a dozen blocks
 //! of SHA-256) and one Poly1305 over its octets; only what proves authentic leaves a key behind.
-//! The own key, the one that [`Keys::keep`] names and the newest authentic one of each of two
-//! senders are held. One who plays back authentic messages of two dead sessions in turn costs a
+//! The own key, the one that [`Keys::keep`] names and the newest authentic one of each sender
+//! are held. One who plays back authentic messages of two dead sessions in turn costs a
 //! derivation each, and cannot displace the key that is kept.
 
 use core::fmt;
@@ -31,6 +31,7 @@ use sha2::Sha256;
 use zeroize::Zeroize;
 
 use super::{Envelope, HEADER_OCTETS, Header, Kind, MAGIC, Message, Sender, TAG_OCTETS, VERSION};
+use crate::pair::question::LATCHES_MAX;
 use crate::pair::{PATHS_MAX, PairId, Refusal, Session};
 use crate::probe_frame::crc32c;
 
@@ -111,6 +112,10 @@ impl fmt::Display for SealError {
 
 impl core::error::Error for SealError {}
 
+/// Senders of which a `Keys` holds a key each: of one kind of message there are the two nodes, or
+/// the witness, or the latches.
+const SENDERS: usize = LATCHES_MAX;
+
 /// Whose key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct KeyId {
@@ -143,7 +148,8 @@ pub struct Keys {
     /// The highest counter that was sealed, by path.
     sealed: [u64; PATHS_MAX],
     kept: Option<Entry>,
-    newest: [Option<Entry>; 2],
+    /// The newest key that proved authentic, by sender.
+    newest: [Option<Entry>; SENDERS],
 }
 
 impl Keys {
@@ -163,7 +169,15 @@ impl Keys {
             Protection::Plain => None,
         };
         let sealed = [0; PATHS_MAX];
-        Self { pair, protection, own, own_cipher, sealed, kept: None, newest: [None, None] }
+        Self {
+            pair,
+            protection,
+            own,
+            own_cipher,
+            sealed,
+            kept: None,
+            newest: [const { None }; SENDERS],
+        }
     }
 
     /// Holds on to the key of this session as long as it is the peer's.
@@ -173,6 +187,14 @@ impl Keys {
             return;
         }
         self.kept = self.newest.iter_mut().find(|it| is_it(it)).and_then(Option::take);
+    }
+
+    /// A counter that was used on no path yet; 0, which cannot be sealed, when there are no more.
+    /// For questions and claims; beats have their own ([`crate::pair::Sessions::next_counter`]).
+    #[must_use]
+    pub fn next_counter(&self) -> u64 {
+        let highest = self.sealed.iter().fold(0, |highest, it| highest.max(*it));
+        u64::checked_add(highest, 1).unwrap_or(0)
     }
 
     /// Whether there is a key at hand for what this session sends.
@@ -249,6 +271,17 @@ impl Keys {
         Ok((envelope, body.len()))
     }
 
+    /// Opens a message whose body is of exactly so many octets.
+    pub(super) fn open_exactly<const N: usize>(
+        &mut self,
+        kind: Kind,
+        octets: &[u8],
+    ) -> Result<(Envelope, [u8; N]), Refusal> {
+        let mut body = [0; N];
+        let (envelope, length) = self.open(kind, octets, &mut body)?;
+        if length == N { Ok((envelope, body)) } else { Err(Refusal::Length) }
+    }
+
     fn unseal(&mut self, message: &Message<'_>, body: &mut [u8]) -> Result<(), Refusal> {
         let id = KeyId::of(&message.envelope);
         if id == self.own {
@@ -264,7 +297,7 @@ impl Keys {
         };
         let cipher = secret.derive(&id, self.pair).ok_or(Refusal::Authentication)?;
         decrypt(&cipher, message, body)?;
-        self.newest[usize::from(id.sender.number() & 1)] = Some(Entry { id, cipher });
+        self.newest[usize::from(id.sender.number()) % SENDERS] = Some(Entry { id, cipher });
         Ok(())
     }
 }

@@ -23,17 +23,24 @@
 //! | Module | Holds |
 //! |---|---|
 //! | [`beat`] | heartbeats |
+//! | [`question`] | what the witness is asked and answers |
+//! | [`latch`] | claims, what latches answer, and the frames of outputs |
+//! | [`asking`] | which answers are to be taken |
 //! | [`keys`] | who can have sent it |
 //!
 //! Reading is strict: lengths are exact, what is reserved is zero, each number means something.
 //! One that could not have been written by this module is refused with its reason.
 
+pub mod asking;
 pub mod beat;
 pub mod keys;
+pub mod latch;
 mod octets;
+pub mod question;
 #[cfg(test)]
 mod tests;
 
+pub use asking::{Asked, Asking};
 pub use keys::{Keys, PairKey, Protection, SealError};
 
 use super::beat::{PATHS_MAX, Session};

@@ -1,6 +1,6 @@
 //! Reading and writing a body, field by field.
 
-use crate::pair::{Epoch, Refusal, Session};
+use crate::pair::{Address, Epoch, Refusal, Session};
 use crate::time::{Duration, Instant};
 
 /// Later than any clock gets that started at a boot: 146 years. Room is left above it, so that
@@ -55,6 +55,20 @@ impl<'a> Reader<'a> {
 
     pub(super) fn session(&mut self) -> Result<Session, Refusal> {
         self.take().map(Session)
+    }
+
+    pub(super) fn address(&mut self) -> Result<Address, Refusal> {
+        Ok(Address { session: self.session()?, challenge: self.word()? })
+    }
+
+    /// Nothing stands here.
+    pub(super) fn blank<const N: usize>(&mut self) -> Result<(), Refusal> {
+        if self.take()? == [0; N] { Ok(()) } else { Err(Refusal::Content) }
+    }
+
+    /// What was not read.
+    pub(super) const fn rest(self) -> &'a [u8] {
+        self.0
     }
 
     /// What is there or is zeros, and nothing else.

@@ -1,6 +1,9 @@
 //! What holds for every message, and what holds for each.
 
+mod asking;
 mod beat;
+mod latch;
+mod question;
 
 use std::fmt::{Debug, Write};
 
