@@ -8,12 +8,13 @@
 //! info   "BMPL", version, kind, sender, pair        15 octets
 //! ```
 //!
-//! **No nonce is used twice with a key.** The nonce of ChaCha20-Poly1305 is the path (1 octet), three
-//! zeros and the counter (8 octets), so it is one for each (path, counter). [`Keys::new`] makes the
-//! only key with which a `Keys` seals, and each time it does the counter has to be higher than the
-//! last one on that path, or nothing is sealed. Another sender, kind, pair or session is another
-//! key: two starts have the same session by a chance of 2⁻¹²⁸. What breaks it is a machine that is
-//! put back to a stored state and runs on: it has to be restarted.
+//! **No nonce is used twice with a key.** The nonce of ChaCha20-Poly1305 is the path (1 octet),
+//! three zeros and the counter (8 octets), so it is one for each (path, counter). [`Keys::new`]
+//! makes the only key with which a `Keys` seals, and each time it does, the counter has to be
+//! higher than the last one on that path, or nothing is sealed; counters do not wrap. Another
+//! sender, kind, pair or session is another key: two starts have the same session by a chance of
+//! 2⁻¹²⁸. What breaks it is a machine that is put back to a stored state and runs on: it has to be
+//! restarted.
 //!
 //! **What a stranger costs.** A message of an unknown session costs one derivation (a dozen blocks
 //! of SHA-256) and one Poly1305 over its octets; only what proves authentic leaves a key behind.
@@ -139,7 +140,6 @@ struct Entry {
 
 /// How one sender seals one kind of message for a pair, and opens what others of the pair sent.
 /// Real-time class of all functions: bounded, no allocation.
-#[derive(Clone)]
 pub struct Keys {
     pair: PairId,
     protection: Protection,
@@ -180,7 +180,8 @@ impl Keys {
         }
     }
 
-    /// Holds on to the key of this session as long as it is the peer's.
+    /// Holds on to the key of this session as long as it is the peer's. To be told after each beat
+    /// that was taken ([`crate::pair::Sessions::peer`]).
     pub fn keep(&mut self, session: Option<Session>) {
         let is_it = |entry: &Option<Entry>| entry.as_ref().map(|it| it.id.session) == session;
         if is_it(&self.kept) {

@@ -13,7 +13,8 @@
 //!  20  the sender's session             16
 //!  36  counter                           8
 //!  44  body                                  sealed: ChaCha20
-//!      tag                              16   sealed: Poly1305; else 12 zeros and the CRC32C of what stands before
+//!      tag                              16   sealed: Poly1305; else 12 zeros and a CRC32C of the
+//!                                             header and the body
 //! ```
 //!
 //! All numbers are big-endian. This is what an Ethernet frame of [`ETHERTYPE`] or a UDP datagram
