@@ -41,8 +41,8 @@ use super::asking::Asked;
 use super::keys::{Keys, SealError};
 use super::octets::{Reader, Writer, answers, bits};
 use super::{BODY_OCTETS_MAX, Envelope, HEADER_OCTETS, Kind, Sender, TAG_OCTETS};
+use crate::pair::latch::Claim;
 use crate::pair::question::{Claimed, LATCHES_MAX};
-use crate::pair::role::LatchClaim;
 use crate::pair::{Address, Epoch, NodeId, PairId, Refusal, Session};
 
 const CLAIM: usize = 48;
@@ -75,9 +75,9 @@ pub struct ClaimLetter {
     pub latch: u8,
     /// What that latch told of itself last; none while it told nothing.
     pub to: Option<Address>,
-    /// What is claimed; none to ask how the latch stands. A claim names this latch alone, has an
-    /// address, an epoch of its claimant's, and begins no later than that.
-    pub claim: Option<LatchClaim>,
+    /// What is claimed; none to ask how the latch stands. A claim has an address and an epoch of
+    /// its claimant's, and begins no later than that.
+    pub claim: Option<Claim>,
 }
 
 impl ClaimLetter {
@@ -92,16 +92,15 @@ impl ClaimLetter {
     ///
     /// # Errors
     /// It is for another latch, or made for another life or challenge.
-    pub fn wants(&self, latch: u8, present: Address) -> Result<Option<LatchClaim>, Refusal> {
+    pub fn wants(&self, latch: u8, present: Address) -> Result<Option<Claim>, Refusal> {
         let is_present = self.claim.is_none() || self.to == Some(present);
         if self.latch == latch && is_present { Ok(self.claim) } else { Err(Refusal::NotAddressed) }
     }
 
     /// Whether its parts fit together.
     fn is_well(&self) -> bool {
-        let fits = |claim: LatchClaim| {
+        let fits = |claim: Claim| {
             self.to.is_some()
-                && Some(claim.latches) == 1_u16.checked_shl(self.latch.into())
                 && claim.epoch.owner() == Some(self.from)
                 && claim.since <= claim.epoch
         };
@@ -196,10 +195,9 @@ pub fn open_claim(octets: &[u8], keys: &mut Keys) -> Result<ClaimLetter, Refusal
     let latch = reader.octet()?;
     reader.blank::<2>()?;
     let to = reader.maybe(has_to, 20, Reader::address)?;
-    let latches = 1_u16.checked_shl(latch.into()).unwrap_or(0);
     let claim = reader.maybe(has_claim, 24, |it| {
         let (epoch, expected, since) = (it.epoch()?, it.epoch()?, it.epoch()?);
-        Ok(LatchClaim { epoch, expected, since, latches })
+        Ok(Claim { epoch, expected, since })
     })?;
     let from = envelope.sender.node().ok_or(Refusal::Content)?;
     let Envelope { pair, session, path, counter, .. } = envelope;

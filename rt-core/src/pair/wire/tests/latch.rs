@@ -9,8 +9,8 @@ use super::super::latch::{
 };
 use super::beat::{epoch, session};
 use super::*;
+use crate::pair::latch::Claim;
 use crate::pair::question::Claimed;
-use crate::pair::role::LatchClaim;
 use crate::pair::{Address, Epoch};
 
 const LATCH: u8 = 5;
@@ -38,7 +38,7 @@ fn claim() -> ClaimLetter {
         counter: 9,
         latch: LATCH,
         to: Some(PRESENT),
-        claim: Some(LatchClaim { epoch, expected, since, latches: 1 << LATCH }),
+        claim: Some(Claim { epoch, expected, since }),
     }
 }
 
@@ -225,7 +225,7 @@ fn a_claim_that_was_made_for_another_life_of_the_latch_does_not_count() {
 
 #[test]
 fn a_claim_whose_parts_do_not_fit_is_neither_sent_nor_taken() {
-    let with = |change: &dyn Fn(&mut LatchClaim)| {
+    let with = |change: &dyn Fn(&mut Claim)| {
         let mut letter = claim();
         letter.claim.as_mut().map(change).unwrap();
         letter
@@ -234,9 +234,6 @@ fn a_claim_whose_parts_do_not_fit_is_neither_sent_nor_taken() {
         ClaimLetter { to: None, ..claim() },
         ClaimLetter { latch: 16, ..claim() },
         ClaimLetter { latch: 16, claim: None, ..claim() },
-        ClaimLetter { latch: 4, ..claim() },
-        with(&|it| it.latches = 0),
-        with(&|it| it.latches = 0b11 << LATCH),
         with(&|it| it.epoch = number(9)),
         with(&|it| it.epoch = Epoch::NONE),
         with(&|it| it.since = number(10)),
@@ -309,7 +306,7 @@ fn any_claim() -> impl Strategy<Value = ClaimLetter> {
         |(path, counter, latch, to, has_to, claim)| {
             let claim = claim.map(|(half, expected, since)| {
                 let (epoch, since) = (number(half * 2), number(since % (half * 2 + 1)));
-                LatchClaim { epoch, expected, since, latches: 1 << latch }
+                Claim { epoch, expected, since }
             });
             let to = Some(to).filter(|_| has_to || claim.is_some());
             ClaimLetter { path, counter, latch, to, claim, ..self::claim() }
