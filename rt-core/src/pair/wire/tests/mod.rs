@@ -2,6 +2,7 @@
 
 mod asking;
 mod beat;
+mod hostile;
 mod latch;
 mod question;
 
