@@ -10,3 +10,4 @@ mod pair;
 mod rules;
 mod situations;
 mod table;
+mod walk;
