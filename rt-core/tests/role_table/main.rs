@@ -6,6 +6,7 @@
 
 mod effect;
 mod events;
+mod flows;
 mod pair;
 mod rules;
 mod situations;

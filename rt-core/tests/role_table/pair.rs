@@ -75,6 +75,8 @@ pub(crate) struct Pair {
     /// The last question of each node.
     pub(crate) asked: [Nonce; 2],
     starts: u8,
+    /// Milliseconds in which nobody drove.
+    pub(crate) idle_ms: u64,
 }
 
 impl Pair {
@@ -112,6 +114,7 @@ impl Pair {
             changes: Vec::new(),
             asked: [0; 2],
             starts: 2,
+            idle_ms: 0,
         }
     }
 
@@ -126,6 +129,7 @@ impl Pair {
         assert_eq!(pair.states(), [State::ActiveDuplex, State::Standby], "{:?}", pair.changes);
         assert!(pair.drives(A) && !pair.drives(B));
         pair.changes.clear();
+        pair.idle_ms = 0;
         pair
     }
 
@@ -192,7 +196,9 @@ impl Pair {
                     self.beat(node);
                 }
             }
-            assert!(!(self.drives(A) && self.drives(B)), "two owners: {:?}", self.changes);
+            let drivers = [A, B].into_iter().filter(|node| self.drives(*node)).count();
+            assert!(drivers <= 1, "two owners: {:?}", self.changes);
+            self.idle_ms += u64::from(drivers == 0);
         }
     }
 
@@ -222,8 +228,9 @@ impl Pair {
         self.carries = [false; 2];
     }
 
+    /// A node that has ended sends nothing, though its gate is open for a while.
     pub(crate) fn drives(&self, node: NodeId) -> bool {
-        self.nodes[node.index()].may_drive(self.now)
+        self.alive[node.index()] && self.nodes[node.index()].may_drive(self.now)
     }
 
     pub(crate) fn states(&self) -> [State; 2] {

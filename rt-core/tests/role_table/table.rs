@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rt_core::pair::State;
 use rt_core::timer::TimerName;
@@ -27,9 +27,18 @@ pub(crate) fn steps(situation: &Situation) -> Vec<Step> {
     events::all(situation).iter().map(|happening| step(situation, happening)).collect()
 }
 
+fn place(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// What a file of the project says.
+pub(crate) fn stored(path: &str) -> String {
+    std::fs::read_to_string(place(path)).unwrap_or_default()
+}
+
 /// Holds a text against the file that stores it, or stores it.
 pub(crate) fn compare(path: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    let path = place(path);
     if std::env::var_os("BUMPLESS_WRITE").is_some() {
         std::fs::write(&path, made).unwrap();
     }
