@@ -132,3 +132,20 @@ fn each_state_has_each_event_and_each_timer_ends_somewhere() {
         .collect();
     assert!(never.is_empty(), "no situation in which these end: {never:?}");
 }
+
+#[test]
+fn the_runbook_has_each_state_with_its_five_lines() {
+    let page = stored("docs/runbook.md");
+    for state in State::ALL {
+        let heading = format!("\n## {state}\n");
+        let (_, rest) = page.split_once(&heading).unwrap_or_else(|| panic!("no {state}"));
+        let section = rest.split("\n## ").next().unwrap();
+        for line in ["You see", "It means", "Outputs", "Do", "Do not"] {
+            assert_eq!(section.matches(&format!("- **{line}:**")).count(), 1, "{line} of {state}");
+        }
+        assert!(section.contains(&format!("`{state}`")), "{state} is shown as it is seen");
+        assert!(page.contains(&format!("\n| {state} | ")), "{state} at a glance");
+        let drives = if state.is_active() { "yes" } else { "no" };
+        assert!(page.contains(&format!("\n| {state} | {drives} |")), "{state} drives: {drives}");
+    }
+}
