@@ -40,7 +40,9 @@
 //! 1. Questions are authenticated, and were made for this life of the witness: what was sent before
 //!    it started is not given to it. (A register that forgot everything could not tell two old
 //!    seeds from new ones.)
-//! 2. The caller stores [`Reply::store`] before it sends [`Reply::answer`]. An answer lets a node
+//! 2. A node takes no answer of an earlier life after one of a later life. What a register forgot
+//!    may have been granted anew to the other node.
+//! 3. The caller stores [`Reply::store`] before it sends [`Reply::answer`]. An answer lets a node
 //!    drive; a register that comes back without what it answered would let the other one drive too.
 //!    The other way round nothing is lost: who did not get an answer asks again under the same
 //!    number, and is told that it was granted.

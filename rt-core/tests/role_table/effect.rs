@@ -83,7 +83,10 @@ fn words(before: &Machine, step: &Step) -> String {
 }
 
 fn left(machine: &Machine, at: Instant) -> String {
-    machine.gate_deadline().map_or("-".into(), |deadline| ms_words(deadline.since(at).as_nanos()))
+    match machine.gate_deadline() {
+        Some(deadline) => ms_words(deadline.since(at).as_nanos()),
+        None => "-".into(),
+    }
 }
 
 pub(crate) fn ms_words(nanos: u64) -> String {

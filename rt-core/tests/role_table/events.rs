@@ -143,6 +143,15 @@ fn beats(situation: &Situation) -> Vec<(&'static str, Event)> {
         words.push(("beat: active in the present epoch naming me", odd));
         words.push(("beat: active in the present epoch naming nobody", odd));
     }
+    heard(situation, words, base)
+}
+
+/// The beats that say these words, and two that count for little, which say `base`.
+fn heard(
+    situation: &Situation,
+    words: Vec<(&'static str, Word)>,
+    base: Word,
+) -> Vec<(&'static str, Event)> {
     let heard = |word| Heard {
         session: situation.peers,
         sent_at: situation.now,

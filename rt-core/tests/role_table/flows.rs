@@ -126,8 +126,8 @@ const FLOWS: &[Flow] = &[
     },
     Flow {
         title: "The active node's application is not well",
-        text: "A's application says that it cannot control, or its cycle stalls. After 100 ms it is \
-               well again.",
+        text: "A's application says that it cannot control, or its cycle stalls. After 100 ms it \
+               is well again.",
         modes: ALL,
         begins: Pair::up,
         happens: |pair| {

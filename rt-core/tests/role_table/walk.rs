@@ -231,7 +231,8 @@ proptest! {
             let is_order = matches!(event, Event::Order(_));
             prop_assert_eq!(outcome.order.is_some(), is_order);
             if let Some(transition) = outcome.transition {
-                prop_assert_eq!((transition.from, transition.to), (before.state(), machine.state()));
+                prop_assert_eq!(transition.from, before.state());
+                prop_assert_eq!(transition.to, machine.state());
             } else {
                 prop_assert_eq!(before.state(), machine.state());
             }
