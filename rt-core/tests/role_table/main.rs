@@ -7,6 +7,7 @@
 mod effect;
 mod events;
 mod flows;
+mod forgetful;
 mod pair;
 mod rules;
 mod situations;
