@@ -60,6 +60,12 @@ fn each_kind_of_frame_that_is_not_the_owners_present_one_is_refused_and_counted(
 }
 
 #[test]
+fn each_kind_of_refusal_has_its_name() {
+    let names = Stale::ALL.map(Stale::name);
+    assert_eq!(names, ["unclaimed", "foreign", "before", "beyond", "repeated"]);
+}
+
+#[test]
 fn only_who_knew_of_the_owners_epoch_takes_the_latch() {
     let mut latch = Latch::new(0, HOLD);
     let _ = latch.claim(&claim(4, 0, 4));
