@@ -189,9 +189,10 @@ impl Latch {
         let is_sound = by.is_some() && claim.since <= claim.epoch && claim.since.owner() == by;
         let is_own = self.owner() == by;
         let may = is_own || self.kept.claimed <= claim.expected;
-        if is_sound && may && claim.epoch > self.kept.claimed {
+        if is_sound && may && claim.epoch >= self.kept.claimed {
             // An owner that lost the outputs without this latch's knowledge, and took them again,
-            // has a later `since`; it never takes one back.
+            // has a later `since`, be it for an epoch that it claimed while it still had them. It
+            // never takes one back.
             let since = if is_own { claim.since.max(self.kept.since) } else { claim.since };
             self.kept = Kept { claimed: claim.epoch, since };
         }

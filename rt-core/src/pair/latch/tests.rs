@@ -98,6 +98,17 @@ fn an_owner_that_took_the_outputs_again_has_its_old_frames_refused() {
 }
 
 #[test]
+fn the_same_epoch_claimed_again_by_an_owner_that_let_go_meanwhile_ends_its_old_frames() {
+    let mut latch = Latch::new(0, HOLD);
+    let _ = latch.claim(&claim(6, 0, 4));
+    assert_eq!(latch.accept(&frame(4, 1), ms(0)), Ok(()));
+    assert_eq!(latch.claim(&claim(6, 4, 6)).epoch, e(6), "it is acknowledged");
+    assert_eq!(latch.accept(&frame(4, 2), ms(0)), Err(Stale::Before));
+    let _ = latch.claim(&claim(6, 0, 4));
+    assert_eq!(latch.kept(), Kept { claimed: e(6), since: e(6) }, "a late copy takes nothing back");
+}
+
+#[test]
 fn frames_from_before_somebody_else_had_the_latch_are_not_taken_again() {
     let mut latch = Latch::new(0, HOLD);
     let _ = latch.claim(&claim(3, 0, 3));
