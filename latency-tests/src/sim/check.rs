@@ -3,13 +3,11 @@
 //!
 //! | Rule | Says | Assumes |
 //! |---|---|---|
-//! | F1 | the gates of two nodes are never open at a time | clocks within ρ, a witness that does not forget what it answers |
+//! | F1 | the gates of two nodes are never open at a time | clocks within ρ |
 //! | F2 | an epoch's outputs come from one node | |
 //! | F3 | the epochs that an output takes only rise | the latch keeps its power |
 //! | F4 | a frame of an epoch that is over is refused | |
 //! | F10 | a new owner goes on from the last cycle that the standby acknowledged, or later | |
-//! | F14 | nothing changes hands while one path works and nothing else is wrong | one fault at a time |
-//! | F17 | after a crash outputs come again within the bound that was computed | one fault at a time |
 //! | F24 | when all is well, the pair is whole again within a bound | a person does what a person has to |
 
 use rt_core::pair::{Epoch, NodeId};

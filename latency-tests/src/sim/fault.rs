@@ -76,11 +76,25 @@ pub enum Fault {
     /// A program stands still.
     Pause(NodeId, u64),
     /// From a node, on a path, nothing passes.
-    Cut { from: [bool; 2], path: u8, for_ns: u64 },
+    Cut {
+        /// From which nodes, by index.
+        from: [bool; 2],
+        /// Which path.
+        path: u8,
+        /// For how long.
+        for_ns: u64,
+    },
     /// So much is lost on every path.
     Loss(f64, u64),
     /// A path has this jitter.
-    Jam { path: u8, jitter_ns: u64, for_ns: u64 },
+    Jam {
+        /// Which path.
+        path: u8,
+        /// What chance may add to its delay.
+        jitter_ns: u64,
+        /// For how long.
+        for_ns: u64,
+    },
     /// So much comes twice.
     Repetition(f64, u64),
     /// Recorded letters come again.
@@ -113,11 +127,17 @@ pub enum Repair {
     /// The program goes on.
     Resume(NodeId),
     /// The path passes again.
-    Join { path: u8 },
+    Join {
+        /// Which path.
+        path: u8,
+    },
     /// Nothing is lost.
     Loss,
     /// The path is in order.
-    Jam { path: u8 },
+    Jam {
+        /// Which path.
+        path: u8,
+    },
     /// Nothing comes twice.
     Repetition,
     /// The witness answers.

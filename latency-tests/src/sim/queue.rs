@@ -19,23 +19,92 @@ pub enum Happening {
     /// A node has all of its peer's state.
     Synced(NodeId),
     /// A letter arrives.
-    Letter { to: NodeId, path: u8, letter: Box<Letter> },
+    Letter {
+        /// To whom.
+        to: NodeId,
+        /// On which path.
+        path: u8,
+        /// It.
+        letter: Box<Letter>,
+    },
     /// A question arrives at the witness.
-    Question { session: Session, life: u32, question: Question },
+    Question {
+        /// The asker's session.
+        session: Session,
+        /// The life of the witness that it was made for.
+        life: u32,
+        /// It.
+        question: Question,
+    },
     /// It has stored what it had to, and answers.
-    Answered { to: NodeId, session: Session, life: u32, answer: Answer },
+    Answered {
+        /// Whom.
+        to: NodeId,
+        /// In which session of it.
+        session: Session,
+        /// The life of the witness that answers.
+        life: u32,
+        /// What.
+        answer: Answer,
+    },
     /// The answer arrives.
-    Answer { to: NodeId, session: Session, answer: Answer },
+    Answer {
+        /// To whom.
+        to: NodeId,
+        /// For which session of it.
+        session: Session,
+        /// It.
+        answer: Answer,
+    },
     /// A claim arrives at a latch.
-    Claim { by: NodeId, session: Session, latch: u8, life: u32, claim: Claim },
+    Claim {
+        /// Whose.
+        by: NodeId,
+        /// Of which session of it.
+        session: Session,
+        /// Which latch.
+        latch: u8,
+        /// The life of the latch that it was made for.
+        life: u32,
+        /// It.
+        claim: Claim,
+    },
     /// A latch's answer arrives.
-    Claimed { to: NodeId, session: Session, claimed: Claimed },
+    Claimed {
+        /// To whom.
+        to: NodeId,
+        /// For which session of it.
+        session: Session,
+        /// It.
+        claimed: Claimed,
+    },
     /// A fence has ended.
-    Fenced { by: NodeId, session: Session, outcome: FenceOutcome },
+    Fenced {
+        /// Who ordered it.
+        by: NodeId,
+        /// In which session of it.
+        session: Session,
+        /// What came of it.
+        outcome: FenceOutcome,
+    },
     /// An output frame passes the gate of its node, or does not.
-    Egress { from: NodeId, frame: OutputFrame, cycle: u64 },
+    Egress {
+        /// Whose.
+        from: NodeId,
+        /// Of which life of it.
+        life: u32,
+        /// What the frame carries.
+        frame: OutputFrame,
+    },
     /// It arrives at an output.
-    Output { from: NodeId, latch: u8, frame: OutputFrame, cycle: u64 },
+    Output {
+        /// Whose.
+        from: NodeId,
+        /// Which output.
+        latch: u8,
+        /// What the frame carries.
+        frame: OutputFrame,
+    },
     /// Something goes wrong.
     Fault(Fault),
     /// It is made right.

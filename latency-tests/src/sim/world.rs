@@ -167,10 +167,8 @@ impl World {
             Happening::Fenced { by, session, outcome } => {
                 self.give(by, session, Event::Fence(outcome));
             }
-            Happening::Egress { from, frame, cycle } => self.emit(from, frame, cycle),
-            Happening::Output { from, latch, frame, cycle } => {
-                self.output(from, latch, &frame, cycle);
-            }
+            Happening::Egress { from, life, frame } => self.emit(from, life, frame),
+            Happening::Output { from, latch, frame } => self.output(from, latch, &frame),
             Happening::Fault(fault) => self.break_it(fault),
             Happening::Repair(repair) => self.mend(repair),
             Happening::Person => self.see_to_it(),
@@ -339,7 +337,10 @@ impl World {
         }
         if to == State::SyncUp {
             let sync_ns = self.swarm.sync_ns;
-            self.nodes[node.index()].synced_at = Some(self.now + sync_ns);
+            let it = &mut self.nodes[node.index()];
+            it.synced_at = Some(self.now + sync_ns);
+            // What it had of its own is worth nothing beside what the active node has.
+            it.cycle = 0;
             self.put(sync_ns, Happening::Synced(node));
         }
     }
@@ -364,9 +365,8 @@ impl World {
                 it.cycle += 1;
                 it.sequence += 1;
                 let frame = OutputFrame { epoch, sequence: it.sequence };
-                let cycle = it.cycle;
                 let later = self.chance.below(cycle_ns / 4);
-                self.put(later, Happening::Egress { from: node, frame, cycle });
+                self.put(later, Happening::Egress { from: node, life, frame });
             }
             self.give_now(node, Event::Progress);
         }
@@ -380,13 +380,13 @@ impl World {
 
     /// A frame at its node's gate. A program that stands still between its check and this emits it
     /// when it goes on; the kernel's check is the one that counts.
-    fn emit(&mut self, from: NodeId, frame: OutputFrame, cycle: u64) {
+    fn emit(&mut self, from: NodeId, life: u32, frame: OutputFrame) {
         let it = &self.nodes[from.index()];
-        if !it.is_up {
+        if !it.is_up || it.life != life {
             return;
         }
         if it.is_paused {
-            self.put(1_000_000, Happening::Egress { from, frame, cycle });
+            self.put(1_000_000, Happening::Egress { from, life, frame });
             return;
         }
         if !it.is_open(self.now) {
@@ -395,11 +395,11 @@ impl World {
         }
         let lane = self.swarm.output;
         for latch in 0..self.swarm.latches {
-            self.travel(lane, |_| Happening::Output { from, latch, frame, cycle });
+            self.travel(lane, |_| Happening::Output { from, latch, frame });
         }
     }
 
-    fn output(&mut self, from: NodeId, latch: u8, frame: &OutputFrame, _cycle: u64) {
+    fn output(&mut self, from: NodeId, latch: u8, frame: &OutputFrame) {
         let (it, _) = &mut self.latches[usize::from(latch)];
         match it.accept(frame, Instant::from_nanos(self.now)) {
             Ok(()) => self.watch.taken(self.now, usize::from(latch), from, frame.epoch),
@@ -427,7 +427,7 @@ impl World {
         }
         let reply = self.register.answer(session, question);
         if self.register.standing().is_none() {
-            self.seen.note("the register was lost");
+            self.seen.note("a lost register was asked");
         }
         let (to, answer) = (question.node, reply.answer);
         let store_ns = if reply.store.is_some() { self.swarm.store_ns } else { 0 };

@@ -1,4 +1,4 @@
-//! Every behaviour of two role machines within bounds: what is lost, late, repeated or out of order,
+//! Every behaviour of two role machines within bounds: what is lost, late, repeated, out of order,
 //! nodes that crash and come back, clocks that run apart, a witness that loses its register. The
 //! machines, the register and the latches are the real ones; only the world around them is a model.
 

@@ -60,6 +60,8 @@ pub(crate) struct Pair {
     pub(crate) nodes: [Machine; 2],
     pub(crate) sessions: [Session; 2],
     remembered: [Standing; 2],
+    /// What keeps each node from taking over, as others find.
+    found: [Blocks; 2],
     pub(crate) now: Instant,
     /// Whether what A says reaches B, and the other way round.
     pub(crate) carries: [bool; 2],
@@ -103,6 +105,7 @@ impl Pair {
             nodes: NodeId::ALL.map(node),
             sessions,
             remembered: [Standing::VACANT; 2],
+            found: [Blocks::NONE; 2],
             now: Instant::ORIGIN + ms(10_000),
             carries: [true; 2],
             alive: [true; 2],
@@ -136,6 +139,9 @@ impl Pair {
     /// What became of the order, if the event was one.
     pub(crate) fn give(&mut self, node: NodeId, event: Event) -> Option<Blocks> {
         let of = node.index();
+        if let Event::Readiness(blocks) = event {
+            self.found[of] = blocks;
+        }
         let outcome = self.nodes[of].step(event, self.now);
         if let Some(standing) = outcome.remember {
             self.remembered[of] = standing;
@@ -143,6 +149,11 @@ impl Pair {
         if let Some(change) = outcome.transition {
             let (from, to, cause) = (change.from, change.to, change.cause);
             self.changes.push(Change { at: self.now, node, from, to, cause });
+            if to == State::SyncUp {
+                // Replication has the state at once, unless something keeps it from it.
+                let found = self.found[of];
+                self.give(node, Event::Readiness(found));
+            }
         }
         if let Some(question) = outcome.question {
             self.asked[of] = question.nonce;

@@ -85,6 +85,8 @@ impl Machine {
         turn: &mut Turn,
     ) -> bool {
         turn.cause = Some(cause);
+        // A person's order takes the place of what was asked for before.
+        self.claim = None;
         let need = self.terms.mode.arbiter().needs(cause, self.hears_peer(turn.now));
         if need == Need::Never {
             return false;
@@ -203,21 +205,17 @@ impl Machine {
     }
 
     /// The register has lost what it held. What it answered before may have been forgotten with
-    /// it: from here on only answers count that it gives after it hears from this node.
+    /// it: from here on only answers count to questions that are asked after this. That holds each
+    /// time it says so, for it may have lost it again.
     fn on_lost_register(&mut self, turn: &mut Turn) {
-        if self.witness.lost {
-            return;
-        }
-        self.witness = Witness {
-            lost: true,
-            floor: self.witness.next,
-            next: self.witness.next,
-            ..Witness::default()
-        };
+        let (next, was_lost) = (self.witness.next, self.witness.lost);
+        self.witness = Witness { lost: true, floor: next, next, ..Witness::default() };
         if let Some(claim) = &mut self.claim {
             claim.nonce = self.witness.draw();
         }
-        self.ask(turn);
+        if !was_lost {
+            self.ask(turn);
+        }
     }
 
     pub(super) fn on_latch(&mut self, claimed: &Claimed, turn: &mut Turn) {
@@ -225,6 +223,9 @@ impl Machine {
             return;
         }
         let bit = (1u16 << claimed.latch) & self.terms.latches.mask();
+        if bit == 0 {
+            return;
+        }
         let is_mine = claimed.epoch.owner() == Some(self.terms.me);
         match self.claim.filter(|claim| claim.need == Need::Latches) {
             Some(claim) => self.on_claimed(claim, claimed.epoch, bit, turn),
@@ -235,7 +236,7 @@ impl Machine {
             if is_mine && claimed.epoch >= self.tenure {
                 self.latched |= bit;
                 self.unclaimed &= !bit;
-            } else if bit != 0 {
+            } else {
                 // It lost its claim with its power, or another node has it: then it refuses.
                 self.unclaimed |= bit;
                 self.timers.set(Timer::Ask, turn.now + self.terms.ask_every);
@@ -314,6 +315,9 @@ impl Machine {
 
     /// Nobody can say anything against the claim any more.
     fn grant_claim(&mut self, claim: Claim, turn: &mut Turn) {
+        if !claim.target.is_newer_than(&self.standing) {
+            return;
+        }
         self.standing = claim.target;
         turn.out.remember = Some(self.standing);
         self.won(&claim, turn);
@@ -325,14 +329,20 @@ impl Machine {
         if self.standing.owner() == Some(self.terms.me) {
             self.fenced_peer = claim.cause == Cause::Ordered;
             self.hold(self.standing, claim.partner, turn);
+            if self.tenure == claim.target.epoch {
+                // The latches that it was asked of have been claimed with it.
+                self.latched |= claim.latched;
+                self.unclaimed &= !claim.latched;
+            }
+            self.ask(turn);
         } else {
             // The outputs are the peer's now. It hears so by the next beat, which grants it its
             // first lease.
             self.promise(turn);
             // Latches do not know of it: the peer may be taking the outputs by itself just now,
             // and alone. Only its own word gives the right to take them back.
-            let is_known = self.terms.mode != Mode::Latch;
-            let state = if is_known { self.standby_state() } else { State::SyncUp };
+            let is_standby = self.terms.mode != Mode::Latch && self.standing.form == Form::Duplex;
+            let state = if is_standby { self.standby_state() } else { State::SyncUp };
             self.enter(state, claim.cause, turn);
         }
     }
@@ -347,14 +357,7 @@ impl Machine {
         };
         self.enter(state, cause, turn);
         if !had {
-            self.tenure = standing.epoch;
-            self.latched = 0;
-            self.unclaimed = self.terms.latches.mask();
-            self.changes.note(&self.terms.damping, turn.now);
-            self.timers.set(Timer::Roll, turn.now + self.terms.lease);
-            if let Some(stall) = self.terms.stall {
-                self.timers.set(Timer::Stall, turn.now + stall);
-            }
+            self.take_hold(standing.epoch, turn);
         }
         self.partner = partner;
         if standing.form == Form::Duplex {
@@ -364,8 +367,21 @@ impl Machine {
             self.extend(Timer::Suspect, suspicion);
             self.extend(Timer::GiveUp, suspicion + self.patience_for_decision());
         }
-        if self.unclaimed != 0 {
-            self.ask(turn);
+        if !self.application_well {
+            // Who cannot control lets go in the same step, before the gate was ever open.
+            self.stop_for_application(turn);
+        }
+    }
+
+    /// The outputs are this node's from here on.
+    fn take_hold(&mut self, epoch: Epoch, turn: &Turn) {
+        self.tenure = epoch;
+        self.latched = 0;
+        self.unclaimed = self.terms.latches.mask();
+        self.changes.note(&self.terms.damping, turn.now);
+        self.timers.set(Timer::Roll, turn.now + self.terms.lease);
+        if let Some(stall) = self.terms.stall {
+            self.timers.set(Timer::Stall, turn.now + stall);
         }
     }
 

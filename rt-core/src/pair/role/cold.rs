@@ -1,5 +1,6 @@
 //! When a node asks for something: the outputs, a standby, to be alone, to give the outputs away.
 
+use super::super::arbiter::Mode;
 use super::super::blocks::Blocks;
 use super::super::standing::{Form, Standing};
 use super::super::state::State;
@@ -83,7 +84,9 @@ impl Machine {
             return;
         }
         let is_mine = self.standing.owner() == Some(self.terms.me);
-        if self.standing.form == Form::Solo && !is_mine {
+        // Latches do not know whether their owner has a standby: to them it may always be alone.
+        let is_solo = self.standing.form == Form::Solo || self.terms.mode == Mode::Latch;
+        if is_solo && !is_mine && self.standing.owner().is_some() {
             return;
         }
         let goes =

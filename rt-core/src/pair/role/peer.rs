@@ -94,8 +94,8 @@ impl Machine {
             && self.standing.owner() == Some(self.terms.me.peer());
         let names_me = word.partner == Some(self.session) && self.standing.form == Form::Duplex;
         match self.state {
-            State::Listen if drives => self.enter(State::SyncUp, Cause::Heard, turn),
-            State::Isolated if drives && self.claim.is_none() => {
+            // What was asked for is decided first: it may have been granted.
+            State::Listen | State::Isolated if drives && self.claim.is_none() => {
                 self.enter(State::SyncUp, Cause::Heard, turn);
             }
             State::SyncUp if drives && names_me => {
@@ -130,8 +130,11 @@ impl Machine {
     /// Whether the node that was named as standby is none.
     fn peer_has_left(&self, peer: &Peer) -> bool {
         let is_standby = peer.word.state.is_standby()
-            || matches!(peer.word.state, State::SyncUp | State::Candidate);
-        !is_standby || self.partner != Some(peer.session)
+            || matches!(peer.word.state, State::SyncUp | State::Candidate | State::Handover);
+        // One that has given its outputs away and has not said so yet.
+        let will_be =
+            peer.word.state.is_active() && self.standing.is_newer_than(&peer.word.standing);
+        !(is_standby || will_be) || self.partner != Some(peer.session)
     }
 
     /// STANDBY, or why not.
@@ -167,12 +170,16 @@ impl Machine {
             // What this node asked for before was granted after all.
             State::ActiveDuplex | State::ActiveSolo | State::Candidate if is_mine => {
                 self.hold(standing, None, turn);
+                self.ask(turn);
             }
             State::ActiveDuplex | State::ActiveSolo | State::Candidate | State::Handover => {
                 self.enter(State::Isolated, Cause::Superseded, turn);
             }
             State::Standby | State::StandbyDegraded if is_mine => match standing.form {
-                Form::Duplex => self.hold(standing, None, turn),
+                Form::Duplex => {
+                    self.hold(standing, None, turn);
+                    self.ask(turn);
+                }
                 Form::Solo => self.enter(State::Listen, Cause::Superseded, turn),
             },
             // Whether it is the standby in this one too, the active node says.

@@ -1,6 +1,7 @@
 //! One step: which event does what.
 
 use super::super::blocks::Blocks;
+use super::super::evidence::Evidence;
 use super::super::question::FenceOutcome;
 use super::super::standing::Standing;
 use super::super::state::State;
@@ -28,6 +29,7 @@ impl Machine {
             Event::Application { well } => self.on_application(well, turn),
             Event::Readiness(blocks) => self.on_readiness(blocks, turn),
             Event::Order(order) => turn.out.order = Some(self.on_order(order, turn)),
+            Event::Broken if self.state == State::Off => {}
             Event::Broken => {
                 self.fault_by_application = false;
                 self.enter(State::Fault, Cause::Broken, turn);
@@ -38,6 +40,7 @@ impl Machine {
 
     /// What was promised before is not known any more: it may have been all that can be.
     fn start(&mut self, turn: &mut Turn) {
+        self.fault_by_application = false;
         self.witness =
             Witness { floor: self.witness.next, next: self.witness.next, ..Witness::default() };
         self.extend(Timer::Promise, turn.now + self.terms.promise);
@@ -155,12 +158,13 @@ impl Machine {
         }
     }
 
-    fn on_peer_gone(&mut self, evidence: super::super::Evidence, turn: &mut Turn) {
+    fn on_peer_gone(&mut self, evidence: Evidence, turn: &mut Turn) {
         if !evidence.is_proof() {
             return;
         }
         if self.claim.is_some_and(|claim| claim.is_fencing()) {
             self.on_fence(FenceOutcome::Confirmed, turn);
+            self.fenced_peer &= evidence == Evidence::Fence;
             return;
         }
         match self.state {
@@ -193,7 +197,7 @@ impl Machine {
 
     /// The active node's application does not control: the outputs are let go, and the beat that
     /// says so lets the standby take them at once.
-    fn stop_for_application(&mut self, turn: &mut Turn) {
+    pub(super) fn stop_for_application(&mut self, turn: &mut Turn) {
         if self.state.is_active() || self.state == State::Handover {
             self.fault_by_application = true;
             self.enter(State::Fault, Cause::Application, turn);

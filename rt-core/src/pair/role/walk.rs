@@ -396,7 +396,8 @@ impl World {
         }
         let passive = [State::Isolated, State::Listen];
         let waits = self.states().iter().all(|(state, _)| passive.contains(state));
-        if self.mode == Mode::Manual && turn == 2_000 && waits {
+        let asks = matches!(self.mode, Mode::Manual | Mode::Latch);
+        if asks && turn == 2_000 && waits {
             self.give(NodeId::A, Event::Order(Order::Take));
         }
     }
