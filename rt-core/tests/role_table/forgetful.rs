@@ -10,7 +10,7 @@ use rt_core::pair::question::{Answer, Question};
 use rt_core::pair::register::{Record, Register};
 use rt_core::pair::role::{Event, Heard};
 use rt_core::pair::terms::ColdStart;
-use rt_core::pair::{Machine, Mode, NodeId, Standing, State, Terms};
+use rt_core::pair::{Blocks, Machine, Mode, NodeId, Standing, State, Terms};
 use rt_core::time::{Duration, Instant};
 
 use crate::pair::{ms, terms};
@@ -137,6 +137,9 @@ impl World {
         let outcome = it.machine.step(event, now);
         it.remembered = outcome.remember.unwrap_or(it.remembered);
         let session = it.session;
+        if outcome.transition.is_some_and(|change| change.to == State::SyncUp) {
+            self.give(node, Event::Readiness(Blocks::NONE));
+        }
         if let Some(question) = outcome.question {
             self.send(Message::Question(self.life, session, question));
         }
