@@ -38,27 +38,6 @@ impl World {
                     self.put(for_ns, Happening::Repair(Repair::Resume(node)));
                 }
             }
-            Fault::Cut { from, path, for_ns } => {
-                self.seen.note("cut");
-                for node in NodeId::ALL {
-                    self.lanes[node.index()][usize::from(path)].is_cut |= from[node.index()];
-                }
-                self.put(for_ns, Happening::Repair(Repair::Join { path }));
-            }
-            Fault::Loss(part, for_ns) => {
-                self.lanes.iter_mut().flatten().for_each(|lane| lane.loss = part);
-                self.put(for_ns, Happening::Repair(Repair::Loss));
-            }
-            Fault::Jam { path, jitter_ns, for_ns } => {
-                for lanes in &mut self.lanes {
-                    lanes[usize::from(path)].jitter_ns = jitter_ns;
-                }
-                self.put(for_ns, Happening::Repair(Repair::Jam { path }));
-            }
-            Fault::Repetition(part, for_ns) => {
-                self.lanes.iter_mut().flatten().for_each(|lane| lane.repetition = part);
-                self.put(for_ns, Happening::Repair(Repair::Repetition));
-            }
             Fault::Replay => {
                 for (to, path, letter) in self.recorded.clone() {
                     self.deliver_later(to, path, letter);
@@ -91,6 +70,34 @@ impl World {
                 self.give_now(node, Event::Order(Order::Maintenance { on: true }));
                 self.put(for_ns, Happening::Repair(Repair::Maintenance(node)));
             }
+            of_paths => self.break_paths(of_paths),
+        }
+    }
+
+    fn break_paths(&mut self, fault: Fault) {
+        match fault {
+            Fault::Cut { from, path, for_ns } => {
+                self.seen.note("cut");
+                for node in NodeId::ALL {
+                    self.lanes[node.index()][usize::from(path)].is_cut |= from[node.index()];
+                }
+                self.put(for_ns, Happening::Repair(Repair::Join { path }));
+            }
+            Fault::Loss(part, for_ns) => {
+                self.lanes.iter_mut().flatten().for_each(|lane| lane.loss = part);
+                self.put(for_ns, Happening::Repair(Repair::Loss));
+            }
+            Fault::Jam { path, jitter_ns, for_ns } => {
+                for lanes in &mut self.lanes {
+                    lanes[usize::from(path)].jitter_ns = jitter_ns;
+                }
+                self.put(for_ns, Happening::Repair(Repair::Jam { path }));
+            }
+            Fault::Repetition(part, for_ns) => {
+                self.lanes.iter_mut().flatten().for_each(|lane| lane.repetition = part);
+                self.put(for_ns, Happening::Repair(Repair::Repetition));
+            }
+            _ => {}
         }
     }
 

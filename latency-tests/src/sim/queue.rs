@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use rt_core::pair::latch::{Claim, OutputFrame};
 use rt_core::pair::question::{Answer, Claimed, FenceOutcome, Question};
 use rt_core::pair::{Letter, NodeId, Session};
+use rt_core::time::Instant;
 
 use super::fault::{Fault, Repair};
 
@@ -93,6 +94,8 @@ pub enum Happening {
         from: NodeId,
         /// Of which life of it.
         life: u32,
+        /// The frame's own deadline, by its node's clock.
+        until: Instant,
         /// What the frame carries.
         frame: OutputFrame,
     },

@@ -68,35 +68,41 @@ fn magnitude(chance: &mut Random, low: u64, high: u64) -> u64 {
     value.clamp(low, high)
 }
 
+/// A number below a small bound.
+fn small(chance: &mut Random, bound: u8) -> u8 {
+    u8::try_from(chance.below(u64::from(bound))).unwrap_or(0)
+}
+
+fn mode(chance: &mut Random) -> Mode {
+    match chance.below(20) {
+        0..=11 => Mode::Witness,
+        12..=14 => Mode::Latch,
+        15 | 16 => Mode::Fence,
+        17 => Mode::SameHost,
+        _ => Mode::Manual,
+    }
+}
+
+const fn ordinary(delay_ns: u64, jitter_ns: u64) -> Lane {
+    Lane { delay_ns, jitter_ns, loss: 0.0, repetition: 0.0, is_cut: false }
+}
+
 impl Swarm {
     /// What the seed says.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut chance = Random::new(seed);
-        let mode = match chance.below(20) {
-            0..=11 => Mode::Witness,
-            12..=14 => Mode::Latch,
-            15 | 16 => Mode::Fence,
-            17 => Mode::SameHost,
-            _ => Mode::Manual,
-        };
+        let mode = mode(&mut chance);
         let heartbeat_us =
             if chance.below(100) == 0 { 250 } else { magnitude(&mut chance, 1_000, 100_000) };
         let heartbeat = Duration::from_micros(heartbeat_us);
-        let misses = 2 + chance.below(4) as u32;
+        let misses = 2 + u32::from(small(&mut chance, 4));
         let drift_ppm = 500;
         let half_ns = heartbeat.as_nanos() / 4;
         let delay_ns = magnitude(&mut chance, 5_000, half_ns.max(5_001)).min(20_000_000);
         let jitter_ns = chance.below(delay_ns);
         let lateness_ns = chance.below(half_ns);
         let store_ns = chance.below(5_000_000);
-        let ordinary = |delay_ns, jitter_ns| Lane {
-            delay_ns,
-            jitter_ns,
-            loss: 0.0,
-            repetition: 0.0,
-            is_cut: false,
-        };
         let path = ordinary(delay_ns, jitter_ns);
         let witness = ordinary(2 * delay_ns, jitter_ns);
         let output = ordinary(delay_ns, jitter_ns);
@@ -120,7 +126,7 @@ impl Swarm {
             mode,
             paths: 2 + u8::from(chance.below(4) == 0),
             latches: match mode {
-                Mode::Latch => 1 + chance.below(3) as u8,
+                Mode::Latch => 1 + small(&mut chance, 3),
                 _ if chance.below(4) == 0 => 1,
                 _ => 0,
             },

@@ -167,7 +167,7 @@ impl World {
             Happening::Fenced { by, session, outcome } => {
                 self.give(by, session, Event::Fence(outcome));
             }
-            Happening::Egress { from, life, frame } => self.emit(from, life, frame),
+            Happening::Egress { from, life, until, frame } => self.emit(from, life, until, frame),
             Happening::Output { from, latch, frame } => self.output(from, latch, &frame),
             Happening::Fault(fault) => self.break_it(fault),
             Happening::Repair(repair) => self.mend(repair),
@@ -279,7 +279,9 @@ impl World {
     fn beat(&mut self, node: NodeId) {
         let it = &mut self.nodes[node.index()];
         let local = it.clock.at(self.now);
-        it.heart.set_cycles(it.cycle, it.cycle);
+        // Only a standby holds the cycles of its peer.
+        let applied = if it.state().is_standby() { it.cycle } else { 0 };
+        it.heart.set_cycles(it.cycle, applied);
         let beat = it.heart.beat(local);
         // A SOLO owner's gate moves with its beats.
         it.gate = it.heart.machine().gate_deadline();
@@ -365,8 +367,10 @@ impl World {
                 it.cycle += 1;
                 it.sequence += 1;
                 let frame = OutputFrame { epoch, sequence: it.sequence };
+                let local = it.clock.at(self.now);
                 let later = self.chance.below(cycle_ns / 4);
-                self.put(later, Happening::Egress { from: node, life, frame });
+                let until = local + cycle_of(&self.swarm).saturating_mul(2);
+                self.put(later, Happening::Egress { from: node, life, until, frame });
             }
             self.give_now(node, Event::Progress);
         }
@@ -380,16 +384,16 @@ impl World {
 
     /// A frame at its node's gate. A program that stands still between its check and this emits it
     /// when it goes on; the kernel's check is the one that counts.
-    fn emit(&mut self, from: NodeId, life: u32, frame: OutputFrame) {
+    fn emit(&mut self, from: NodeId, life: u32, until: Instant, frame: OutputFrame) {
         let it = &self.nodes[from.index()];
         if !it.is_up || it.life != life {
             return;
         }
         if it.is_paused {
-            self.put(1_000_000, Happening::Egress { from, life, frame });
+            self.put(1_000_000, Happening::Egress { from, life, until, frame });
             return;
         }
-        if !it.is_open(self.now) {
+        if !it.is_open(self.now) || it.clock.at(self.now) >= until {
             self.seen.note("an output was stopped at the gate");
             return;
         }
