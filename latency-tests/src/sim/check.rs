@@ -1,13 +1,12 @@
 //! What must never be, watched from outside: nothing here asks a node what it believes, but for
-//! its gate, which is what the kernel goes by.
+//! its gate, which is what the kernel goes by. What has to hold of cycles comes with replication.
 //!
 //! | Rule | Says | Assumes |
 //! |---|---|---|
-//! | F1 | the gates of two nodes are never open at a time | clocks within ρ |
+//! | F1 | the gates of two nodes are never open at a time | clocks within ρ; mode L: latches that keep their claim |
 //! | F2 | an epoch's outputs come from one node | |
 //! | F3 | the epochs that an output takes only rise | the latch keeps its power |
 //! | F4 | a frame of an epoch that is over is refused | |
-//! | F10 | a new owner goes on from the last cycle that the standby acknowledged, or later | |
 //! | F24 | when all is well, the pair is whole again within a bound | a person does what a person has to |
 
 use rt_core::pair::{Epoch, NodeId};
@@ -29,8 +28,6 @@ pub struct Watch {
     pub changes: u64,
     /// The newest epoch that each output took a frame of.
     taken: Vec<Epoch>,
-    /// The last cycle that the standby has acknowledged.
-    pub acknowledged: u64,
 }
 
 impl Watch {
@@ -84,17 +81,6 @@ impl Watch {
     pub fn forgot(&mut self, output: usize) {
         if let Some(taken) = self.taken.get_mut(output) {
             *taken = Epoch::NONE;
-        }
-    }
-
-    /// A node that has the outputs begins with this cycle.
-    pub fn begins(&mut self, now: u64, node: NodeId, cycle: u64, is_cold: bool) {
-        if !is_cold && cycle <= self.acknowledged.saturating_sub(1) {
-            let what = format!("{node} begins with cycle {cycle} after {}", self.acknowledged);
-            self.violate(now, "F10", what);
-        }
-        if is_cold {
-            self.acknowledged = 0;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A fault's way into the world, and out of it.
 
-use rt_core::pair::NodeId;
 use rt_core::pair::latch::Latch;
 use rt_core::pair::role::{Event, Order};
+use rt_core::pair::{Mode, NodeId};
 use rt_core::time::Duration;
 
 use super::fault::{Fault, Repair};
@@ -102,12 +102,17 @@ impl World {
     }
 
     /// A latch comes back, and has forgotten whose it is; what was meant for its former life does
-    /// not count.
+    /// not count. Where latches alone arbitrate they keep their claim, or nobody could trust them.
     fn power_latch(&mut self, latch: u8) {
         if let Some((it, life)) = self.latches.get_mut(usize::from(latch)) {
-            *it = Latch::new(latch, Duration::from_millis(100));
+            let hold = Duration::from_millis(100);
             *life += 1;
-            self.watch.forgot(usize::from(latch));
+            if self.swarm.mode == Mode::Latch {
+                *it = Latch::restored(latch, hold, it.kept());
+            } else {
+                *it = Latch::new(latch, hold);
+                self.watch.forgot(usize::from(latch));
+            }
             self.seen.note("a latch lost its power");
         }
     }

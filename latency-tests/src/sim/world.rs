@@ -219,13 +219,10 @@ impl World {
         match it.heart.on_letter(letter, path, local) {
             Ok(outcome) => {
                 // What was recorded tells nothing, and what is not the newest tells nothing new.
-                if let Some(peer) = it.heart.peer().filter(|peer| peer.came_at == local) {
-                    if it.state().is_standby() || it.state() == State::SyncUp {
-                        it.cycle = it.cycle.max(peer.health.committed_cycle);
-                    } else if it.state().is_active() {
-                        let applied = peer.health.applied_cycle;
-                        self.watch.acknowledged = self.watch.acknowledged.max(applied);
-                    }
+                let follows = it.state().is_standby() || it.state() == State::SyncUp;
+                if let Some(peer) = it.heart.peer().filter(|peer| peer.came_at == local && follows)
+                {
+                    it.cycle = it.cycle.max(peer.health.committed_cycle);
                 }
                 self.carry_out(to, outcome);
             }
@@ -333,9 +330,6 @@ impl World {
         }
         if to.is_active() && !from.is_active() {
             self.nodes[node.index()].synced_at = Some(self.now);
-            let is_cold = matches!(cause, Cause::ColdStart | Cause::Reclaim | Cause::Ordered);
-            let cycle = self.nodes[node.index()].cycle + 1;
-            self.watch.begins(self.now, node, cycle, is_cold);
         }
         if to == State::SyncUp {
             let sync_ns = self.swarm.sync_ns;

@@ -1,6 +1,6 @@
 //! When a node asks for something: the outputs, a standby, to be alone, to give the outputs away.
 
-use super::super::arbiter::Mode;
+use super::super::arbiter::{Mode, Need};
 use super::super::blocks::Blocks;
 use super::super::standing::{Form, Standing};
 use super::super::state::State;
@@ -12,12 +12,14 @@ impl Machine {
     pub(super) fn take_over_if_due(&mut self, turn: &mut Turn) {
         let is_standing = self.standing.form == Form::Duplex
             && self.standing.owner() == Some(self.terms.me.peer());
-        if self.state != State::Standby || !is_standing {
+        if !self.state.is_standby() || !is_standing {
             return;
         }
-        if self.peer_has_released() {
+        // Clocks that run apart are a matter of leases, of which proof needs none.
+        let by_proof = self.blocks().without(Blocks::CLOCK_RATE).is_empty();
+        if by_proof && self.peer_has_released() {
             self.take_over(Cause::PeerReleased, turn);
-        } else if self.is_over(Timer::Promise, turn.now) {
+        } else if self.state == State::Standby && self.is_over(Timer::Promise, turn.now) {
             self.take_over(Cause::PromiseOver, turn);
         }
     }
@@ -94,8 +96,14 @@ impl Machine {
         if goes {
             let alone = self.standing.form == Form::Solo;
             let cause = if alone { Cause::Reclaim } else { Cause::ColdStart };
-            let target = Standing::solo(self.standing.epoch.next_of(self.terms.me));
-            self.claim(target, cause, None, turn);
+            let known = self.standing.epoch;
+            let need = self.terms.mode.arbiter().needs(cause, self.hears_peer(turn.now));
+            // Who is switched off unheard may have driven in epochs that nobody told of.
+            let epoch = match need {
+                Need::Fence => known.next_by_order(self.terms.me),
+                _ => known.next_of(self.terms.me),
+            };
+            self.claim(Standing::solo(epoch), cause, None, turn);
         }
     }
 

@@ -140,6 +140,8 @@ pub struct Machine {
     /// What others than the machine found.
     readiness: Blocks,
     application_well: bool,
+    /// It is not well because it stood still: its next cycle makes it well.
+    is_stalled: bool,
     /// An operator knows of the fence in this epoch.
     fence_settled: Epoch,
     /// Why FAULT was entered, where an application that is well again leaves it.
@@ -185,6 +187,7 @@ impl Machine {
             unclaimed: 0,
             readiness: Blocks::NONE,
             application_well: true,
+            is_stalled: false,
             fence_settled: Epoch::NONE,
             fault_by_application: false,
             fenced_peer: false,

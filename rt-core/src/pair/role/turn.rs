@@ -138,6 +138,7 @@ impl Machine {
             Timer::Poll => self.poll(turn),
             Timer::Stall => {
                 self.application_well = false;
+                self.is_stalled = true;
                 self.stop_for_application(turn);
             }
             Timer::HoldOff => {
@@ -179,13 +180,14 @@ impl Machine {
     fn on_progress(&mut self, turn: &mut Turn) {
         if let Some(stall) = self.terms.stall.filter(|_| self.state.is_active()) {
             self.timers.set(Timer::Stall, turn.now + stall);
-        } else if self.fault_by_application {
+        } else if self.is_stalled || self.fault_by_application {
             self.on_application(true, turn);
         }
     }
 
     fn on_application(&mut self, well: bool, turn: &mut Turn) {
         self.application_well = well;
+        self.is_stalled = false;
         if well && self.state == State::Fault && self.fault_by_application {
             self.fault_by_application = false;
             self.enter(State::Listen, Cause::Application, turn);
