@@ -23,7 +23,6 @@ const SOMETIMES: &[&str] = &[
     "a letter was refused",
     "a lost register was asked",
     "a node was switched off",
-    "a person gave the outputs",
     "a stale output was refused",
     "an output was stopped at the gate",
     "application stopped",

@@ -1,13 +1,15 @@
 //! What must never be, watched from outside: nothing here asks a node what it believes, but for
 //! its gate, which is what the kernel goes by. What has to hold of cycles comes with replication.
 //!
-//! | Rule | Says | Assumes |
-//! |---|---|---|
-//! | F1 | the gates of two nodes are never open at a time | clocks within ρ; mode L: latches that keep their claim |
-//! | F2 | an epoch's outputs come from one node | |
-//! | F3 | the epochs that an output takes only rise | the latch keeps its power |
-//! | F4 | a frame of an epoch that is over is refused | |
-//! | F24 | when all is well, the pair is whole again within a bound | a person does what a person has to |
+//! | Rule | Says |
+//! |---|---|
+//! | F1 | the gates of two nodes are never open at a time |
+//! | F2 | an epoch's outputs come from one node |
+//! | F3 | the epochs that an output takes only rise |
+//! | F24 | when all is well, the pair is whole again within a bound |
+//!
+//! F1 assumes clocks within ρ, and in mode L latches that keep their claim; F3 a latch that keeps
+//! its power; F24 a person who does what a person has to.
 
 use rt_core::pair::{Epoch, NodeId};
 
