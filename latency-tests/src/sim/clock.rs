@@ -46,9 +46,9 @@ impl Clock {
         }
         let rate = 1_000_000 + i128::from(self.fast_ppm);
         let span = (ahead * 1_000_000 + rate - 1) / rate;
-        // Rounding down twice may leave it a nanosecond short.
+        // Rounding may leave it a nanosecond short, or one too far.
         let at = self.since.saturating_add(u64::try_from(span).unwrap_or(u64::MAX));
-        Some(if self.at(at) < instant { at + 1 } else { at })
+        [at.saturating_sub(1), at].into_iter().find(|at| self.at(*at) >= instant).or(Some(at + 1))
     }
 
     /// From now on it runs at this rate.
