@@ -69,6 +69,7 @@ pub(crate) const FOLLOWED: &[(&str, &str)] = &[
     ("docs/c-api.md", "tools/xtask/tests/install/main.rs"),
     ("docs/latency.md", LATENCY_TEST),
     ("docs/takeover-timers.md", "tools/tests/takeover_timers.rs"),
+    ("docs/takeover.md", "rt-core/tests/role_table/flows.rs"),
 ];
 
 const DEMO_TEST: &str = "tools/tests/demo.rs";
